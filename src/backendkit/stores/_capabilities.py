@@ -1,0 +1,100 @@
+"""What a store can do, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+
+from ._schema import ValueType
+
+#: Lookups with SQL's meaning: NULL matches none of them but ``isnull``.
+COMPARISONS = frozenset({"exact", "gt", "gte", "in", "isnull", "lt", "lte"})
+
+#: Lookups on text with the meaning of SQLite's LIKE (of ASCII letters, case is
+#: ignored in all of them: https://www.sqlite.org/lang_expr.html#like) and of
+#: Python's :func:`re.search` for ``regex`` and ``iregex``.
+PATTERNS = frozenset(
+    {
+        "contains",
+        "endswith",
+        "icontains",
+        "iendswith",
+        "iexact",
+        "iregex",
+        "istartswith",
+        "regex",
+        "startswith",
+    }
+)
+
+
+class Precision(Enum):
+    """How well a filter is applied by the store."""
+
+    #: Not at all: it is never handed over.
+    NONE = 0
+    #: Every row that matches is returned, and maybe others. SQLite re-checks.
+    COARSE = 1
+    #: Exactly the rows that match are returned.
+    EXACT = 2
+
+
+class Order(Enum):
+    """Which orders a store can return rows in."""
+
+    #: None: rows come in any order.
+    NONE = 0
+    #: That of the primary key or of the index that the access uses.
+    INDEX = 1
+    #: Any combination of columns, each ascending or descending.
+    ANY = 2
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """
+    What a store can do. Nothing here is found out by trying.
+
+    :param filters: precision by lookup name, for every column type.
+    :param filters_by_type: exceptions from ``filters`` for a column type.
+    :param negations: lookups that may also be handed over negated. A negated
+        filter has SQL's meaning too: NULL doesn't match.
+    :param indexed: whether secondary indexes make filters on them fast. The
+        primary key and unique indexes are always taken to be fast.
+    :param order: which orders rows can come in. NULL is smaller than anything.
+    :param limit: whether ``fetch`` applies its marks in the store. Elsewhere
+        the engine cuts.
+    :param count: whether ``count`` is cheaper than fetching all rows.
+    :param transactions: whether begin, commit and rollback are real.
+    :param locks: whether ``Session.lock`` excludes other writers until the end
+        of the transaction (``select_for_update``).
+    :param multiple_processes: whether other processes see the same data.
+    :param remote: whether a call crosses a network.
+    """
+
+    filters: Mapping[str, Precision] = field(default_factory=dict)
+    filters_by_type: Mapping[ValueType, Mapping[str, Precision]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    negations: frozenset[str] = frozenset()
+    indexed: bool = False
+    order: Order = Order.NONE
+    limit: bool = False
+    count: bool = False
+    transactions: bool = True
+    locks: bool = False
+    multiple_processes: bool = False
+    remote: bool = False
+
+    def precision(
+        self, value_type: ValueType, lookup: str, negated: bool = False
+    ) -> Precision:
+        """Return how well a filter on a column of this type is applied."""
+        if negated and lookup not in self.negations:
+            return Precision.NONE
+        by_type = self.filters_by_type.get(value_type)
+        if by_type is not None and lookup in by_type:
+            return by_type[lookup]
+        return self.filters.get(lookup, Precision.NONE)

@@ -1,0 +1,110 @@
+"""
+The exceptions of the contract: PEP 249's tree, and two that say more.
+
+Django maps exceptions of these names to its own (``django.db.utils``), so a
+store raises the class that fits and never needs to know Django.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Warning(Exception):  # noqa: A001, N818  # PEP 249 prescribes this name
+    """An important warning."""
+
+
+class Error(Exception):
+    """The base class of all errors of a store."""
+
+
+class InterfaceError(Error):
+    """The interface was used wrongly, e.g. a closed session."""
+
+
+class DatabaseError(Error):
+    """An error of the database itself."""
+
+
+class DataError(DatabaseError):
+    """A value doesn't fit: out of range, too long, of another type."""
+
+
+class OperationalError(DatabaseError):
+    """The database couldn't do it now: disconnected, full, timed out."""
+
+
+class IntegrityError(DatabaseError):
+    """A constraint would be violated."""
+
+
+class InternalError(DatabaseError):
+    """The store found its own data inconsistent."""
+
+
+class ProgrammingError(DatabaseError):
+    """Wrong SQL, no such table, wrong number of parameters."""
+
+
+class NotSupportedError(DatabaseError):
+    """The store can't do this at all."""
+
+
+class UniqueViolation(IntegrityError):
+    """
+    A row with the same values of a unique index, or the same primary key, exists.
+
+    :param table: name of the table.
+    :param columns: names of the columns that have to be unique together.
+
+    The message has SQLite's wording: ``UNIQUE constraint failed: t.a, t.b``.
+    """
+
+    def __init__(self, table: str, columns: tuple[str, ...]) -> None:
+        self.table = table
+        self.columns = columns
+        super().__init__(table, columns)
+
+    def __str__(self) -> str:
+        names = ", ".join(f"{self.table}.{column}" for column in self.columns)
+        return f"UNIQUE constraint failed: {names}"
+
+
+class ConflictError(OperationalError):
+    """
+    Another transaction committed a change to what this one had read.
+
+    Nothing of this transaction was kept. It is safe to run it again.
+    """
+
+
+def safe_call(method: Callable[P, R]) -> Callable[P, R]:
+    """
+    Translate the driver's exceptions into the contract's, once, with their cause.
+
+    To be used on the methods of a :class:`Store`, :class:`Session` or
+    :class:`NonrelQuery` that call the driver. The class names the translation
+    in its ``driver_errors`` attribute: a mapping of driver exception classes to
+    classes of this module, most specific first. Exceptions of this module pass.
+    """
+
+    @functools.wraps(method)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except Error:
+            raise
+        except Exception as error:
+            owner: Any = args[0]
+            errors: Mapping[type[Exception], type[Error]] = owner.driver_errors
+            for driver_error, ours in errors.items():
+                if isinstance(error, driver_error):
+                    raise ours(str(error)) from error
+            raise
+
+    return wrapper

@@ -1,0 +1,96 @@
+"""``NonrelQuery``: one table's filters, order and limits, and its rows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ._errors import Error, NotSupportedError
+
+if TYPE_CHECKING:
+    from ._access import Access
+    from ._schema import Table
+    from ._session import Row, Session
+
+
+class NonrelQuery(ABC):
+    """
+    A query on one table, built up by filters and an order, then run.
+
+    Only filters and orders that the store's :class:`Capabilities` name are
+    added. All filters must hold (AND). Each has SQL's meaning: a NULL matches
+    nothing but ``isnull``, negated or not.
+
+    :param session: in a transaction.
+    :param table: what to read.
+    :param columns: what :meth:`fetch` returns, in this order.
+    :param access: how to read it.
+    """
+
+    #: Operators by lookup name: a string, or a callable that is given lookup
+    #: name and value and returns operator and value.
+    OPERATORS_MAP: ClassVar[Mapping[str, str | Callable[[str, Any], Any]]] = {}
+    #: The same for negated filters.
+    NEGATION_MAP: ClassVar[Mapping[str, str | Callable[[str, Any], Any]]] = {}
+    #: The driver's exceptions for :func:`safe_call`, most specific first.
+    driver_errors: ClassVar[Mapping[type[Exception], type[Error]]] = {}
+
+    def __init__(
+        self,
+        session: Session,
+        table: Table,
+        columns: Sequence[str],
+        access: Access,
+    ) -> None:
+        self.session = session
+        self.table = table
+        self.columns = tuple(columns)
+        self.access = access
+
+    def add_filters(
+        self, filters: Iterable[tuple[str, str, bool, str, Any]]
+    ) -> None:
+        """Add several filters: the arguments of :meth:`add_filter`, as tuples."""
+        for column, lookup_type, negated, db_type, value in filters:
+            self.add_filter(column, lookup_type, negated, db_type, value)
+
+    @abstractmethod
+    def add_filter(
+        self, column: str, lookup_type: str, negated: bool, db_type: str, value: Any
+    ) -> None:
+        """
+        Add one filter.
+
+        :param column: name of a column of the table.
+        :param lookup_type: e.g. ``exact``, ``in``, ``isnull``.
+        :param negated: whether the rows that don't match are wanted.
+        :param db_type: the column's :class:`ValueType`.
+        :param value: in the column's Python type; a list of such for ``in``;
+            True for ``isnull`` (IS NOT NULL comes as negated); str for patterns.
+        """
+
+    def order_by(self, ordering: Sequence[tuple[str, bool]]) -> None:
+        """
+        Set the order: pairs of column and *descending*, outermost first.
+
+        NULL is smaller than everything, strings order by code point, False
+        before True.
+        """
+        raise NotSupportedError("this store can't order rows")
+
+    @abstractmethod
+    def fetch(self, low_mark: int = 0, high_mark: int | None = None) -> Iterator[Row]:
+        """
+        Run the query and return an iterator of rows.
+
+        Rows are read as they are asked for, not all at once.
+
+        :param low_mark: number of rows to leave out at the start.
+        :param high_mark: number of the row to stop before; None for all.
+            Both only where ``Capabilities.limit`` is true.
+        """
+
+    def count(self) -> int:
+        """Return how many rows match."""
+        return sum(1 for _ in self.fetch())

@@ -1,0 +1,204 @@
+"""Tables, columns, indexes: the schema as plain data, kept by the store itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+
+class ValueType(StrEnum):
+    """
+    What a column holds. The Python type in which values cross the contract:
+
+    ============ ============================================================
+    BOOL         bool
+    INTEGER      int, signed 64 bit
+    FLOAT        float, may be infinite, never NaN
+    DECIMAL      decimal.Decimal, finite
+    STRING       str, any code point but surrogates, NUL included
+    BYTES        bytes
+    DATE         datetime.date
+    TIME         datetime.time, naive, microseconds
+    DATETIME     datetime.datetime, naive (in the connection's time zone)
+    DURATION     datetime.timedelta
+    UUID         uuid.UUID
+    JSON         str that holds a JSON document (so JSON null isn't None)
+    ============ ============================================================
+
+    SQL's NULL is ``None`` for every type.
+    """
+
+    BOOL = "bool"
+    INTEGER = "integer"
+    FLOAT = "float"
+    DECIMAL = "decimal"
+    STRING = "string"
+    BYTES = "bytes"
+    DATE = "date"
+    TIME = "time"
+    DATETIME = "datetime"
+    DURATION = "duration"
+    UUID = "uuid"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """
+    A column of a table.
+
+    :param name: the column's name, as written by the user; compared without
+        regard to ASCII case, as in SQLite.
+    :param type: what it holds.
+    :param nullable: whether None is allowed. Checked by the engine.
+    :param auto_increment: the store numbers rows that come with None here.
+    :param declared: the SQL type as declared, e.g. ``varchar(100)``.
+    :param max_length: characters (bytes for BYTES), None for no limit.
+        Informative: the engine doesn't enforce it, as SQLite doesn't.
+    :param max_digits: of a DECIMAL, in all; None for no limit.
+    :param decimal_places: of a DECIMAL, behind the point.
+    :param hidden: computed by the engine for an index, invisible in SQL.
+    """
+
+    name: str
+    type: ValueType
+    nullable: bool = True
+    auto_increment: bool = False
+    declared: str = ""
+    max_length: int | None = None
+    max_digits: int | None = None
+    decimal_places: int | None = None
+    hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """
+    An index, or a uniqueness constraint.
+
+    Two rows violate a unique index when all its columns are equal and none is
+    None: SQL's rule. Conditions and expressions never reach the store: the
+    engine turns them into hidden columns.
+
+    :param name: unique in the database.
+    :param columns: names of the table's columns, hidden ones included.
+    :param unique: whether it is a constraint.
+    :param sql: the statement that made it, for the engine; the store keeps it.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    unique: bool = False
+    sql: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """
+    A foreign key. The engine enforces it; a store may keep it for other clients.
+
+    :param columns: names of this table's columns.
+    :param table: name of the table referred to.
+    :param references: names of that table's columns.
+    :param on_delete: SQL's action: ``NO ACTION``, ``CASCADE``, ``SET NULL`` …
+    """
+
+    columns: tuple[str, ...]
+    table: str
+    references: tuple[str, ...]
+    on_delete: str = "NO ACTION"
+
+
+@dataclass(frozen=True)
+class Table:
+    """
+    A table. Immutable: a changed table is a new object.
+
+    :param name: unique in the database, without regard to ASCII case.
+    :param columns: in order; rows are tuples in this order.
+    :param primary_key: names of its columns; never empty, never NULL.
+    :param indexes: secondary indexes and uniqueness constraints.
+    :param foreign_keys: checked by the engine.
+    :param sql: the CREATE TABLE statement in SQLite's dialect: the engine's
+        source for defaults, checks and generated columns. The store keeps it.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    primary_key: tuple[str, ...]
+    indexes: tuple[Index, ...] = ()
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    sql: str = field(default="", repr=False)
+
+    @cached_property
+    def positions(self) -> dict[str, int]:
+        """Index of each column in a row, by name."""
+        return {column.name: number for number, column in enumerate(self.columns)}
+
+    @cached_property
+    def key_positions(self) -> tuple[int, ...]:
+        """Indexes of the primary key's columns in a row."""
+        return tuple(self.positions[name] for name in self.primary_key)
+
+    @cached_property
+    def auto_increment(self) -> int | None:
+        """Index of the column that the store numbers, if there is one."""
+        for number, column in enumerate(self.columns):
+            if column.auto_increment:
+                return number
+        return None
+
+    def column(self, name: str) -> Column:
+        """Return the column of this name. :raises KeyError: there is none."""
+        return self.columns[self.positions[name]]
+
+    def key_of(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the primary key of a row in column order."""
+        return tuple(row[position] for position in self.key_positions)
+
+    def to_json(self) -> str:
+        """Return the table as a JSON document, for a catalog."""
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, document: str | bytes) -> Table:
+        """Read what :meth:`to_json` wrote. Unknown keys are an error."""
+        data = json.loads(document)
+        columns = []
+        for column in data.pop("columns"):
+            column["type"] = ValueType(column["type"])
+            columns.append(Column(**column))
+        indexes = []
+        for index in data.pop("indexes"):
+            index["columns"] = tuple(index["columns"])
+            indexes.append(Index(**index))
+        foreign_keys = []
+        for key in data.pop("foreign_keys"):
+            key["columns"] = tuple(key["columns"])
+            key["references"] = tuple(key["references"])
+            foreign_keys.append(ForeignKey(**key))
+        data["primary_key"] = tuple(data["primary_key"])
+        return cls(
+            columns=tuple(columns),
+            indexes=tuple(indexes),
+            foreign_keys=tuple(foreign_keys),
+            **data,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """
+    All tables of a database as one transaction sees them.
+
+    :param version: changes whenever any table does; equal versions of one
+        store mean equal catalogs. Compared with ``==`` only.
+    :param tables: by name.
+    """
+
+    version: Any
+    tables: Mapping[str, Table]

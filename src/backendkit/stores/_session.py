@@ -1,0 +1,228 @@
+"""Stores and sessions: what an author of a store implements."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from ._access import Access, FilterShape, choose_access
+from ._capabilities import Capabilities
+from ._errors import Error, NotSupportedError
+from ._query import NonrelQuery
+from ._schema import Catalog, Index, Table
+
+#: A row: values in the order of the table's columns.
+Row = tuple[Any, ...]
+#: A primary key: values in the order of ``Table.primary_key``.
+Key = tuple[Any, ...]
+
+
+class Store(ABC):
+    """
+    A database, shared by all connections of this process to it. Thread-safe.
+
+    Opened by the backend's ``DatabaseWrapper``; closed when the last
+    connection is.
+    """
+
+    #: What it can do.
+    capabilities: ClassVar[Capabilities]
+    #: The driver's exceptions for :func:`safe_call`, most specific first.
+    driver_errors: ClassVar[Mapping[type[Exception], type[Error]]] = {}
+
+    @abstractmethod
+    def session(self) -> Session:
+        """Return a new session, in no transaction."""
+
+    def close(self) -> None:
+        """Release what the store holds. Sessions must be closed before."""
+
+    def version(self) -> tuple[int, ...]:
+        """Return the version of the database software."""
+        return (0,)
+
+
+class Session(ABC):
+    """
+    A sequence of transactions of one connection. Not thread-safe.
+
+    **Transactions.** Outside of a transaction nothing may be read or written.
+    A transaction sees a snapshot of what was committed when it began, and its
+    own writes. ``begin(write=False)`` promises not to write until
+    :meth:`upgrade` is called. What ``commit`` acknowledged is durable.
+
+    **Errors.** A method that raises may have done a part of its work: the
+    engine then rolls back to the savepoint that it set before. The session
+    stays usable, but for :class:`ConflictError`: then the transaction is over.
+    """
+
+    #: The driver's exceptions for :func:`safe_call`, most specific first.
+    driver_errors: ClassVar[Mapping[type[Exception], type[Error]]] = {}
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    # Transactions
+
+    @abstractmethod
+    def begin(self, *, write: bool) -> None:
+        """Begin a transaction; ``write``: take the right to write now."""
+
+    @abstractmethod
+    def upgrade(self) -> None:
+        """
+        Take the right to write, in a transaction begun without it.
+
+        No effect if it was taken already.
+
+        :raises ConflictError: another transaction committed since this one began.
+        """
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Make the transaction's writes durable and visible, and end it."""
+
+    @abstractmethod
+    def rollback(self) -> None:
+        """Undo the transaction's writes and end it. No effect outside of one."""
+
+    @abstractmethod
+    def savepoint(self) -> Hashable:
+        """Return a mark to roll back to. Marks nest."""
+
+    @abstractmethod
+    def rollback_to(self, mark: Hashable) -> None:
+        """Undo all writes since the mark, DDL too. The mark stays usable."""
+
+    def release(self, mark: Hashable) -> None:  # noqa: B027  # optional, not abstract
+        """Forget a mark and those set after it; their writes are kept."""
+
+    def lock(self) -> None:
+        """
+        Exclude other writers until the end of the transaction.
+
+        :raises NotSupportedError: the store has no locks.
+        """
+        if not self.store.capabilities.locks:
+            raise NotSupportedError("this store has no locks: no select_for_update()")
+        self.upgrade()
+
+    def close(self) -> None:
+        """Roll back and release everything. The session is unusable then."""
+        self.rollback()
+
+    # Schema
+
+    @abstractmethod
+    def catalog(self) -> Catalog:
+        """Return the tables as this transaction sees them. Called often: cheap."""
+
+    @abstractmethod
+    def create_table(self, table: Table) -> None:
+        """Create a table and its indexes. The engine checked that it is new."""
+
+    @abstractmethod
+    def drop_table(self, name: str) -> None:
+        """Drop a table with its rows, its indexes and its numbering."""
+
+    @abstractmethod
+    def alter_table(
+        self,
+        name: str,
+        table: Table,
+        renames: Mapping[str, str] | None = None,
+        fill: Mapping[str, Any] | None = None,
+    ) -> None:
+        """
+        Replace the definition of a table, rows and indexes kept.
+
+        What may differ: the table's name; names of columns; added and removed
+        columns; nullability, declared type, ``auto_increment``, foreign keys
+        and ``sql``. Types and the primary key's columns stay, and ``indexes``
+        hold the same indexes, but for names of renamed columns.
+
+        :param name: the table's present name.
+        :param renames: new names of columns by their old ones.
+        :param fill: values for added columns in the rows that exist, by the
+            new name; None if not given.
+        """
+
+    @abstractmethod
+    def create_index(self, table: str, index: Index) -> None:
+        """
+        Build an index over the rows that exist.
+
+        :raises UniqueViolation: they violate it.
+        """
+
+    @abstractmethod
+    def drop_index(self, table: str, name: str) -> None:
+        """Drop an index of a table."""
+
+    # Reading
+
+    @abstractmethod
+    def query(
+        self, table: Table, columns: Sequence[str], access: Access
+    ) -> NonrelQuery:
+        """
+        Return a query on a table.
+
+        :param columns: what ``fetch`` returns, in this order.
+        :param access: how to read, as answered by :meth:`access`.
+        """
+
+    @abstractmethod
+    def estimated_rows(self, table: Table) -> int:
+        """Return about how many rows a table has. Called often: cheap."""
+
+    def access(
+        self,
+        table: Table,
+        filters: Sequence[FilterShape],
+        ordering: Sequence[tuple[str, bool]] = (),
+    ) -> Access:
+        """Choose how to read a table with filters of these shapes."""
+        return choose_access(
+            table,
+            self.store.capabilities,
+            self.estimated_rows(table),
+            filters,
+            ordering,
+        )
+
+    # Writing
+
+    @abstractmethod
+    def insert(self, table: Table, rows: Sequence[Row]) -> list[Key]:
+        """
+        Insert rows and return their primary keys in the same order.
+
+        :param rows: complete, hidden columns included. Where the
+            ``auto_increment`` column is None the store numbers the row, with a
+            number that no row of this table ever had; a larger explicit number
+            moves the numbering on.
+        :raises UniqueViolation: a row violates a unique index or the primary key.
+        :raises DataError: a value can't be stored; names the column.
+        """
+
+    @abstractmethod
+    def update(self, table: Table, key: Key, row: Row) -> None:
+        """
+        Replace the row of this primary key. The new row's key may differ.
+
+        :raises UniqueViolation: the new row violates a unique index.
+        """
+
+    @abstractmethod
+    def delete(self, table: Table, keys: Sequence[Key]) -> int:
+        """Delete the rows of these primary keys; return how many there were."""
+
+    @abstractmethod
+    def get(self, table: Table, key: Key) -> Row | None:
+        """Return the row of this primary key, or None."""
+
+    @abstractmethod
+    def reset_sequence(self, table: Table, value: int = 0) -> None:
+        """Set the numbering: the next number is ``value + 1``."""
