@@ -1,0 +1,72 @@
+# Everything below starts from nothing but a Python with venv.
+#
+#   make demo    the demo project, served on 127.0.0.1:8000
+#   make test    all tests
+#   make lint    ruff and mypy
+#   make docs    the documentation, in docs/_build
+#   make bench   measurements, in one run
+#   make clean   remove all that was made here
+
+VENV   ?= .venv
+# The newest installed Python that Django allows; run only to make VENV.
+PYTHON ?= $(shell scripts/find_python newest)
+# A requirement that pins Django, e.g. DJANGO='django~=5.2.0'.
+DJANGO ?=
+DOCS   ?= docs/_build
+# Processes that run tests.
+JOBS   ?= 2
+
+BIN := $(VENV)/bin
+RUN := $(BIN)/python
+
+.PHONY: demo test pytest conformance-labels lint format docs bench venv clean
+.DEFAULT_GOAL := test
+
+demo: $(VENV)/.installed-demo
+	$(RUN) demo/run.py
+
+test: pytest conformance-labels
+
+pytest: $(VENV)/.installed-test
+	$(RUN) -m pytest -n $(JOBS) $(PYTEST)
+
+# Django's own test suite by labels goes here: python -m backendkit.conformance …
+conformance-labels: $(VENV)/.installed-test
+	@echo "Django's own labels: not wired yet"
+
+lint: $(VENV)/.installed-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-lint
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.installed-docs
+	$(RUN) -m sphinx -n -W --keep-going -b html -d $(DOCS)/doctrees docs $(DOCS)/html
+
+bench: $(VENV)/.installed-demo
+	$(RUN) benchmarks/demo.py
+
+# All that work on the project needs, in one environment.
+venv: $(VENV)/.installed-dev
+
+clean:
+	rm -rf .venv .venv-* docs/_build build dist demo/data
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find src tests demo docs benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One stamp per dependency group; "demo" needs none but the package itself.
+$(VENV)/.installed-demo: $(RUN) pyproject.toml
+	$(RUN) -m pip install --quiet --editable '.[lmdb]' $(DJANGO)
+	touch $@
+
+$(VENV)/.installed-%: $(VENV)/.installed-demo
+	$(RUN) -m pip install --quiet --group $* $(DJANGO)
+	touch $@
+
+# Dependency groups need pip 25.1.
+$(RUN):
+	"$(PYTHON)" -m venv $(VENV)
+	$(RUN) -m pip install --quiet --upgrade 'pip>=25.1'
