@@ -1,11 +1,10 @@
 """
 The reference store: the contract of :mod:`backendkit.stores` over Python dicts.
 
-Read this file to learn what a store has to do, and copy it to write one. It is
-kept short and obviously right; it is also what all other stores are compared
-with. What is committed is never changed in place: a transaction copies a table
-before its first write to it, and commit puts the new tables in the place of the
-old. So a snapshot is a reference, and readers never wait.
+Read it to learn what a store has to do, copy it to write one. It is short and
+obviously right, and all other stores are compared with it. What is committed is
+never changed in place: a transaction copies a table before its first write to it,
+and commit swaps the tables. So a snapshot is a reference, and readers never wait.
 """
 
 from __future__ import annotations
@@ -14,56 +13,30 @@ import itertools
 import math
 import threading
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
-from itertools import islice
+from dataclasses import dataclass, replace
 from operator import itemgetter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
-from backendkit.stores import (
-    COMPARISONS,
-    PATTERNS,
-    Access,
-    Capabilities,
-    Catalog,
-    ConflictError,
-    Index,
-    InterfaceError,
-    Key,
-    Matcher,
-    NonrelQuery,
-    OperationalError,
-    Order,
-    Precision,
-    ProgrammingError,
-    Row,
-    Session,
-    Store,
-    Table,
-    UniqueViolation,
-    matcher,
-    sort_key,
-)
+from backendkit import stores
+from backendkit.stores import Access, Catalog, Index, Key, Row, Table, matcher, sort_key
 
-_MAX_INTEGER = 2**63 - 1
-#: Numbers of catalogs: unique in the process, so that a clone's differ too.
+#: Versions of catalogs: unique in the process, so that clones' differ too.
 _versions = itertools.count(1)
 
 
-@dataclass(slots=True)
+@dataclass
 class _Rows:
-    """What is stored of one table."""
+    """The rows of one table."""
 
-    #: The transaction that may change this object; nobody once it committed.
+    #: The transaction that may change this object; nobody's once it has ended.
     owner: object
-    rows: dict[Key, Row] = field(default_factory=dict)
-    #: By name of each unique index: primary keys by the index's values.
-    unique: dict[str, dict[Key, Key]] = field(default_factory=dict)
     #: The largest number that auto_increment ever gave or saw.
-    number: int = 0
+    number: int
+    #: Rows by their values, for each unique index by name; "" is the primary key.
+    by: dict[str, dict[Key, Row]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _State:
     """What is committed. Never changed, only replaced."""
 
@@ -71,41 +44,41 @@ class _State:
     tables: dict[str, _Rows]
 
 
-class MemoryStore(Store):
+class MemoryStore(stores.Store):
     """
     A database in this process's memory. One writer at a time, any readers.
 
     :param timeout: seconds that a writer waits for another one to end.
     """
 
-    capabilities = Capabilities(
-        filters=dict.fromkeys(COMPARISONS | PATTERNS, Precision.EXACT),
-        negations=COMPARISONS | PATTERNS,
-        order=Order.ANY,
+    capabilities = stores.Capabilities(
+        filters=dict.fromkeys(
+            stores.COMPARISONS | stores.PATTERNS, stores.Precision.EXACT
+        ),
+        negations=stores.COMPARISONS | stores.PATTERNS,
+        order=stores.Order.ANY,
         limit=True,
         count=True,
         locks=True,
     )
     _named: ClassVar[dict[str, MemoryStore]] = {}
-    _named_lock: ClassVar[threading.Lock] = threading.Lock()
+    _opening: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, timeout: float = 5.0) -> None:
         self.timeout = timeout
         self.committed = _State(Catalog(next(_versions), {}), {})
-        #: Held by the one transaction that has the right to write.
         self.writing = threading.Lock()
 
     @classmethod
     def open(cls, name: str, timeout: float = 5.0) -> MemoryStore:
-        """Return the store of this name; every caller gets the same one."""
-        with cls._named_lock:
+        """Return the store of this name: the same one to every caller."""
+        with cls._opening:
             return cls._named.setdefault(name, cls(timeout))
 
     @classmethod
     def drop(cls, name: str) -> None:
         """Forget the store of this name, if there is one."""
-        with cls._named_lock:
-            cls._named.pop(name, None)
+        cls._named.pop(name, None)
 
     @classmethod
     def clone(cls, source: str, target: str) -> None:
@@ -116,41 +89,40 @@ class MemoryStore(Store):
         return MemorySession(self)
 
 
-class MemorySession(Session):
-    """Transactions of one connection; savepoints are positions in an undo log."""
+class MemorySession(stores.Session):
+    """Transactions of one connection. A savepoint is a position in the undo log."""
 
     store: MemoryStore
+    _catalog: Catalog
+    _tables: dict[str, _Rows]
+    #: Dicts that were changed, with key and former value (None: there was none).
+    _undo: list[tuple[dict[Any, Any], Hashable, object]]
 
     def __init__(self, store: MemoryStore) -> None:
         super().__init__(store)
-        self._snapshot: _State | None = None  # None: in no transaction
-        self._catalog = store.committed.catalog
-        self._tables: dict[str, _Rows] = {}
-        self._undo: list[Callable[[], object]] = []
-        self._transaction = object()  # the owner of what it copied or made
+        self._snapshot: _State | None = None  # None outside of transactions
         self._writing = self._closed = False
 
     # Transactions
 
     def begin(self, *, write: bool) -> None:
         if self._closed or self._snapshot is not None:
-            raise InterfaceError("the session is closed or in a transaction")
+            raise stores.InterfaceError("the session is closed or in a transaction")
         if write:
             self._take_lock()
-        self._snapshot, self._transaction = self.store.committed, object()
-        self._catalog = self._snapshot.catalog
-        # A reader never changes the dict, so it needs no copy.
-        self._tables = dict(self._snapshot.tables) if write else self._snapshot.tables
+        state = self._snapshot = self.store.committed
+        self._catalog, self._tables = state.catalog, dict(state.tables)
+        self._undo = []
+        self._transaction = object()
 
     def upgrade(self) -> None:
-        snapshot = self._require()
+        self._require()
         if self._writing:
             return
         self._take_lock()
-        if self.store.committed is not snapshot:
+        if self.store.committed is not self._snapshot:
             self.rollback()
-            raise ConflictError("another transaction committed since this one began")
-        self._tables = dict(snapshot.tables)
+            raise stores.ConflictError("another transaction committed meanwhile")
 
     def commit(self) -> None:
         self._require()
@@ -170,40 +142,27 @@ class MemorySession(Session):
 
     def rollback_to(self, mark: Hashable) -> None:
         self._require()
-        assert isinstance(mark, int)
-        while len(self._undo) > mark:
-            self._undo.pop()()
+        while len(self._undo) > cast("int", mark):
+            mapping, key, value = self._undo.pop()
+            _assign(mapping, key, value)
 
     def close(self) -> None:
         self.rollback()
         self._closed = True
 
-    def _require(self) -> _State:
-        if self._snapshot is None:
-            raise InterfaceError("not in a transaction")
-        return self._snapshot
-
-    def _require_writing(self) -> None:
-        self._require()
-        if not self._writing:
-            raise InterfaceError("no right to write: begin(write=True) or upgrade()")
-
     def _take_lock(self) -> None:
         if not self.store.writing.acquire(timeout=self.store.timeout):
-            raise OperationalError("database is locked")
+            raise stores.OperationalError("database is locked")
         self._writing = True
 
-    # Every change goes through these two, so that it can be undone.
+    def _require(self, *, write: bool = False) -> None:
+        if self._snapshot is None or (write and not self._writing):
+            raise stores.InterfaceError("begin a transaction first, or upgrade it")
 
     def _set(self, mapping: dict[Any, Any], key: Hashable, value: object) -> None:
-        if key in mapping:
-            self._undo.append(partial(mapping.__setitem__, key, mapping[key]))
-        else:
-            self._undo.append(partial(mapping.pop, key))
-        mapping[key] = value
-
-    def _pop(self, mapping: dict[Any, Any], key: Hashable) -> None:
-        self._undo.append(partial(mapping.__setitem__, key, mapping.pop(key)))
+        """Change a dict so that it can be undone. None removes the key."""
+        self._undo.append((mapping, key, mapping.get(key)))
+        _assign(mapping, key, value)
 
     # Schema
 
@@ -212,14 +171,9 @@ class MemorySession(Session):
         return self._catalog
 
     def create_table(self, table: Table) -> None:
-        self._require_writing()
-        self._set(self._tables, table.name, self._build(table, (), 0))
         self._define(table.name, table)
 
     def drop_table(self, name: str) -> None:
-        self._require_writing()
-        self.read(name)
-        self._pop(self._tables, name)
         self._define(name, None)
 
     def alter_table(
@@ -229,59 +183,39 @@ class MemorySession(Session):
         renames: Mapping[str, str] | None = None,
         fill: Mapping[str, Any] | None = None,
     ) -> None:
-        self._require_writing()
-        data, old = self.read(name), self._catalog.tables[name]
-        renames, fill = renames or {}, fill or {}
-        moved = {new: before for before, new in renames.items()}
-        # Where each column's value comes from: a position, or None if it is new.
-        # After a renaming from a to b, a column named a is another one.
-        sources = [
-            (old.positions.get(moved.get(new, new)), fill.get(new))
-            if new in moved or new not in renames
-            else (None, fill.get(new))
-            for new in table.positions
-        ]
-        rows = (
-            tuple(value if at is None else row[at] for at, value in sources)
-            for row in data.rows.values()
+        data, renames, fill = self.read(name), renames or {}, fill or {}
+        names = [renames.get(old, old) for old in self._catalog.tables[name].positions]
+        values = (
+            {**fill, **dict(zip(names, row, strict=True))}
+            for row in data.by[""].values()
         )
-        altered = self._build(table, rows, data.number)
-        self._pop(self._tables, name)
-        self._set(self._tables, table.name, altered)
-        self._define(name, table)
+        rows = (tuple(map(by_name.get, table.positions)) for by_name in values)
+        self._define(name, table, rows, data.number)
 
     def create_index(self, table: str, index: Index) -> None:
-        self._require_writing()
-        data, old = self.read(table), self._catalog.tables[table]
-        new = replace(old, indexes=(*old.indexes, index))
-        built = self._build(new, data.rows.values(), data.number)
-        self._set(self._tables, table, built)
-        self._define(table, new)
+        old = self._catalog.tables[table]
+        self.alter_table(table, replace(old, indexes=(*old.indexes, index)))
 
     def drop_index(self, table: str, name: str) -> None:
-        data, old = self._write(table), self._catalog.tables[table]
-        if name in data.unique:
-            self._pop(data.unique, name)
-        kept = tuple(index for index in old.indexes if index.name != name)
-        self._define(table, replace(old, indexes=kept))
+        old = self._catalog.tables[table]
+        indexes = tuple(index for index in old.indexes if index.name != name)
+        self.alter_table(table, replace(old, indexes=indexes))
 
-    def _define(self, name: str, table: Table | None) -> None:
-        """Replace the catalog by one that has this table in the place of ``name``."""
-        self._undo.append(partial(setattr, self, "_catalog", self._catalog))
+    def _define(
+        self, name: str, table: Table | None, rows: Iterable[Row] = (), number: int = 0
+    ) -> None:
+        """Replace the table of this name, if any, by another one, if any."""
+        self._require(write=True)
+        self._set(self._tables, name, None)
         tables = {n: t for n, t in self._catalog.tables.items() if n != name}
         if table is not None:
+            by: dict[str, dict[Key, Row]] = {index: {} for index, _ in _unique(table)}
+            data = _Rows(self._transaction, number, by)
+            for row in rows:
+                self._put(table, data, row)
+            self._set(self._tables, table.name, data)
             tables[table.name] = table
-        self._catalog = Catalog(next(_versions), tables)
-
-    def _build(self, table: Table, rows: Iterable[Row], number: int) -> _Rows:
-        """Make a new table of these rows, checking uniqueness."""
-        unique: dict[str, dict[Key, Key]]
-        unique = {index.name: {} for index in table.indexes if index.unique}
-        data, mark = _Rows(self._transaction, {}, unique, number), len(self._undo)
-        for row in rows:
-            self._put(table, data, row)
-        del self._undo[mark:]  # nobody saw it without these rows
-        return data
+        self._set(vars(self), "_catalog", Catalog(next(_versions), tables))
 
     # Reading
 
@@ -291,119 +225,102 @@ class MemorySession(Session):
         return MemoryQuery(self, table, columns, access)
 
     def estimated_rows(self, table: Table) -> int:
-        return len(self.read(table.name).rows)
+        return len(self.read(table.name).by[""])
 
     def get(self, table: Table, key: Key) -> Row | None:
-        return self.read(table.name).rows.get(tuple(key))
+        return self.read(table.name).by[""].get(tuple(key))
 
     def read(self, name: str) -> _Rows:
-        """Return what this transaction sees of a table."""
+        """Return a table as this transaction sees it."""
         self._require()
-        try:
-            return self._tables[name]
-        except KeyError:
-            raise ProgrammingError(f"no such table: {name}") from None
+        if name not in self._tables:
+            raise stores.ProgrammingError(f"no such table: {name}")
+        return self._tables[name]
 
-    def changes(self, data: _Rows) -> bool:
-        """Return whether this transaction may change ``data`` in place."""
+    def owns(self, data: _Rows) -> bool:
+        """Return whether this transaction may change a table's rows in place."""
         return data.owner is self._transaction
 
     # Writing
 
     def insert(self, table: Table, rows: Sequence[Row]) -> list[Key]:
-        data, numbered, keys = self._write(table.name), table.auto_increment, []
-        self._undo.append(partial(setattr, data, "number", data.number))
+        data, numbered = self._write(table), table.auto_increment
+        if numbered is None:
+            return [self._put(table, data, tuple(row)) for row in rows]
+        keys = []
+        self._set(vars(data), "number", data.number)  # undone with the rows
         for row in rows:
-            if numbered is not None:
-                number = row[numbered]
-                if number is None:
-                    number = data.number + 1
-                    if number > _MAX_INTEGER:
-                        raise OperationalError(f"{table.name} has no numbers left")
-                    row = (*row[:numbered], number, *row[numbered + 1 :])
-                data.number = max(data.number, number)
-            keys.append(self._put(table, data, tuple(row)))
+            number = data.number + 1 if row[numbered] is None else row[numbered]
+            if number >= 2**63:
+                raise stores.OperationalError(f"{table.name} has no numbers left")
+            data.number = max(data.number, number)
+            whole = (*row[:numbered], number, *row[numbered + 1 :])
+            keys.append(self._put(table, data, whole))
         return keys
 
     def update(self, table: Table, key: Key, row: Row) -> None:
-        data = self._write(table.name)
-        old = data.rows.get(tuple(key))
-        if old is not None:
+        data = self._write(table)
+        if old := data.by[""].get(tuple(key)):
             self._put(table, data, tuple(row), old)
 
     def delete(self, table: Table, keys: Sequence[Key]) -> int:
-        data, deleted = self._write(table.name), 0
+        data, deleted = self._write(table), 0
         for key in keys:
-            row = data.rows.get(tuple(key))
-            if row is not None:
-                self._pop(data.rows, tuple(key))
-                for index, values in _unique_values(table, row):
-                    self._pop(data.unique[index.name], values)
+            if row := data.by[""].get(tuple(key)):
                 deleted += 1
+                for index, _, values in _entries(table, row):
+                    self._set(data.by[index], values, None)
         return deleted
 
     def reset_sequence(self, table: Table, value: int = 0) -> None:
-        data = self._write(table.name)
-        self._undo.append(partial(setattr, data, "number", data.number))
-        data.number = value
+        self._set(vars(self._write(table)), "number", value)
 
-    def _write(self, name: str) -> _Rows:
-        """Return a table to be changed: at the first time, a copy of it."""
-        self._require_writing()
-        data = self.read(name)
-        if not self.changes(data):
-            unique = {index: dict(keys) for index, keys in data.unique.items()}
-            data = _Rows(self._transaction, dict(data.rows), unique, data.number)
-            self._tables[name] = data
+    def _write(self, table: Table) -> _Rows:
+        """Return a table's rows to be changed: at the first time, a copy of them."""
+        self._require(write=True)
+        data = self.read(table.name)
+        if not self.owns(data):
+            by = {name: dict(rows) for name, rows in data.by.items()}
+            data = _Rows(self._transaction, data.number, by)
+            self._tables[table.name] = data
         return data
 
     def _put(self, table: Table, data: _Rows, row: Row, old: Row | None = None) -> Key:
-        """Store a row, in the place of ``old`` if given; return its key."""
-        key, old_key = table.key_of(row), old and table.key_of(old)
-        if key != old_key and key in data.rows:
-            raise UniqueViolation(table.name, table.primary_key)
-        entries = list(_unique_values(table, row))
-        for index, values in entries:
-            if data.unique[index.name].get(values, old_key) != old_key:
-                raise UniqueViolation(table.name, index.columns)
-        if old is not None:
-            if key != old_key:
-                self._pop(data.rows, old_key)
-            for index, values in _unique_values(table, old):
-                self._pop(data.unique[index.name], values)
-        self._set(data.rows, key, row)
-        for index, values in entries:
-            self._set(data.unique[index.name], values, key)
-        return key
+        """Store a row, in the place of ``old`` if given, and return its key."""
+        entries = _entries(table, row)
+        for index, columns, values in entries:
+            if data.by[index].get(values, old) is not old:
+                raise stores.UniqueViolation(table.name, columns)
+        for entry in _entries(table, old) if old else ():
+            if entry not in entries:
+                self._set(data.by[entry[0]], entry[2], None)
+        for index, _, values in entries:
+            self._set(data.by[index], values, row)
+        return table.key_of(row)
 
 
-def _unique_values(table: Table, row: Row) -> Iterator[tuple[Index, Key]]:
-    """Yield the row's entries in unique indexes. NULL is never equal: no entry."""
-    for index in table.indexes:
-        if index.unique:
-            values = tuple(row[table.positions[name]] for name in index.columns)
-            if None not in values:
-                yield index, values
-
-
-class MemoryQuery(NonrelQuery):
+class MemoryQuery(stores.NonrelQuery):
     """A scan of one table, or look-ups in it where the access says so."""
 
     session: MemorySession
 
     def __init__(
-        self, session: Session, table: Table, columns: Sequence[str], access: Access
+        self,
+        session: MemorySession,
+        table: Table,
+        columns: Sequence[str],
+        access: Access,
     ) -> None:
         super().__init__(session, table, columns, access)
-        self._tests: list[tuple[int, Matcher]] = []
-        self._choices: dict[str, list[Any]] = {}
+        self._tests: list[Callable[[Row], bool]] = []
+        self._choices: dict[str, list[Any]] = {}  # values of a column, if limited
         self._ordering: Sequence[tuple[str, bool]] = ()
 
     def add_filter(
         self, column: str, lookup_type: str, negated: bool, db_type: str, value: Any
     ) -> None:
-        test = matcher(lookup_type, value, negated)
-        self._tests.append((self.table.positions[column], test))
+        at, matches = self.table.positions[column], matcher(lookup_type, value, negated)
+        self._tests.append(lambda row: matches(row[at]))
         if lookup_type in {"exact", "in"} and not negated:
             self._choices[column] = [value] if lookup_type == "exact" else list(value)
 
@@ -416,36 +333,49 @@ class MemoryQuery(NonrelQuery):
         for column, descending in reversed(self._ordering):
             value = itemgetter(self.table.positions[column])
             rows = sorted(rows, key=lambda r: sort_key(value(r)), reverse=descending)
-        at = [self.table.positions[name] for name in self.columns]
-        return (tuple([r[i] for i in at]) for r in islice(rows, low_mark, high_mark))
+        wanted = [self.table.positions[name] for name in self.columns]
+        page = itertools.islice(rows, low_mark, high_mark)
+        return (tuple([row[at] for at in wanted]) for row in page)
 
     def count(self) -> int:
         return sum(1 for _ in self._matching())
 
     def _matching(self) -> Iterable[Row]:
         rows = self._candidates()
-        for position, test in self._tests:
-            rows = _where(rows, position, test)
+        for test in self._tests:
+            rows = filter(test, rows)
         return rows
 
     def _candidates(self) -> Iterable[Row]:
-        """Return the rows of the access's keys, or all: never too few."""
-        data, name = self.session.read(self.table.name), self.access.index
-        columns = {i.name: i.columns for i in self.table.indexes}.get(name, ())
-        columns = columns if name else self.table.primary_key
+        """Return the rows of the values looked for, or all: never too few."""
+        data = self.session.read(self.table.name)
+        columns = dict(_unique(self.table)).get(self.access.index, ())
         choices = [self._choices[name] for name in columns if name in self._choices]
-        wanted = math.prod(map(len, choices))
-        whole = bool(columns) and self.access.equalities == len(choices) == len(columns)
-        if whole and wanted <= len(data.rows) and (not name or name in data.unique):
-            keys: Iterable[Key] = dict.fromkeys(itertools.product(*choices))
-            if name:
-                entries = data.unique[name]
-                keys = [entries[values] for values in keys if values in entries]
-            return [data.rows[key] for key in keys if key in data.rows]
+        whole = columns and self.access.equalities == len(columns) == len(choices)
+        if whole and math.prod(map(len, choices)) <= len(data.by[""]):
+            entries = data.by[self.access.index]
+            keys = dict.fromkeys(itertools.product(*choices))  # each once
+            return [entries[key] for key in keys if key in entries]
         # What this transaction may change under the iterator has to be copied.
-        rows = data.rows.values()
-        return list(rows) if self.session.changes(data) else rows
+        rows = data.by[""].values()
+        return list(rows) if self.session.owns(data) else rows
 
 
-def _where(rows: Iterable[Row], position: int, test: Matcher) -> Iterator[Row]:
-    return (row for row in rows if test(row[position]))
+def _unique(table: Table) -> list[tuple[str, tuple[str, ...]]]:
+    """Return names and columns of the unique indexes; "" is the primary key."""
+    unique = ((index.name, index.columns) for index in table.indexes if index.unique)
+    return [("", table.primary_key), *unique]
+
+
+def _entries(table: Table, row: Row) -> list[tuple[str, tuple[str, ...], Key]]:
+    """Return a row's entries: index, columns, values. NULL equals nothing: none."""
+    at = table.positions
+    found = ((n, c, tuple([row[at[name]] for name in c])) for n, c in _unique(table))
+    return [entry for entry in found if not entry[0] or None not in entry[2]]
+
+
+def _assign(mapping: dict[Any, Any], key: Hashable, value: object) -> None:
+    if value is None:
+        mapping.pop(key, None)
+    else:
+        mapping[key] = value
