@@ -77,7 +77,7 @@ def choose_access(  # noqa: PLR0913  # one argument per thing that decides
             fixed.setdefault(shape.column, 5.0)
         elif shape.lookup in _RANGES:
             bounds[shape.column] = bounds.get(shape.column, 0) + 1
-    isnull = {s.column for s in filters if s.lookup == "isnull"}
+    isnull = {s.column for s in filters if s.lookup == "isnull" and not s.negated}
     candidates: list[tuple[str, tuple[str, ...], bool]] = [
         ("", table.primary_key, True)
     ]
@@ -89,7 +89,15 @@ def choose_access(  # noqa: PLR0913  # one argument per thing that decides
     best: Access | None = None
     for name, columns, is_unique in candidates:
         access = _access(
-            name, columns, is_unique, capabilities, total, fixed, bounds, isnull, ordering,
+            name,
+            columns,
+            is_unique,
+            capabilities,
+            total,
+            fixed,
+            bounds,
+            isnull,
+            ordering,
             table.primary_key,
         )
         if name and not access.equalities and not access.ranged and not access.ordered:
@@ -123,14 +131,12 @@ def _access(  # noqa: PLR0913  # the inner half of choose_access
         # Without ordered indexes only a whole key can be looked up.
         equalities, seeks = 0, 1.0
     whole = equalities == len(columns)
-    ranged = (
-        capabilities.indexed and not whole and columns[equalities] in bounds
-    )
+    ranged = capabilities.indexed and not whole and columns[equalities] in bounds
     if whole and is_unique and not isnull.intersection(columns):
         rows = min(seeks, total)
     elif equalities:
         # Each further column narrows the index; ten rows are SQLite's guess.
-        rows = min(seeks * max(10.0, total / 100.0 ** equalities), total)
+        rows = min(seeks * max(10.0, total / 100.0**equalities), total)
     else:
         rows = float(total)
     if ranged:
@@ -142,9 +148,7 @@ def _access(  # noqa: PLR0913  # the inner half of choose_access
     if capabilities.order is Order.ANY:
         ordered = True
     elif capabilities.order is Order.INDEX and ordering and seeks == 1.0:
-        ordered, reverse = _orders(
-            columns + primary_key, equalities, ordering, fixed
-        )
+        ordered, reverse = _orders(columns + primary_key, equalities, ordering, fixed)
         if ordered and not keyed and name:
             cost = total * 2.0
     if ordering and not ordered:

@@ -14,7 +14,8 @@ COMPARISONS = frozenset({"exact", "gt", "gte", "in", "isnull", "lt", "lte"})
 
 #: Lookups on text with the meaning of SQLite's LIKE (of ASCII letters, case is
 #: ignored in all of them: https://www.sqlite.org/lang_expr.html#like) and of
-#: Python's :func:`re.search` for ``regex`` and ``iregex``.
+#: Python's :func:`re.search` for ``regex`` and ``iregex``. The value is plain text
+#: with no wildcards. NUL is a character like others, which it isn't to LIKE.
 PATTERNS = frozenset(
     {
         "contains",
@@ -57,7 +58,9 @@ class Capabilities:
     """
     What a store can do. Nothing here is found out by trying.
 
-    :param filters: precision by lookup name, for every column type.
+    :param filters: precision by lookup name, for every column type; that of
+        :data:`PATTERNS` for STRING only, because other types look different as
+        text in each database.
     :param filters_by_type: exceptions from ``filters`` for a column type.
     :param negations: lookups that may also be handed over negated. A negated
         filter has SQL's meaning too: NULL doesn't match.
@@ -97,4 +100,6 @@ class Capabilities:
         by_type = self.filters_by_type.get(value_type)
         if by_type is not None and lookup in by_type:
             return by_type[lookup]
+        if lookup in PATTERNS and value_type is not ValueType.STRING:
+            return Precision.NONE
         return self.filters.get(lookup, Precision.NONE)

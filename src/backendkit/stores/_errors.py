@@ -8,6 +8,7 @@ store raises the class that fits and never needs to know Django.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
@@ -55,7 +56,7 @@ class NotSupportedError(DatabaseError):
     """The store can't do this at all."""
 
 
-class UniqueViolation(IntegrityError):
+class UniqueViolation(IntegrityError):  # noqa: N818  # says more than Error would
     """
     A row with the same values of a unique index, or the same primary key, exists.
 
@@ -91,20 +92,38 @@ def safe_call(method: Callable[P, R]) -> Callable[P, R]:
     :class:`NonrelQuery` that call the driver. The class names the translation
     in its ``driver_errors`` attribute: a mapping of driver exception classes to
     classes of this module, most specific first. Exceptions of this module pass.
+
+    Of a generator function, such as a ``fetch`` that yields its rows, the whole
+    iteration is covered. An iterator returned by any other function isn't.
     """
+    if inspect.isgeneratorfunction(method):
+
+        @functools.wraps(method)
+        def generator(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401
+            try:
+                return (yield from method(*args, **kwargs))
+            except Exception as error:
+                _translate(args[0], error)
+                raise
+
+        return generator
 
     @functools.wraps(method)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return method(*args, **kwargs)
-        except Error:
-            raise
         except Exception as error:
-            owner: Any = args[0]
-            errors: Mapping[type[Exception], type[Error]] = owner.driver_errors
-            for driver_error, ours in errors.items():
-                if isinstance(error, driver_error):
-                    raise ours(str(error)) from error
+            _translate(args[0], error)
             raise
 
     return wrapper
+
+
+def _translate(owner: Any, error: Exception) -> None:  # noqa: ANN401
+    """Raise the contract's exception for a driver's, if there is one."""
+    if isinstance(error, Error):
+        return
+    errors: Mapping[type[Exception], type[Error]] = owner.driver_errors
+    for driver_error, ours in errors.items():
+        if isinstance(error, driver_error):
+            raise ours(str(error)) from error

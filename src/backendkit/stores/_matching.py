@@ -7,10 +7,11 @@ record layer, and :class:`BufferedSession` over any store.
 
 from __future__ import annotations
 
-import datetime
 import re
 from collections.abc import Callable
 from typing import Any
+
+from ._errors import DataError
 
 Matcher = Callable[[Any], bool]
 
@@ -28,13 +29,27 @@ def matcher(lookup: str, value: Any, negated: bool = False) -> Matcher:  # noqa:
 
     :param lookup: one of :data:`COMPARISONS` or :data:`PATTERNS`.
     :param value: what to compare to; see :meth:`NonrelQuery.add_filter`.
+    :param negated: whether to match what the lookup doesn't, NULL excepted.
     :raises KeyError: the lookup isn't known.
+    :raises DataError: a regular expression is wrong.
+
+    A comparison with NULL is unknown, and so is its negation: ``None`` as the
+    value matches nothing, and neither does a negated ``in`` whose list holds it.
     """
     if lookup == "isnull":
         if bool(value) != negated:
             return lambda item: item is None
         return lambda item: item is not None
-    test = _TESTS[lookup](value)
+    make = _TESTS[lookup]
+    if lookup == "in":
+        values = list(value)
+        value = [choice for choice in values if choice is not None]
+        unknown = negated and len(value) < len(values)
+    else:
+        unknown = value is None
+    if unknown:
+        return lambda item: False
+    test = make(value)
     if negated:
         return lambda item: item is not None and not test(item)
     return lambda item: item is not None and test(item)
@@ -45,17 +60,7 @@ def sort_key(value: Any) -> tuple[bool, Any]:  # noqa: ANN401
     return (value is not None, value)
 
 
-def _never(_: object) -> Matcher:
-    return lambda item: False
-
-
-def _null_safe(make: Callable[[Any], Matcher]) -> Callable[[Any], Matcher]:
-    """A comparison with NULL is never true."""
-    return lambda value: _never(value) if value is None else make(value)
-
-
-def _in(values: Any) -> Matcher:  # noqa: ANN401
-    choices = [value for value in values if value is not None]
+def _in(choices: list[Any]) -> Matcher:
     try:
         hashed = frozenset(choices)
     except TypeError:  # an unhashable choice: compare one by one
@@ -64,9 +69,7 @@ def _in(values: Any) -> Matcher:  # noqa: ANN401
 
 
 def _text(item: Any) -> str:  # noqa: ANN401
-    """Patterns see numbers and dates as SQLite writes them."""
-    if isinstance(item, datetime.datetime):
-        return str(item)
+    """Return text as it is; see :data:`PATTERNS` for other types."""
     return item if isinstance(item, str) else str(item)
 
 
@@ -80,7 +83,10 @@ def _pattern(test: Callable[[str, str], bool]) -> Callable[[Any], Matcher]:
 
 def _regex(flags: int) -> Callable[[Any], Matcher]:
     def make(value: Any) -> Matcher:  # noqa: ANN401
-        search = re.compile(str(value), flags).search
+        try:
+            search = re.compile(str(value), flags).search
+        except re.error as error:
+            raise DataError(f"invalid regular expression: {error}") from error
         return lambda item: search(_text(item)) is not None
 
     return make
@@ -91,19 +97,19 @@ _startswith = _pattern(lambda item, wanted: item.startswith(wanted))
 _endswith = _pattern(lambda item, wanted: item.endswith(wanted))
 
 _TESTS: dict[str, Callable[[Any], Matcher]] = {
-    "exact": _null_safe(lambda value: lambda item: bool(item == value)),
-    "gt": _null_safe(lambda value: lambda item: bool(item > value)),
-    "gte": _null_safe(lambda value: lambda item: bool(item >= value)),
-    "lt": _null_safe(lambda value: lambda item: bool(item < value)),
-    "lte": _null_safe(lambda value: lambda item: bool(item <= value)),
+    "exact": lambda value: lambda item: bool(item == value),
+    "gt": lambda value: lambda item: bool(item > value),
+    "gte": lambda value: lambda item: bool(item >= value),
+    "lt": lambda value: lambda item: bool(item < value),
+    "lte": lambda value: lambda item: bool(item <= value),
     "in": _in,
-    "iexact": _null_safe(_pattern(lambda item, wanted: item == wanted)),
-    "contains": _null_safe(_contains),
-    "icontains": _null_safe(_contains),
-    "startswith": _null_safe(_startswith),
-    "istartswith": _null_safe(_startswith),
-    "endswith": _null_safe(_endswith),
-    "iendswith": _null_safe(_endswith),
-    "regex": _null_safe(_regex(0)),
-    "iregex": _null_safe(_regex(re.IGNORECASE)),
+    "iexact": _pattern(lambda item, wanted: item == wanted),
+    "contains": _contains,
+    "icontains": _contains,
+    "startswith": _startswith,
+    "istartswith": _startswith,
+    "endswith": _endswith,
+    "iendswith": _endswith,
+    "regex": _regex(0),
+    "iregex": _regex(re.IGNORECASE),
 }

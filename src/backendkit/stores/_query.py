@@ -48,9 +48,7 @@ class NonrelQuery(ABC):
         self.columns = tuple(columns)
         self.access = access
 
-    def add_filters(
-        self, filters: Iterable[tuple[str, str, bool, str, Any]]
-    ) -> None:
+    def add_filters(self, filters: Iterable[tuple[str, str, bool, str, Any]]) -> None:
         """Add several filters: the arguments of :meth:`add_filter`, as tuples."""
         for column, lookup_type, negated, db_type, value in filters:
             self.add_filter(column, lookup_type, negated, db_type, value)
@@ -68,6 +66,9 @@ class NonrelQuery(ABC):
         :param db_type: the column's :class:`ValueType`.
         :param value: in the column's Python type; a list of such for ``in``;
             True for ``isnull`` (IS NOT NULL comes as negated); str for patterns.
+            For a numeric column, any of int, float, Decimal and bool. None, also
+            in the list of a negated ``in``, is unknown: no row matches. The list
+            of a negated ``in`` isn't empty (that would match NULL too).
         """
 
     def order_by(self, ordering: Sequence[tuple[str, bool]]) -> None:
@@ -84,7 +85,12 @@ class NonrelQuery(ABC):
         """
         Run the query and return an iterator of rows.
 
-        Rows are read as they are asked for, not all at once.
+        Rows are read as they are asked for, not all at once. The session may
+        write in the meantime: then rows that it inserts, changes or deletes may
+        be returned as they were or as they are, each once or, if its key changes,
+        maybe twice; all others are returned once. The iterator is good until the
+        transaction ends or is rolled back to a mark; after that it goes on as if
+        nothing had happened or raises :class:`InterfaceError`.
 
         :param low_mark: number of rows to leave out at the start.
         :param high_mark: number of the row to stop before; None for all.

@@ -52,7 +52,8 @@ class Column:
     A column of a table.
 
     :param name: the column's name, as written by the user; compared without
-        regard to ASCII case, as in SQLite.
+        regard to ASCII case, as in SQLite. By the engine: what reaches a store,
+        here and for all names, is spelt as in the catalog.
     :param type: what it holds.
     :param nullable: whether None is allowed. Checked by the engine.
     :param auto_increment: the store numbers rows that come with None here.
@@ -84,7 +85,7 @@ class Index:
     None: SQL's rule. Conditions and expressions never reach the store: the
     engine turns them into hidden columns.
 
-    :param name: unique in the database.
+    :param name: unique in the database, never empty.
     :param columns: names of the table's columns, hidden ones included.
     :param unique: whether it is a constraint.
     :param sql: the statement that made it, for the engine; the store keeps it.

@@ -50,7 +50,9 @@ class Session(ABC):
     **Transactions.** Outside of a transaction nothing may be read or written.
     A transaction sees a snapshot of what was committed when it began, and its
     own writes. ``begin(write=False)`` promises not to write until
-    :meth:`upgrade` is called. What ``commit`` acknowledged is durable.
+    :meth:`upgrade` is called. What ``commit`` acknowledged is durable, in so far as
+    the store is. Calls in the wrong state (no transaction, no right to write, a
+    second ``begin``, a closed session) raise :class:`InterfaceError`.
 
     **Errors.** A method that raises may have done a part of its work: the
     engine then rolls back to the savepoint that it set before. The session
@@ -67,7 +69,12 @@ class Session(ABC):
 
     @abstractmethod
     def begin(self, *, write: bool) -> None:
-        """Begin a transaction; ``write``: take the right to write now."""
+        """
+        Begin a transaction; ``write``: take the right to write now.
+
+        :raises OperationalError: the right to write couldn't be had in time, be
+            it held by another session of the same thread; no transaction began.
+        """
 
     @abstractmethod
     def upgrade(self) -> None:
@@ -77,6 +84,8 @@ class Session(ABC):
         No effect if it was taken already.
 
         :raises ConflictError: another transaction committed since this one began.
+        :raises OperationalError: the right couldn't be had in time; the transaction
+            goes on without it.
         """
 
     @abstractmethod
@@ -89,11 +98,15 @@ class Session(ABC):
 
     @abstractmethod
     def savepoint(self) -> Hashable:
-        """Return a mark to roll back to. Marks nest."""
+        """Return a mark to roll back to. Marks nest. Called often: cheap."""
 
     @abstractmethod
     def rollback_to(self, mark: Hashable) -> None:
-        """Undo all writes since the mark, DDL too. The mark stays usable."""
+        """
+        Undo all writes since the mark, DDL and numbering too.
+
+        The mark stays usable; marks set after it are forgotten.
+        """
 
     def release(self, mark: Hashable) -> None:  # noqa: B027  # optional, not abstract
         """Forget a mark and those set after it; their writes are kept."""
@@ -205,6 +218,7 @@ class Session(ABC):
             moves the numbering on.
         :raises UniqueViolation: a row violates a unique index or the primary key.
         :raises DataError: a value can't be stored; names the column.
+        :raises OperationalError: there is no number left below 2 ** 63.
         """
 
     @abstractmethod
@@ -212,7 +226,11 @@ class Session(ABC):
         """
         Replace the row of this primary key. The new row's key may differ.
 
-        :raises UniqueViolation: the new row violates a unique index.
+        No effect if there is none, as in SQL: never an insert.
+
+        :raises UniqueViolation: the new row violates a unique index or, with a
+            new key, the primary key.
+        :raises DataError: a value can't be stored; names the column.
         """
 
     @abstractmethod
@@ -221,8 +239,12 @@ class Session(ABC):
 
     @abstractmethod
     def get(self, table: Table, key: Key) -> Row | None:
-        """Return the row of this primary key, or None."""
+        """Return the whole row of this primary key, or None."""
 
     @abstractmethod
     def reset_sequence(self, table: Table, value: int = 0) -> None:
-        """Set the numbering: the next number is ``value + 1``."""
+        """
+        Set the numbering: the next number is ``value + 1``.
+
+        Called when no row has a larger number.
+        """
