@@ -1,0 +1,34 @@
+"""
+Django's own test suite, pristine and unpatched, against any database ENGINE.
+
+``python -m backendkit.conformance run ENGINE`` gets the source archive of a
+Django release, runs its ``tests/runtests.py`` label by label, each in a process
+of its own, and holds every test's result against a list of expectations:
+
+``_archive``       the release's source archive: fetched, checked, unpacked
+``_labels``        which labels to run
+``_settings``      the settings that Django's suite runs with, per ENGINE
+``probe``          inside Django's process: writes one line per test
+``_guard``         a process between: no child outlives the run
+``_jobs``          runs labels in processes, with time-outs
+``_results``       what the lines say, as one result per test
+``_expectations``  which tests are known to fail, and why, from TOML
+``_verdicts``      results held against expectations
+``_report``        the terminal's text, and JSON
+
+Nothing of Django is imported here, but in ``probe`` and ``_engine``, which run in
+the child processes on the Django of the archive.
+"""
+
+from ._expectations import Entry, Expectations
+from ._results import Outcome, TestResult
+from ._verdicts import Verdict, judge
+
+__all__ = [
+    "Entry",
+    "Expectations",
+    "Outcome",
+    "TestResult",
+    "Verdict",
+    "judge",
+]

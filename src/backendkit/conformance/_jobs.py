@@ -1,0 +1,262 @@
+"""
+Labels, each run in a process of its own, several at a time.
+
+A test that hangs or kills its process gets an error, and the label goes on without
+it in a new process; so no test hides another one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ._archive import SourceTree, cache_folder
+from ._results import Outcome, Recorder, TestResult
+from ._settings import MODULE, databases, environment, write_settings
+
+# Attempts of one label: each one but the first follows a crash or a hang.
+MAX_ATTEMPTS = 20
+
+_POLL = 0.05  # seconds
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all jobs of a run have in common."""
+
+    tree: SourceTree
+    engine: str
+    options: Mapping[str, Any]
+    #: A temporary folder; each job gets one in it.
+    folder: Path
+    #: Seconds that one label may take.
+    timeout: float = 1800.0
+    #: Seconds in which one test has to end, or the next one to start.
+    test_timeout: float = 300.0
+    #: Ids and prefixes that aren't run.
+    leave_out: Sequence[str] = ()
+    #: Keep the jobs' folders.
+    keep: bool = False
+
+    @property
+    def pycache(self) -> Path:
+        return cache_folder() / "pycache"
+
+
+@dataclass
+class LabelRun:
+    """What became of one label."""
+
+    label: str
+    collected: list[str]
+    results: list[TestResult]
+    seconds: float
+    #: Exit status of each attempt; None if it was killed for its time.
+    statuses: list[int | None] = field(default_factory=list)
+    #: The last lines of its output, if a process didn't end well.
+    output: str = ""
+
+
+class Job:
+    """One label in a process, and its next attempts."""
+
+    def __init__(self, plan: Plan, module: str, labels: Sequence[str]) -> None:
+        self.plan = plan
+        self.module = module
+        self.labels = list(labels)
+        self.folder = plan.folder / module
+        self.recorder = Recorder()
+        self.statuses: list[int | None] = []
+        self._output = ""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._began = self._attempt_began = self._last_line = time.monotonic()
+
+    def start(self) -> None:
+        """Start the next attempt, with the tests that have no result yet."""
+        attempt = self.folder / str(len(self.statuses))
+        # Databases are in here, so that no attempt sees what another one left.
+        attempt.mkdir(parents=True)
+        self._attempt = attempt
+        log, stacks, job = attempt / "log", attempt / "stacks", attempt / "job.json"
+        job.write_text(
+            json.dumps(
+                {
+                    "log": str(log),
+                    "stacks": str(stacks),
+                    "leave_out": list(self.plan.leave_out),
+                    "done": list(self.recorder.results),
+                }
+            ),
+            "utf-8",
+        )
+        name = f"backendkit_{uuid.uuid4().hex[:12]}"
+        tables = databases(self.plan.engine, self.plan.options, attempt, name)
+        write_settings(attempt, tables, job)
+        self.recorder.follow(log)
+        guard = Path(__file__).with_name("_guard.py")
+        command = [sys.executable, "-I", "-S", str(guard), str(self.plan.folder)]
+        command += [sys.executable, str(self.plan.tree.tests / "runtests.py")]
+        command += [f"--settings={MODULE}", "--parallel=1", "--noinput", *self.labels]
+        with (attempt / "output").open("wb") as output:
+            self._process = subprocess.Popen(  # noqa: S603  # our own command
+                command,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # The documented place to start the suite from.
+                cwd=self.plan.tree.tests,
+                env=environment(self.plan.tree, attempt, self.plan.pycache),
+                # Ctrl-C is for the run, which then ends its jobs.
+                start_new_session=True,
+            )
+        self._attempt_began = self._last_line = time.monotonic()
+
+    def poll(self) -> LabelRun | None:
+        """Look after the process; the label's results once there are no more."""
+        if self._process is None:
+            return None
+        if self.recorder.poll():
+            self._last_line = time.monotonic()
+        status = self._process.poll()
+        if status is not None:
+            self.recorder.poll()
+            return self._ended(status)
+        now = time.monotonic()
+        if now - self._attempt_began > self.plan.timeout:
+            return self._timed_out(f"the label took over {self.plan.timeout:g} s")
+        if now - self._last_line > self.plan.test_timeout:
+            return self._timed_out(f"no end for {self.plan.test_timeout:g} s")
+        return None
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def _ended(self, status: int) -> LabelRun | None:
+        self.statuses.append(status)
+        if status == 0 and self.recorder.finished:
+            return self._complete()
+        self._keep_output()
+        if self.recorder.running is not None:
+            why = f"the process ended in this test, with status {status}"
+            return self._next_attempt(why)
+        if not self.recorder.finished:
+            return self._complete(f"the process ended with status {status}")
+        results = self.recorder.results.values()
+        if not any(result.outcome.bad for result in results):
+            # All tests passed, so it is what comes after them that failed.
+            name = f"{self.module} (after its tests)"
+            why = f"the process ended with status {status}\n{self._output}"
+            self.recorder.add(TestResult(name, Outcome.ERROR, 0.0, why))
+        return self._complete()
+
+    def _timed_out(self, why: str) -> LabelRun | None:
+        self._ask_for_stacks()
+        self.close()
+        self.recorder.poll()
+        self.statuses.append(None)
+        self._keep_output()
+        return self._next_attempt(why)
+
+    def _next_attempt(self, why: str) -> LabelRun | None:
+        """Blame the test that was running, and go on with the others."""
+        blamed = self.recorder.running
+        overdue = time.monotonic() - self._attempt_began > self.plan.timeout
+        if blamed is None:
+            return self._complete(why)
+        detail = f"{why}\n{self._output}"
+        self.recorder.add(TestResult(blamed, Outcome.ERROR, 0.0, detail))
+        if overdue or len(self.statuses) >= MAX_ATTEMPTS:
+            return self._complete(f"not run: {why}, in {blamed}")
+        self._remove_attempt()
+        self.start()
+        return None
+
+    def _complete(self, why_missing: str = "it wasn't run") -> LabelRun:
+        self.close()
+        recorder = self.recorder
+        for entry in self.plan.leave_out:
+            for test in recorder.missing():
+                if test == entry or test.startswith(entry + "."):
+                    recorder.add(TestResult(test, Outcome.SKIPPED))
+        detail = f"{why_missing}\n{self._output}".strip()
+        for test in recorder.missing():
+            recorder.add(TestResult(test, Outcome.ERROR, 0.0, detail))
+        if not recorder.collected and not recorder.results:
+            # It didn't get as far as its tests.
+            recorder.add(TestResult(self.module, Outcome.ERROR, 0.0, detail))
+        self._remove_attempt()
+        return LabelRun(
+            self.module,
+            recorder.collected,
+            list(recorder.results.values()),
+            round(self.seconds, 2),
+            self.statuses,
+            self._output,
+        )
+
+    def _keep_output(self) -> None:
+        parts = []
+        for name, lines in (("output", 40), ("stacks", 200)):
+            with contextlib.suppress(OSError):
+                text = (self._attempt / name).read_text("utf-8", "replace")
+                parts += text.splitlines()[-lines:]
+        self._output = "\n".join(parts)
+
+    def _ask_for_stacks(self) -> None:
+        if self._process is not None and hasattr(signal, "SIGUSR1"):
+            self._process.send_signal(signal.SIGUSR1)
+            time.sleep(0.5)
+
+    def _remove_attempt(self) -> None:
+        if not self.plan.keep:
+            shutil.rmtree(self._attempt, ignore_errors=True)
+
+    def close(self) -> None:
+        """End the process, and all that it started."""
+        if self._process is not None:
+            assert self._process.stdin is not None  # noqa: S101  # it is a pipe
+            with contextlib.suppress(OSError):
+                # The guard sees it, and kills.
+                self._process.stdin.close()
+            self._process.wait()
+            self._process = None
+
+
+def run_jobs(jobs: Sequence[Job], parallel: int) -> Iterator[LabelRun | list[Job]]:
+    """
+    Run jobs, ``parallel`` of them at a time.
+
+    Yields:
+        a label's run when it has ended, and in between, again and again, the jobs
+        that are running (for a progress line).
+
+    """
+    waiting, running = list(reversed(jobs)), list[Job]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < parallel:
+                job = waiting.pop()
+                job._began = time.monotonic()
+                job.start()
+                running.append(job)
+            for job in list(running):
+                done = job.poll()
+                if done is not None:
+                    running.remove(job)
+                    yield done
+            yield running
+            time.sleep(_POLL)
+    finally:
+        for job in running:
+            job.close()
