@@ -23,7 +23,7 @@ RUN := $(BIN)/python
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.installed-demo
-	$(RUN) demo/run.py
+	$(RUN) demo/manage.py demo --port $(or $(DEMO_PORT),8000) $(if $(filter 0,$(DEMO_SERVE)),--no-serve)
 
 test: pytest conformance-labels
 

@@ -1,0 +1,1 @@
+"""A software bill of materials: which Python distributions are installed here."""
