@@ -1,0 +1,315 @@
+"""Cursors in the sense of PEP 249."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import apsw
+
+from backendkit.stores import InterfaceError, ProgrammingError
+
+from . import inserting
+from .errors import reraise
+from .running import Handed, Running
+from .statements import Insert, Kind, Select, classify, insert_head
+from .values import adapt_all
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+Params = Sequence[Any] | Mapping[str, Any]
+
+#: A comment in a SELECT that asks for a lock: ``ops.for_update_sql()``.
+FOR_UPDATE = "/* FOR UPDATE */"
+
+
+class Cursor:
+    """
+    A cursor. Parameters are ``?`` with a sequence, or ``:name`` with a mapping.
+
+    Rows are read from the store as they are fetched. In autocommit mode they
+    are those of the moment when the statement was executed.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.arraysize = 1
+        self.rowcount = -1
+        self.lastrowid: int | None = None
+        self._sqlite: apsw.Cursor | None = None
+        self._rows: Iterator[tuple[Any, ...]] = iter(())
+        self._running: Running | None = None
+        self._statement: tuple[apsw.Connection, str, Any] | None = None
+        self._description: tuple[Any, ...] | None = None
+        self._closed = False
+
+    # Executing
+
+    def execute(self, sql: str, params: Params = ()) -> Self:
+        """Execute a statement; return the cursor."""
+        self._reset()
+        kind = classify(sql)
+        if kind is Kind.READ:
+            self._read(sql, params)
+        elif isinstance(sql, Insert):
+            insert = sql
+            result = self.connection.run_write(
+                lambda running: inserting.run(running, insert, params)
+            )
+            self.rowcount, rows = result
+            self._rows = iter(rows)
+        elif kind is Kind.WRITE:
+            self._write(sql, params)
+        elif kind is Kind.DDL:
+            self.connection.run_ddl(sql, _bindings(params))
+        elif kind is Kind.TRANSACTION:
+            self.connection.run_transaction(sql)
+        else:
+            self._schema(sql, params)
+        return self
+
+    def executemany(self, sql: str, param_list: Iterable[Params]) -> Self:
+        """Execute a statement that returns nothing for each set of parameters."""
+        total = 0
+        for params in param_list:
+            self.execute(sql, params)
+            total += max(self.rowcount, 0)
+        self.rowcount = total
+        return self
+
+    def _read(self, sql: str, params: Params) -> None:
+        connection = self.connection
+        if FOR_UPDATE in sql:
+            connection.lock()
+        running = connection.start_read(self)
+        self._running = running
+        try:
+            bindings = _bindings(params, running)
+            self._sqlite = connection.sqlite.execute(sql, bindings)
+        except apsw.Error as error:
+            self._finish()
+            reraise(error)
+        except BaseException:
+            self._finish()
+            raise
+        self._statement = connection.sqlite, sql, bindings
+        self._rows = iter(self._sqlite)
+        if not isinstance(sql, Select):
+            convert = _declared(self.description)
+            if convert is not None:
+                self._rows = map(convert, self._rows)
+
+    def _write(self, sql: str, params: Params) -> None:
+        def work(running: Running) -> list[tuple[Any, ...]]:
+            database = self.connection.sqlite
+            bindings = _bindings(params, running)
+            try:
+                rows = database.execute(sql, bindings).fetchall()
+            except apsw.Error as error:
+                reraise(error)
+            self.rowcount = running.changes
+            return rows
+
+        rows = self.connection.run_write(work, insert_head(sql))
+        self._rows = iter(rows)
+
+    def _schema(self, sql: str, params: Params) -> None:
+        database = self.connection.schema()
+        bindings = _bindings(params)
+        try:
+            self._rows = iter(database.execute(sql, bindings).fetchall())
+        except apsw.Error as error:
+            reraise(error)
+        self._statement = database, sql, bindings
+
+    # Fetching
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """Return the next row or None."""
+        rows = self.fetchmany(1)
+        return rows[0] if rows else None
+
+    def fetchmany(self, size: int | None = None) -> list[tuple[Any, ...]]:
+        """Return up to ``size`` rows, ``arraysize`` if not given."""
+        size = self.arraysize if size is None else size
+        return self._take(lambda: list(itertools.islice(self._rows, size)), size)
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """Return all rows that are left."""
+        return self._take(lambda: list(self._rows), None)
+
+    def _take(
+        self, read: Callable[[], list[tuple[Any, ...]]], size: int | None
+    ) -> list[tuple[Any, ...]]:
+        if self._closed:
+            msg = "Cannot operate on a closed cursor."
+            raise ProgrammingError(msg)
+        running = self._running
+        if running is None:
+            return read()
+        self.connection.activate(running)
+        try:
+            rows = read()
+        except apsw.Error as error:
+            self._finish()
+            reraise(error)
+        except BaseException:
+            self._finish()
+            raise
+        if size is None or len(rows) < size:
+            self._finish()
+        return rows
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        """Iterate over the rows that are left."""
+        return iter(self.fetchone, None)
+
+    def __next__(self) -> tuple[Any, ...]:
+        """Return the next row."""
+        row = self.fetchone()
+        if row is None:
+            raise StopIteration
+        return row
+
+    def drain(self) -> None:
+        """Read all rows that are left now, to be fetched later."""
+        if self._running is not None:
+            rows = self.fetchall()
+            self._rows = iter(rows)
+
+    @property
+    def description(self) -> tuple[Any, ...] | None:
+        """Names and declared types of the columns, as PEP 249 has them."""
+        if self._description is None and self._statement is not None:
+            database, sql, bindings = self._statement
+            self._description = _describe(database, self._sqlite, sql, bindings)
+        return self._description
+
+    # Ending
+
+    def _finish(self) -> None:
+        running, self._running = self._running, None
+        if running is None:
+            return
+        sqlite, self._sqlite = self._sqlite, None
+        self._rows = iter(())
+        if self._statement is not None and sqlite is not None:
+            _ = self.description
+        if sqlite is not None:
+            sqlite.close(True)
+        self.connection.finish_read(running)
+
+    def _reset(self) -> None:
+        if self._closed:
+            msg = "Cannot operate on a closed cursor."
+            raise ProgrammingError(msg)
+        self._statement = None
+        self._finish()
+        self._description = None
+        self._rows = iter(())
+        self.rowcount = -1
+
+    def close(self) -> None:
+        """Stop reading and close. Closing again does nothing."""
+        if not self._closed:
+            self._closed = True
+            self._statement = None
+            self._finish()
+
+    def __del__(self) -> None:
+        """Release the snapshot that an abandoned cursor reads."""
+        if self._running is not None and not self.connection.closed:
+            self.close()
+
+    def setinputsizes(self, sizes: Any) -> None:
+        """Do nothing: PEP 249 allows that."""
+
+    def setoutputsize(self, size: Any, column: Any = None) -> None:
+        """Do nothing: PEP 249 allows that."""
+
+
+def _bindings(params: Params, running: Running | None = None) -> Any:
+    """Return parameters as SQLite takes them."""
+    if isinstance(params, Mapping):
+        values = adapt_all(list(params.values()))
+        return dict(zip(params, values, strict=True))
+    if isinstance(params, (str, bytes)) or not isinstance(params, Iterable):
+        msg = f"parameters are of unsupported type {type(params).__name__}"
+        raise InterfaceError(msg)
+    params = tuple(params)
+    if running is not None:
+        for value in params:
+            if value.__class__ is Handed:
+                params = tuple(
+                    running.hand(v) if v.__class__ is Handed else v for v in params
+                )
+                break
+    return adapt_all(params)
+
+
+class _Described(Exception):  # noqa: N818  # not an error
+    """Ends a statement that was only prepared to learn its columns."""
+
+
+def _describe(
+    database: apsw.Connection, cursor: apsw.Cursor | None, sql: str, bindings: Any
+) -> tuple[Any, ...] | None:
+    columns: Any = None
+    if cursor is not None:
+        try:
+            columns = cursor.get_description()
+        except apsw.ExecutionCompleteError:
+            cursor = None
+    if cursor is None:
+        # It's over, and SQLite tells columns only while it lasts: prepare again.
+        probe = database.cursor()
+
+        def note(current: apsw.Cursor, _sql: str, _bindings: Any) -> bool:
+            nonlocal columns
+            columns = current.get_description()
+            raise _Described
+
+        probe.exec_trace = note
+        try:
+            probe.execute(sql, bindings)
+        except _Described:
+            pass
+        finally:
+            probe.close(True)
+    if not columns:
+        return None
+    return tuple((name, kind, None, None, None, None, None) for name, kind in columns)
+
+
+# What sqlite3 makes of a column's declared type with PARSE_DECLTYPES, as
+# Django's SQLite backend uses it. Only raw SQL: the ORM has its converters.
+_DECLTYPES: dict[str, Callable[[Any], Any]] = {
+    "bool": bool,
+    "date": datetime.date.fromisoformat,
+    "time": datetime.time.fromisoformat,
+    "datetime": datetime.datetime.fromisoformat,
+}
+
+
+def _declared(
+    description: tuple[Any, ...] | None,
+) -> Callable[[tuple[Any, ...]], tuple[Any, ...]] | None:
+    converters = [
+        (number, _DECLTYPES[column[1]])
+        for number, column in enumerate(description or ())
+        if column[1] in _DECLTYPES
+    ]
+    if not converters:
+        return None
+
+    def convert(row: tuple[Any, ...]) -> tuple[Any, ...]:
+        values = list(row)
+        for number, converter in converters:
+            if values[number] is not None:
+                values[number] = converter(values[number])
+        return tuple(values)
+
+    return convert

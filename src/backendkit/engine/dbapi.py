@@ -1,0 +1,80 @@
+"""The engine as a PEP 249 module: what ``DatabaseWrapper.Database`` is."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+
+import apsw
+
+from backendkit.stores import (
+    DatabaseError,
+    DataError,
+    Error,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+    Store,
+    Warning,  # noqa: A004  # PEP 249 prescribes this name
+)
+
+from .connection import Connection
+from .cursor import Cursor
+from .functions import Functions
+
+apilevel = "2.0"
+#: Threads may share the module, not connections.
+threadsafety = 1
+paramstyle = "qmark"
+
+Binary = memoryview
+Date = datetime.date
+Time = datetime.time
+Timestamp = datetime.datetime
+DateFromTicks = datetime.date.fromtimestamp
+TimestampFromTicks = datetime.datetime.fromtimestamp
+
+sqlite_version = apsw.sqlite_lib_version()
+sqlite_version_info = tuple(int(part) for part in sqlite_version.split("."))
+
+
+def connect(
+    store: Store,
+    define: Callable[[Functions], None] | None = None,
+    *,
+    immediate: bool = False,
+) -> Connection:
+    """Return a new :class:`Connection` to a store; see there."""
+    return Connection(store, define, immediate=immediate)
+
+
+__all__ = [
+    "Binary",
+    "Connection",
+    "Cursor",
+    "DataError",
+    "DatabaseError",
+    "Date",
+    "DateFromTicks",
+    "Error",
+    "Functions",
+    "IntegrityError",
+    "InterfaceError",
+    "InternalError",
+    "NotSupportedError",
+    "OperationalError",
+    "ProgrammingError",
+    "Time",
+    "Timestamp",
+    "TimestampFromTicks",
+    "Warning",
+    "apilevel",
+    "connect",
+    "paramstyle",
+    "sqlite_version",
+    "sqlite_version_info",
+    "threadsafety",
+]

@@ -1,0 +1,229 @@
+"""
+CREATE, ALTER and DROP: SQLite parses them, the store's schema follows.
+
+The statement is run on the connection's :class:`Declarations`; what it changed
+there is read back and carried out on the store, rows included.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import apsw
+
+from backendkit.stores import (
+    Column,
+    Index,
+    IntegrityError,
+    NotSupportedError,
+    Session,
+    Table,
+    UniqueViolation,
+)
+
+from .declarations import Declarations, is_view
+from .errors import reraise
+from .statements import quote
+from .values import row_converter, to_store
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+_UNSUPPORTED = re.compile(r"\s*CREATE\s+(?:TEMP\w*\s+)?(TRIGGER|VIRTUAL)\b", re.I)
+_RENAME_TABLE = re.compile(r"\s*ALTER\s+TABLE\s.*\sRENAME\s+TO\s", re.I | re.S)
+
+
+def run(connection: Connection, session: Session, sql: str, params: Any) -> None:
+    """
+    Run a statement that changes the schema, in a transaction.
+
+    :raises NotSupportedError: triggers, and tables within tables.
+    """
+    unsupported = _UNSUPPORTED.match(sql)
+    if unsupported:
+        msg = f"CREATE {unsupported[1].upper()} isn't supported on a store's tables."
+        raise NotSupportedError(msg)
+    declarations = connection.declarations
+    catalog = session.catalog()
+    declarations.sync(catalog)
+    before = declarations.master()
+    try:
+        declarations.sqlite.execute(sql, params).fetchall()
+    except apsw.Error as error:
+        declarations.invalidate()
+        reraise(error)
+    try:
+        _follow(connection, session, declarations, before, sql)
+    finally:
+        # Whatever came of it, the next statement mirrors the catalog afresh.
+        declarations.changed()
+
+
+def _follow(
+    connection: Connection,
+    session: Session,
+    declarations: Declarations,
+    before: dict[tuple[str, str], tuple[str, str | None]],
+    sql: str,
+) -> None:
+    """Carry out on the store what has changed in the mirror."""
+    after = declarations.master()
+    tables = dict(session.catalog().tables)
+    names = {name for kind, name in after if kind in ("table", "view")}
+    removed = [name for name in tables if name not in names]
+    added = sorted(names - tables.keys())
+    if removed and added and _RENAME_TABLE.match(sql):
+        (old_name,), (new_name,) = removed, added
+        new = declarations.read_table(new_name, tables[old_name])
+        session.alter_table(old_name, new)
+        removed, added = [], []
+        tables = dict(session.catalog().tables)
+    for name in removed:
+        session.drop_table(name)
+        del tables[name]
+    for name in added:
+        if ("view", name) in after:
+            view_sql = after["view", name][1] or ""
+            session.create_table(Table(name, (), (), sql=view_sql))
+        else:
+            session.create_table(declarations.read_table(name, None))
+    for name, old in tables.items():
+        if is_view(old) or not _touched(name, before, after):
+            continue
+        _alter(connection, session, old, declarations.read_table(name, old))
+
+
+def _touched(
+    name: str,
+    before: dict[tuple[str, str], tuple[str, str | None]],
+    after: dict[tuple[str, str], tuple[str, str | None]],
+) -> bool:
+    def own(master: dict[tuple[str, str], tuple[str, str | None]]) -> Any:
+        return {key: sql for key, (table, sql) in master.items() if table == name}
+
+    return bool(own(before) != own(after))
+
+
+def _alter(connection: Connection, session: Session, old: Table, new: Table) -> None:
+    """Turn one table into another definition of it."""
+    renames = _renames(old, new)
+    old_names = {column.name for column in old.columns}
+    kept = {renames.get(name, name) for name in old_names}
+    added = [column for column in new.columns if column.name not in kept]
+    survivors = []
+    for index in old.indexes:
+        columns = tuple(renames.get(name, name) for name in index.columns)
+        match = next((i for i in new.indexes if i.name == index.name), None)
+        if match is None or match.columns != columns or match.unique != index.unique:
+            session.drop_index(old.name, index.name)
+        else:
+            survivors.append(match)
+    fresh = [index for index in new.indexes if index not in survivors]
+    base = replace(new, indexes=tuple(survivors))
+    fill = _fill(connection, new, added)
+    session.alter_table(old.name, base, renames, fill)
+    declarations = connection.declarations
+    declarations.forget(new.name)
+    expressions = declarations.expressions(new)
+    computed = [
+        column
+        for column in added
+        if (column.hidden and column.declared) or column.name in expressions.generated
+    ]
+    if computed or _stricter(old, new, renames):
+        _recompute(connection, session, base)
+    for index in fresh:
+        _create_index(session, new, index)
+
+
+def _create_index(session: Session, table: Table, index: Index) -> None:
+    try:
+        session.create_index(table.name, index)
+    except UniqueViolation as error:
+        plain = all(not table.column(name).hidden for name in index.columns)
+        if plain:
+            raise
+        msg = f"UNIQUE constraint failed: index '{index.name}'"
+        raise IntegrityError(msg) from error
+
+
+def _renames(old: Table, new: Table) -> dict[str, str]:
+    """Find the one column that changed its name, if there is one."""
+    before = [column.name for column in old.columns if not column.hidden]
+    after = [column.name for column in new.columns if not column.hidden]
+    if len(before) != len(after):
+        return {}
+    renames = {a: b for a, b in zip(before, after, strict=True) if a != b}
+    for name, to in list(renames.items()):
+        for column in old.columns:
+            # Columns computed from it for a collation are named after it.
+            if column.hidden and column.name.startswith(f"{name}:"):
+                renames[column.name] = to + column.name.removeprefix(name)
+    return renames
+
+
+def _fill(
+    connection: Connection, table: Table, added: list[Column]
+) -> dict[str, Any]:
+    """Return the defaults of added columns for the rows that exist."""
+    declarations = connection.declarations
+    defaults = declarations.defaults(table.name)
+    fill = {}
+    for column in added:
+        sql = defaults.get(column.name)
+        if sql is not None:
+            (value,) = next(iter(declarations.sqlite.execute(f"SELECT {sql}")))
+            fill[column.name] = to_store(table.name, column, value)
+    return fill
+
+
+def _stricter(old: Table, new: Table, renames: dict[str, str]) -> bool:
+    """Whether rows that were right may be wrong now."""
+    if old.sql == new.sql:
+        return False
+    before = {renames.get(c.name, c.name): c for c in old.columns}
+    for column in new.columns:
+        known = before.get(column.name)
+        if known is not None and known.nullable and not column.nullable:
+            return True
+
+    def constraints(sql: str) -> int:
+        return len(re.findall(r"\bCHECK\b", sql, re.I))
+
+    return constraints(new.sql) > constraints(old.sql)
+
+
+def _recompute(connection: Connection, session: Session, table: Table) -> None:
+    """Let every row of a table pass the write path again."""
+    declarations = connection.declarations
+    expressions = declarations.expressions(table)
+    numbers = [
+        number
+        for number, column in enumerate(table.columns)
+        if not column.hidden and column.name not in expressions.generated
+    ]
+    given = tuple(table.columns[number].name for number in numbers)
+    convert = row_converter(table.columns) or tuple
+    names = [column.name for column in table.columns]
+    query = session.query(table, names, session.access(table, ()))
+    for row in list(query.fetch()):
+        plain = convert(row)
+        try:
+            computed = declarations.compute(table, given, [plain[n] for n in numbers])
+        except apsw.Error as error:
+            reraise(error)
+        new = [
+            row[n] if n in numbers else to_store(table.name, table.columns[n], value)
+            for n, value in enumerate(computed)
+        ]
+        if table.columns[-1].hidden and table.columns[-1].auto_increment:
+            new[-1] = row[-1]
+        session.update(table, table.key_of(row), tuple(new))
+
+
+def declare_view(database: apsw.Connection, view: Table) -> None:
+    """Declare a view of the catalog in a connection's SQLite."""
+    database.execute(f"DROP VIEW IF EXISTS {quote(view.name)}")
+    database.execute(view.sql)

@@ -1,0 +1,382 @@
+"""
+The schema as SQL: real, empty SQLite tables that mirror the catalog.
+
+They are what parses CREATE, ALTER and DROP, what answers PRAGMAs and
+``sqlite_master``, and what computes defaults, checks and generated columns of a
+row: a row is inserted here, SQLite does its work, and it is taken out again.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import apsw
+
+from backendkit.stores import Catalog, Column, ForeignKey, Index, Table, ValueType
+
+from .sqltext import index_parts
+from .statements import quote
+from .values import size_of, value_type
+
+#: The key of a table that declares none; SQL sees it as ``rowid``.
+ROWID = "rowid"
+
+
+@dataclass(frozen=True)
+class Expressions:
+    """What SQLite has to compute for the rows of a table.
+
+    :param hidden: SQL by name of hidden column.
+    :param generated: names of generated columns.
+    :param checks: whether the table may have CHECK constraints.
+    :param defaults: names of columns with a default.
+    """
+
+    hidden: dict[str, str]
+    generated: frozenset[str]
+    checks: bool
+    defaults: frozenset[str]
+
+    @property
+    def needed(self) -> bool:
+        """Whether a complete row has to pass through SQLite."""
+        return bool(self.hidden or self.generated or self.checks)
+
+
+class Declarations:
+    """
+    The mirror of one connection.
+
+    :param setup: called with the SQLite connection, to define functions.
+    """
+
+    def __init__(self, setup: Callable[[apsw.Connection], None]) -> None:
+        self._setup = setup
+        self._sqlite: apsw.Connection | None = None
+        self._tables: dict[str, Table] = {}
+        self._version: Any = None
+        self._expressions: dict[str, Expressions] = {}
+        self._fillers: dict[tuple[str, tuple[str, ...]], str] = {}
+
+    @property
+    def sqlite(self) -> apsw.Connection:
+        """The SQLite database with the mirror tables."""
+        if self._sqlite is None:
+            self._sqlite = apsw.Connection(":memory:")
+            self._setup(self._sqlite)
+        return self._sqlite
+
+    def close(self) -> None:
+        """Drop the mirror."""
+        if self._sqlite is not None:
+            self._sqlite.close(True)
+            self._sqlite = None
+        self._tables = {}
+        self._version = None
+
+    # Following the catalog
+
+    def sync(self, catalog: Catalog) -> None:
+        """Make the mirror equal to the catalog."""
+        if self._version is not None and self._version == catalog.version:
+            return
+        changed = [
+            name
+            for name, table in self._tables.items()
+            if catalog.tables.get(name) is not table
+            and catalog.tables.get(name) != table
+        ]
+        for name in changed:
+            self._drop(name)
+        for name, table in catalog.tables.items():
+            if name not in self._tables:
+                self._declare(table)
+        self._version = catalog.version
+
+    def _drop(self, name: str) -> None:
+        kind = "VIEW" if is_view(self._tables.pop(name)) else "TABLE"
+        self.sqlite.execute(f"DROP {kind} IF EXISTS {quote(name)}")
+        self.forget(name)
+
+    def _declare(self, table: Table) -> None:
+        self.sqlite.execute(table.sql)
+        for index in table.indexes:
+            if index.sql:
+                self.sqlite.execute(index.sql)
+        self._tables[table.name] = table
+
+    def changed(self) -> None:
+        """The mirror was changed by a statement: follow the catalog anew."""
+        self.invalidate()
+
+    def forget(self, name: str) -> None:
+        """Forget what was computed about a table."""
+        self._expressions.pop(name, None)
+        for key in [key for key in self._fillers if key[0] == name]:
+            del self._fillers[key]
+
+    def invalidate(self) -> None:
+        """Drop the mirror's tables: what it holds may not be committed."""
+        self.close()
+        self._expressions.clear()
+        self._fillers.clear()
+
+    # Reading the schema
+
+    def master(self) -> dict[tuple[str, str], tuple[str, str | None]]:
+        """Return table and SQL by type and name of everything declared."""
+        rows = self.sqlite.execute(
+            "SELECT type, name, tbl_name, sql FROM sqlite_master"
+            " WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+            " OR type = 'index'"
+        )
+        return {(kind, name): (table, sql) for kind, name, table, sql in rows}
+
+    def read_table(self, name: str, old: Table | None) -> Table:
+        """
+        Read a mirror table's declaration into a :class:`Table`.
+
+        :param old: the table as it was, for the names of its inline
+            constraints; None for a new one.
+        """
+        (sql,) = self._one(
+            "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", name
+        )
+        info = list(self.sqlite.execute(f"PRAGMA table_xinfo({quote(name)})"))
+        key_columns = [row[1] for row in sorted(info, key=_key_rank) if row[5]]
+        is_alias = (
+            len(key_columns) == 1
+            and next(row[2] for row in info if row[5]).upper() == "INTEGER"
+            and not self._has_key_index(name)
+        )
+        columns = [self._column(row, is_alias=is_alias) for row in info]
+        if not key_columns:
+            columns.append(_rowid(columns))
+            key_columns = [columns[-1].name]
+        indexes, hidden = self._indexes(name, old, columns)
+        return Table(
+            name=name,
+            columns=(*columns, *hidden),
+            primary_key=tuple(key_columns),
+            indexes=tuple(indexes),
+            foreign_keys=self._foreign_keys(name, tuple(key_columns)),
+            sql=sql,
+        )
+
+    def _one(self, sql: str, *params: Any) -> tuple[Any, ...]:
+        row: tuple[Any, ...] = next(iter(self.sqlite.execute(sql, params)))
+        return row
+
+    def _has_key_index(self, name: str) -> bool:
+        rows = self.sqlite.execute(f"PRAGMA index_list({quote(name)})")
+        return any(origin == "pk" for _, _, _, origin, _ in rows)
+
+    def _column(self, row: tuple[Any, ...], *, is_alias: bool) -> Column:
+        _, name, declared, not_null, _, key, _ = row
+        kind = value_type(declared)
+        size = size_of(declared)
+        digits = size if kind is ValueType.DECIMAL else ()
+        return Column(
+            name=name,
+            type=kind,
+            nullable=not (not_null or key),
+            auto_increment=bool(key) and is_alias,
+            declared=declared,
+            max_length=size[0] if size and not digits else None,
+            max_digits=digits[0] if digits else None,
+            decimal_places=digits[1] if len(digits) > 1 else None,
+        )
+
+    def _indexes(
+        self, name: str, old: Table | None, columns: Sequence[Column]
+    ) -> tuple[list[Index], list[Column]]:
+        known = {column.name: column for column in columns}
+        inline = {
+            (index.columns, index.unique): index.name
+            for index in (old.indexes if old else ())
+            if not index.sql
+        }
+        indexes: list[Index] = []
+        hidden: list[Column] = []
+        listed = sorted(
+            self.sqlite.execute(f"PRAGMA index_list({quote(name)})"),
+            key=lambda row: -int(row[0]),
+        )
+        for _, index_name, unique, origin, _ in listed:
+            if origin == "pk":
+                continue
+            if origin == "u":
+                parts = self._plain_parts(index_name)
+                fields, extra = self._key_columns(parts, None, known, index_name)
+                own = inline.get((fields, True), f"unique_{uuid.uuid4().hex}")
+                indexes.append(Index(own, fields, unique=True))
+            else:
+                (sql,) = self._one(
+                    "SELECT sql FROM sqlite_master WHERE type='index' AND name=?",
+                    index_name,
+                )
+                texts, where = index_parts(sql)
+                parts = self._plain_parts(index_name)
+                parts = [
+                    (column, collation, text)
+                    for (column, collation, _), text in zip(parts, texts, strict=True)
+                ]
+                fields, extra = self._key_columns(parts, where, known, index_name)
+                indexes.append(Index(index_name, fields, bool(unique), sql))
+            seen = {column.name for column in hidden}
+            hidden += [column for column in extra if column.name not in seen]
+        return indexes, hidden
+
+    def _plain_parts(self, index: str) -> list[tuple[str | None, str, str]]:
+        rows = self.sqlite.execute(f"PRAGMA index_xinfo({quote(index)})")
+        return [
+            (column, collation.upper(), "")
+            for _, _, column, _, collation, is_key in rows
+            if is_key
+        ]
+
+    def _key_columns(
+        self,
+        parts: Iterable[tuple[str | None, str, str]],
+        where: str | None,
+        known: dict[str, Column],
+        index: str,
+    ) -> tuple[tuple[str, ...], list[Column]]:
+        """Return an index's columns, and those of them that must be computed."""
+        names = []
+        hidden = []
+        for number, (name, collation, text) in enumerate(parts):
+            if name is not None and (
+                collation == "BINARY" or known[name].type is not ValueType.STRING
+            ):
+                names.append(name)
+                continue
+            if name is not None:
+                # Named after the column, not the index: one serves them all.
+                source, own = quote(name), f"{name}:{collation.lower()}"
+            else:
+                source, own = f"({text})", f"{index}:{number}"
+            hidden.append(_computed(own, _KEYS.get(collation, "{}").format(source)))
+            names.append(own)
+        if where is not None:
+            # NULL where the condition doesn't hold: there, nothing conflicts.
+            own = f"{index}:where"
+            hidden.append(_computed(own, f"CASE WHEN {where} THEN 1 END"))
+            names.append(own)
+        return tuple(names), hidden
+
+    def _foreign_keys(
+        self, name: str, own_key: tuple[str, ...]
+    ) -> tuple[ForeignKey, ...]:
+        found: dict[int, list[tuple[Any, ...]]] = {}
+        for row in self.sqlite.execute(f"PRAGMA foreign_key_list({quote(name)})"):
+            found.setdefault(row[0], []).append(row)
+        keys = []
+        for number in sorted(found, reverse=True):
+            rows = sorted(found[number], key=lambda row: int(row[1]))
+            to = tuple(row[4] for row in rows)
+            target = rows[0][2]
+            if None in to:  # REFERENCES t: its primary key
+                to = own_key if target == name else self._primary_key(target)
+            keys.append(
+                ForeignKey(
+                    columns=tuple(row[3] for row in rows),
+                    table=target,
+                    references=to,
+                    on_delete=rows[0][6],
+                )
+            )
+        return tuple(keys)
+
+    def _primary_key(self, name: str) -> tuple[str, ...]:
+        info = self.sqlite.execute(f"PRAGMA table_xinfo({quote(name)})")
+        return tuple(row[1] for row in sorted(info, key=_key_rank) if row[5])
+
+    def defaults(self, name: str) -> dict[str, str]:
+        """Return the SQL of the defaults of a table's columns, by column."""
+        info = self.sqlite.execute(f"PRAGMA table_xinfo({quote(name)})")
+        return {row[1]: row[4] for row in info if row[4] is not None}
+
+    # Computing rows
+
+    def expressions(self, table: Table) -> Expressions:
+        """Return what SQLite has to compute for the rows of a table."""
+        found = self._expressions.get(table.name)
+        if found is None:
+            info = list(self.sqlite.execute(f"PRAGMA table_xinfo({quote(table.name)})"))
+            found = Expressions(
+                hidden={
+                    column.name: column.declared
+                    for column in table.columns
+                    if column.hidden and column.declared
+                },
+                generated=frozenset(row[1] for row in info if row[6] in (2, 3)),
+                checks=re.search(r"\bCHECK\b", table.sql, re.I) is not None,
+                defaults=frozenset(row[1] for row in info if row[4] is not None),
+            )
+            self._expressions[table.name] = found
+        return found
+
+    def compute(
+        self, table: Table, names: tuple[str, ...], values: Sequence[Any]
+    ) -> tuple[Any, ...]:
+        """
+        Let SQLite complete and check a row.
+
+        :param names: the columns given; generated ones are left out.
+        :param values: theirs, in SQLite's terms.
+        :returns: the values of all columns of the table, in order, in SQLite's
+            terms; for a numbered key without a value something arbitrary.
+        :raises apsw.ConstraintError: NOT NULL or CHECK.
+        """
+        key = (table.name, names)
+        sql = self._fillers.get(key)
+        if sql is None:
+            columns = ", ".join(map(quote, names))
+            marks = ", ".join("?" * len(names))
+            given = f"({columns}) VALUES ({marks})" if names else "DEFAULT VALUES"
+            results = [
+                quote(column.name)
+                if not column.hidden
+                else column.declared or "NULL"
+                for column in table.columns
+            ]
+            sql = (
+                f"INSERT INTO {quote(table.name)} {given}"
+                f" RETURNING {', '.join(results)}"
+            )
+            self._fillers[key] = sql
+        database = self.sqlite
+        (row,) = database.execute(sql, tuple(values)).fetchall()
+        database.execute(f"DELETE FROM {quote(table.name)}")
+        return tuple(row)
+
+
+def is_view(table: Table) -> bool:
+    """Whether an entry of the catalog is a view: it has SQL, but no rows."""
+    return not table.columns
+
+
+#: What to index for a collation, so that equal means equal bytes.
+_KEYS = {"NOCASE": "lower({})", "RTRIM": "rtrim({}, ' ')"}
+
+
+def _computed(name: str, sql: str) -> Column:
+    # Any SQL value may come out, so it is kept as the text of its literal.
+    return Column(name, ValueType.STRING, declared=f"nullif(quote({sql}), 'NULL')", hidden=True)
+
+
+def _rowid(columns: Sequence[Column]) -> Column:
+    taken = {column.name.lower() for column in columns}
+    name = ROWID
+    while name in taken:
+        name += "_"
+    return Column(name, ValueType.INTEGER, nullable=False, auto_increment=True, hidden=True)
+
+
+def _key_rank(row: tuple[Any, ...]) -> int:
+    return int(row[5])

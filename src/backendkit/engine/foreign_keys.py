@@ -1,0 +1,236 @@
+"""
+Foreign keys, checked when the transaction commits.
+
+All are taken as DEFERRABLE INITIALLY DEFERRED, which is how Django declares
+them (https://www.sqlite.org/foreignkeys.html#fk_deferred). Within the
+transaction only the key values are noted whose rows might have come to miss
+their partner; at its end each of these is looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from backendkit.stores import (
+    Catalog,
+    FilterShape,
+    ForeignKey,
+    IntegrityError,
+    Row,
+    Session,
+    Table,
+)
+
+from .values import TO_SQLITE, Bound, comparison
+
+
+class Reference(NamedTuple):
+    """A foreign key with the table that has it."""
+
+    table: Table
+    key: ForeignKey
+
+
+class Violation(NamedTuple):
+    """A row whose foreign key refers to nothing."""
+
+    table: Table
+    key: ForeignKey
+    row: Row
+
+
+class ForeignKeys:
+    """The foreign keys of a catalog, and what a transaction has to check."""
+
+    def __init__(self) -> None:
+        self._pending: dict[tuple[str, tuple[str, ...], str, tuple[Any, ...]], None] = {}
+        self._catalog: Catalog | None = None
+        self._referring: dict[str, list[Reference]] = {}
+        #: Whether foreign keys are enforced at all.
+        self.enforced = True
+
+    def use(self, catalog: Catalog) -> None:
+        """Take the foreign keys from this catalog from now on."""
+        if catalog is self._catalog:
+            return
+        self._catalog = catalog
+        self._referring = {}
+        for table in catalog.tables.values():
+            for key in table.foreign_keys:
+                reference = Reference(table, key)
+                self._referring.setdefault(key.table.lower(), []).append(reference)
+
+    def referring(self, table: Table) -> Sequence[Reference]:
+        """Return the foreign keys that refer to a table."""
+        return self._referring.get(table.name.lower(), ())
+
+    # Noting
+
+    def clear(self) -> None:
+        """Forget what was noted: the transaction is over."""
+        self._pending.clear()
+
+    def note_child(self, table: Table, row: Row, old: Row | None = None) -> None:
+        """Note a new or changed row with foreign keys."""
+        if not self.enforced:
+            return
+        positions = table.positions
+        for key in table.foreign_keys:
+            values = tuple(row[positions[name]] for name in key.columns)
+            if None in values:
+                continue
+            if old is not None and values == tuple(
+                old[positions[name]] for name in key.columns
+            ):
+                continue
+            self._pending[table.name, key.columns, key.table, values] = None
+
+    def note_parent(self, table: Table, old: Row, new: Row | None) -> None:
+        """Note a deleted or changed row that others may refer to."""
+        if not self.enforced:
+            return
+        for child, key in self.referring(table):
+            places = _places(table, key)
+            if places is None:
+                continue
+            values = tuple(old[place] for place in places)
+            if None in values:
+                continue
+            if new is not None and values == tuple(new[place] for place in places):
+                continue
+            mine = _translate(table, key.references, child, key.columns, values)
+            if mine is not None:
+                self._pending[child.name, key.columns, key.table, mine] = None
+
+    # Checking
+
+    def check(self, session: Session, catalog: Catalog) -> None:
+        """
+        Look up what was noted.
+
+        :raises IntegrityError: a row refers to nothing.
+        """
+        if not self._pending:
+            return
+        tables = {name.lower(): table for name, table in catalog.tables.items()}
+        for name, columns, _, values in self._pending:
+            child = tables.get(name.lower())
+            if child is None:
+                continue  # dropped
+            for key in child.foreign_keys:
+                if key.columns != columns:
+                    continue
+                parent = tables.get(key.table.lower())
+                if self._refers(session, child, key, parent, values):
+                    continue
+                row = _first(session, child, columns, values)
+                if row is not None:
+                    raise IntegrityError(_message(Violation(child, key, row)))
+
+    @staticmethod
+    def _refers(
+        session: Session,
+        child: Table,
+        key: ForeignKey,
+        parent: Table | None,
+        values: tuple[Any, ...],
+    ) -> bool:
+        if parent is None:
+            return False
+        references = key.references or parent.primary_key
+        wanted = _translate(child, key.columns, parent, references, values)
+        return wanted is not None and (
+            _first(session, parent, references, wanted) is not None
+        )
+
+    def violations(
+        self, session: Session, catalog: Catalog, table: Table
+    ) -> Iterator[Violation]:
+        """Check every row of a table, noted or not."""
+        tables = {name.lower(): other for name, other in catalog.tables.items()}
+        if not table.foreign_keys or not session.estimated_rows(table):
+            return
+        names = [column.name for column in table.columns]
+        query = session.query(table, names, session.access(table, ()))
+        known: set[tuple[int, tuple[Any, ...]]] = set()
+        for row in query.fetch():
+            for number, key in enumerate(table.foreign_keys):
+                values = tuple(row[table.positions[name]] for name in key.columns)
+                if None in values or (number, values) in known:
+                    continue
+                parent = tables.get(key.table.lower())
+                if self._refers(session, table, key, parent, values):
+                    known.add((number, values))
+                else:
+                    yield Violation(table, key, row)
+
+
+def rows_where(
+    session: Session, table: Table, columns: Sequence[str], values: Sequence[Any]
+) -> Iterator[Row]:
+    """Return the rows in which columns equal values of their types, none NULL."""
+    shapes = [FilterShape(name, "exact") for name in columns]
+    access = session.access(table, shapes)
+    query = session.query(table, [c.name for c in table.columns], access)
+    for name, value in zip(columns, values, strict=True):
+        query.add_filter(name, "exact", False, table.column(name).type, value)
+    return query.fetch()
+
+
+def _first(
+    session: Session, table: Table, columns: Sequence[str], values: tuple[Any, ...]
+) -> Row | None:
+    if tuple(columns) == table.primary_key:
+        return session.get(table, values)
+    return next(rows_where(session, table, columns, values), None)
+
+
+def _places(table: Table, key: ForeignKey) -> tuple[int, ...] | None:
+    references = key.references or table.primary_key
+    try:
+        return tuple(table.positions[name] for name in references)
+    except KeyError:
+        return None  # refers to a column that isn't there (any more)
+
+
+def _translate(
+    source: Table,
+    source_columns: Sequence[str],
+    target: Table,
+    target_columns: Sequence[str],
+    values: tuple[Any, ...],
+) -> tuple[Any, ...] | None:
+    """Return values of one table's columns as another's; None if there are none."""
+    result = []
+    if len(target_columns) != len(values):
+        return None
+    for mine, theirs, value in zip(
+        source_columns, target_columns, values, strict=True
+    ):
+        try:
+            from_type = source.column(mine).type
+            column = target.column(theirs)
+        except KeyError:
+            return None
+        if from_type is column.type:
+            result.append(value)
+            continue
+        convert = TO_SQLITE.get(from_type)
+        written = convert(value) if convert else value
+        wanted = comparison(column, "exact", written).value
+        if isinstance(wanted, Bound):
+            return None
+        result.append(wanted)
+    return tuple(result)
+
+
+def _message(violation: Violation) -> str:
+    table, key, row = violation
+    values = tuple(row[table.positions[name]] for name in key.columns)
+    columns = ", ".join(f"{table.name}.{name}" for name in key.columns)
+    shown = repr(values[0]) if len(values) == 1 else repr(values)
+    return (
+        f"FOREIGN KEY constraint failed: {columns} = {shown} has no corresponding"
+        f" row in {key.table}"
+    )

@@ -1,0 +1,76 @@
+"""sqlite3's way to define SQL functions, for Django's, over apsw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import apsw
+
+from backendkit.stores import OperationalError
+
+
+class Functions:
+    """
+    The methods of ``sqlite3.Connection`` that define functions and collations.
+
+    Django registers the functions of its SQLite dialect through them.
+
+    :param databases: the SQLite connections that get each definition.
+    """
+
+    def __init__(self, *databases: apsw.Connection) -> None:
+        self._databases = databases
+
+    def create_function(
+        self,
+        name: str,
+        narg: int,
+        func: Callable[..., Any] | None,
+        *,
+        deterministic: bool = False,
+    ) -> None:
+        """Define a scalar function; -1 arguments are any number. None removes it."""
+        wrapped = None if func is None else _guarded(func)
+        for database in self._databases:
+            database.create_scalar_function(
+                name, wrapped, narg, deterministic=deterministic
+            )
+
+    def create_aggregate(self, name: str, n_arg: int, aggregate: Any) -> None:
+        """Define an aggregate by a class with ``step`` and ``finalize``."""
+
+        def start() -> tuple[Any, Callable[..., None], Callable[[Any], Any]]:
+            context = _guarded(aggregate)()
+            return context, _step, _finalize
+
+        for database in self._databases:
+            database.create_aggregate_function(name, start, n_arg)
+
+    def create_collation(
+        self, name: str, callable_: Callable[[str, str], int] | None
+    ) -> None:
+        """Define a collation by a comparison of two strings. None removes it."""
+        for database in self._databases:
+            database.create_collation(name, callable_)
+
+
+def _guarded(func: Callable[..., Any]) -> Callable[..., Any]:
+    """Raise what sqlite3 raises when a function does."""
+
+    def call(*args: Any) -> Any:
+        try:
+            return func(*args)
+        except Exception as error:
+            msg = "user-defined function raised exception"
+            raise OperationalError(msg) from error
+
+    return call
+
+
+def _step(context: Any, *args: Any) -> None:
+    _guarded(context.step)(*args)
+
+
+def _finalize(context: Any) -> Any:
+    return _guarded(context.finalize)()

@@ -1,0 +1,121 @@
+"""A running statement: the session it reads, the rows it names, what it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from backendkit.stores import Key, Row, Session, Table
+
+from .statements import InsertHead
+
+if TYPE_CHECKING:
+    from .connection import Connection
+    from .scan import Filter
+
+
+class Handed:
+    """
+    Filters that the compiler knows and SQLite wouldn't tell, as a parameter.
+
+    :param filters: all of them must hold; each is null-rejecting, and SQLite
+        checks the same conditions again.
+    """
+
+    __slots__ = ("filters",)
+
+    def __init__(self, filters: Sequence[Filter]) -> None:
+        self.filters = tuple(filters)
+
+    def __repr__(self) -> str:
+        return f"<{' AND '.join(f'{f.column} {f.lookup}' for f in self.filters)}>"
+
+
+class Running:
+    """
+    A statement from its start to its last row.
+
+    :param session: what it reads and writes, in a transaction.
+    :param trace: list to note store calls in, or None.
+    """
+
+    __slots__ = (
+        "_handed",
+        "_keys",
+        "_numbers",
+        "changes",
+        "connection",
+        "head",
+        "session",
+        "trace",
+    )
+
+    def __init__(
+        self,
+        connection: Connection,
+        session: Session,
+        trace: list[dict[str, Any]] | None = None,
+        head: InsertHead | None = None,
+    ) -> None:
+        self.connection = connection
+        self.session = session
+        self.trace = trace
+        self.head = head
+        #: Rows inserted, changed or deleted, cascades not counted.
+        self.changes = 0
+        self._handed: list[Handed] = []
+        self._numbers: dict[tuple[str, Key], int] = {}
+        self._keys: list[Key] = []
+
+    # Reading
+
+    def hand(self, handed: Handed) -> int:
+        """Note filters; return the number that SQLite is given for them."""
+        self._handed.append(handed)
+        return len(self._handed) - 1
+
+    def handed(self, number: int) -> Sequence[Filter]:
+        """Return the filters noted under a number."""
+        return self._handed[number].filters
+
+    def number(self, table: str, key: Key) -> int:
+        """Return a rowid for a key that isn't an integer."""
+        number = self._numbers.setdefault((table, key), len(self._keys))
+        if number == len(self._keys):
+            self._keys.append(key)
+        return number
+
+    def key(self, rowid: int) -> Key:
+        """Return the key of a rowid that :meth:`number` gave."""
+        return self._keys[rowid]
+
+    def trace_call(self, table: str, call: str) -> dict[str, Any]:
+        """Note a store call; the caller counts rows and seconds in the answer."""
+        entry = {"table": table, "call": call, "rows": 0, "time": 0.0}
+        assert self.trace is not None
+        self.trace.append(entry)
+        return entry
+
+    # Writing: called by SQLite for raw SQL, row by row
+
+    def insert(self, table: Table, fields: Sequence[Any]) -> Row | None:
+        """Insert a row of visible columns; None if OR IGNORE left it out."""
+        writer = self.connection.writer(self.session, table)
+        given: Sequence[str] | None = None
+        conflict = ""
+        if self.head is not None and self.head.table.lower() == table.name.lower():
+            given, conflict = self.head.columns, self.head.conflict
+        row = writer.insert_fields(fields, given, conflict)
+        if row is not None:
+            self.changes += 1
+        return row
+
+    def change(self, table: Table, key: Key, changes: dict[int, Any]) -> None:
+        """Change columns of a row."""
+        self.connection.writer(self.session, table).change(key, changes)
+        self.changes += 1
+
+    def delete(self, table: Table, key: Key) -> None:
+        """Delete a row."""
+        self.connection.writer(self.session, table).delete(key)
+        self.changes += 1

@@ -1,0 +1,194 @@
+"""A scan: one use of a virtual table in one running statement."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import apsw
+
+from backendkit.stores import FilterShape, sort_key
+
+from .values import Bound, comparison, row_converter
+
+if TYPE_CHECKING:
+    from .running import Running
+    from .vtab import Plan, VirtualTable
+
+
+class Filter(NamedTuple):
+    """The arguments of :meth:`NonrelQuery.add_filter`."""
+
+    column: str
+    lookup: str
+    negated: bool
+    db_type: str
+    value: Any
+
+
+class Scan:
+    """
+    What SQLite calls a virtual table's cursor.
+
+    :param running: the statement; its session is the one that is read.
+    """
+
+    __slots__ = ("_convert", "_places", "_raw", "_rows", "_running", "_virtual", "row")
+
+    def __init__(self, virtual: VirtualTable, running: Running) -> None:
+        self._virtual = virtual
+        self._running = running
+        self._rows: Iterator[Any] = iter(())
+        self._places: dict[int, int] = {}
+        self._convert: Callable[[Any], Sequence[Any]] | None = None
+        self._raw: Any = None
+        self.row: Sequence[Any] | None = None
+
+    def Filter(  # noqa: N802  # these five names are apsw's
+        self, number: int, description: str, arguments: tuple[Any, ...]
+    ) -> None:
+        """Begin to read, with the values of this run."""
+        plan = self._virtual.plans[number]
+        if self._running.trace is None:
+            self._rows = self._read(plan, arguments)
+        else:
+            self._rows = self._traced(plan, arguments, description)
+        self.Next()
+
+    def Next(self) -> None:  # noqa: N802
+        """Go to the next row."""
+        self._raw = raw = next(self._rows, None)
+        convert = self._convert
+        self.row = raw if convert is None or raw is None else convert(raw)
+
+    def Eof(self) -> bool:  # noqa: N802
+        """Whether there is no row left."""
+        return self.row is None
+
+    def Column(self, number: int) -> Any:  # noqa: N802
+        """Return a value of the current row, in SQLite's terms."""
+        if number < 0:
+            return self.Rowid()
+        place = self._places.get(number)
+        # The hidden column of the compiler's filters has no value.
+        return None if place is None else self.row[place]  # type: ignore[index]
+
+    def ColumnNoChange(self, _number: int) -> Any:  # noqa: N802
+        """Leave out a value that an UPDATE doesn't change."""
+        return apsw.no_change
+
+    def Rowid(self) -> int:  # noqa: N802
+        """Return a number for the current row, the same while the statement runs."""
+        column = self._virtual.rowid_column
+        if column is not None:
+            return int(self._raw[self._places[column]])
+        key = tuple(
+            self._raw[self._places[n]] for n in self._virtual.table.key_positions
+        )
+        return self._running.number(self._virtual.table.name, key)
+
+    def Close(self) -> None:  # noqa: N802
+        """Stop reading."""
+        self._rows = iter(())
+        self._raw = self.row = None
+
+    def _traced(
+        self, plan: Plan, arguments: tuple[Any, ...], description: str
+    ) -> Iterator[Any]:
+        entry = self._running.trace_call(
+            self._virtual.table.name, description or plan.describe()
+        )
+        start = time.perf_counter()
+        for row in self._read(plan, arguments):
+            entry["rows"] += 1
+            entry["time"] += time.perf_counter() - start
+            yield row
+            start = time.perf_counter()
+        entry["time"] += time.perf_counter() - start
+
+    def _read(self, plan: Plan, arguments: tuple[Any, ...]) -> Iterator[Any]:
+        table = self._virtual.table
+        values = iter(arguments)
+        handed: Sequence[Filter] = ()
+        if plan.handed:
+            handed = self._running.handed(next(values))
+        filters = self._filters(plan, values)
+        if filters is None:
+            return iter(())
+        complete = len(filters) == len(plan.shapes) + len(plan.fixed)
+        filters += handed
+        session = self._running.session
+        access, sort = plan.access, False
+        if handed or not complete:
+            # Other filters than planned: the best way may be another one.
+            shapes = [FilterShape(f.column, f.lookup, f.negated) for f in filters]
+            other = session.access(table, shapes, plan.ordering)
+            if other.ordered or not plan.ordering:
+                access = other
+            elif not complete:
+                access, sort = other, True
+        query = session.query(table, self._columns(plan), access)
+        query.add_filters(filters)
+        if plan.ordering and not sort:
+            query.order_by(plan.ordering)
+        low, high = 0, None
+        if plan.limit:
+            count = next(values)
+            low = max(next(values), 0) if plan.offset else 0
+            high = None if count < 0 else low + count
+        rows = query.fetch(low, high)
+        return self._sorted(rows, plan) if sort else rows
+
+    def _filters(self, plan: Plan, values: Iterator[Any]) -> list[Filter] | None:
+        """Translate the planned filters; None if no row can match."""
+        table = self._virtual.table
+        filters: list[Filter] = []
+        for shape in plan.shapes:
+            column = table.column(shape.column)
+            value = next(values)
+            if shape.lookup == "in":
+                items = [comparison(column, "exact", item).value for item in value]
+                if Bound.ANYTHING not in items:
+                    items = [item for item in items if item is not Bound.NOTHING]
+                    filters.append(Filter(column.name, "in", False, column.type, items))
+                continue
+            lookup, wanted = comparison(column, shape.lookup, value)
+            if wanted is Bound.NOTHING:
+                return None
+            if lookup == "isnull":
+                filters.append(Filter(column.name, "isnull", True, column.type, True))
+            elif wanted is not Bound.ANYTHING:
+                filters.append(Filter(column.name, lookup, False, column.type, wanted))
+        for shape in plan.fixed:
+            db_type = table.column(shape.column).type
+            filters.append(
+                Filter(shape.column, "isnull", shape.negated, db_type, True)
+            )
+        return filters
+
+    def _columns(self, plan: Plan) -> list[str]:
+        """Return the columns to fetch: those asked for, and the key."""
+        virtual = self._virtual
+        numbers = list(plan.columns)
+        numbers += [n for n in virtual.table.key_positions if n not in numbers]
+        names = {column.name: n for n, column in enumerate(virtual.table.columns)}
+        numbers += [names[c] for c, _ in plan.ordering if names[c] not in numbers]
+        self._places = {number: place for place, number in enumerate(numbers)}
+        columns = [virtual.table.columns[number] for number in numbers]
+        self._convert = row_converter(columns)
+        return [column.name for column in columns]
+
+    def _sorted(self, rows: Iterator[Any], plan: Plan) -> Iterator[Any]:
+        """Keep a promised order that the access can't after all."""
+        result = list(rows)
+        positions = self._virtual.table.positions
+        for name, descending in reversed(plan.ordering):
+            place = self._places[positions[name]]
+            result.sort(
+                key=lambda row, place=place: sort_key(row[place]),  # type: ignore[misc]
+                reverse=descending,
+            )
+        return iter(result)
+
+

@@ -1,0 +1,60 @@
+"""The few pieces of SQL text that no PRAGMA tells: an index's expressions."""
+
+from __future__ import annotations
+
+import re
+
+_TOKEN = re.compile(
+    r"""
+    (?P<space>\s+|--[^\n]*|/\*.*?\*/)
+    | (?P<string>'(?:[^']|'')*')
+    | (?P<name>"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|[^\W\d]\w*)
+    | (?P<other>.)
+    """,
+    re.X | re.S,
+)
+
+
+def index_parts(sql: str) -> tuple[list[str], str | None]:
+    """
+    Split a CREATE INDEX statement.
+
+    :returns: the texts of its keys, without ASC, DESC and COLLATE, and that of
+        its WHERE condition or None.
+    """
+    depth = 0
+    parts: list[str] = []
+    current: list[str] = []
+    where: list[str] | None = None
+    for match in _TOKEN.finditer(sql):
+        text = match[0]
+        if match.lastgroup == "other" and text == "(":
+            depth += 1
+            if depth == 1 and not parts and where is None:
+                continue
+        elif match.lastgroup == "other" and text == ")":
+            depth -= 1
+            if depth == 0 and where is None:
+                parts.append("".join(current))
+                current = []
+                continue
+        elif depth == 1 and text == "," and where is None:
+            parts.append("".join(current))
+            current = []
+            continue
+        if where is not None:
+            where.append(text)
+        elif depth >= 1:
+            current.append(text)
+        elif parts and text.upper() == "WHERE":
+            where = []
+    return [_bare(part) for part in parts], "".join(where) if where else None
+
+
+def _bare(part: str) -> str:
+    """Drop what stands behind a key's expression."""
+    part = re.sub(r"\s+(ASC|DESC)\s*\Z", "", part.strip(), flags=re.I)
+    collated = re.sub(
+        r"\s+COLLATE\s+(\w+|\"[^\"]*\")\s*\Z", "", part, flags=re.I
+    )
+    return collated.strip()

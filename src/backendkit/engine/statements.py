@@ -1,0 +1,151 @@
+"""What kind of statement an SQL text is, and statements that are more than text."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+
+class Kind(Enum):
+    """Kinds of statement, by who runs them."""
+
+    READ = "read"
+    WRITE = "write"
+    DDL = "ddl"
+    TRANSACTION = "transaction"
+    #: Answered from the schema: PRAGMAs and sqlite_master.
+    SCHEMA = "schema"
+
+
+_SPACE = r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*"
+_FIRST_WORD = re.compile(_SPACE + r"([A-Za-z]+)", re.S)
+_KINDS = {
+    "SELECT": Kind.READ,
+    "VALUES": Kind.READ,
+    "EXPLAIN": Kind.READ,
+    "INSERT": Kind.WRITE,
+    "REPLACE": Kind.WRITE,
+    "UPDATE": Kind.WRITE,
+    "DELETE": Kind.WRITE,
+    "CREATE": Kind.DDL,
+    "DROP": Kind.DDL,
+    "ALTER": Kind.DDL,
+    "BEGIN": Kind.TRANSACTION,
+    "COMMIT": Kind.TRANSACTION,
+    "END": Kind.TRANSACTION,
+    "ROLLBACK": Kind.TRANSACTION,
+    "SAVEPOINT": Kind.TRANSACTION,
+    "RELEASE": Kind.TRANSACTION,
+    "PRAGMA": Kind.SCHEMA,
+}
+_WRITES = re.compile(r"\b(INSERT|REPLACE|UPDATE|DELETE)\b", re.I)
+_SCHEMA_TABLES = re.compile(r"\bsqlite_(master|schema|sequence)\b", re.I)
+_NAME = r'"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|[^\W\d]\w*'
+_INSERT = re.compile(
+    _SPACE
+    + r"(?:INSERT(?:\s+OR\s+(?P<conflict>\w+))?|(?P<replace>REPLACE))\s+INTO\s+"
+    + rf"(?:(?:main|\"main\")\s*\.\s*)?(?P<table>{_NAME})\s*"
+    + rf"(?:AS\s+(?:{_NAME})\s*)?"
+    + rf"(?P<columns>\((?:\s*(?:{_NAME})\s*,?)+\))?",
+    re.S | re.I,
+)
+
+
+@functools.lru_cache(maxsize=1000)
+def classify(sql: str) -> Kind:
+    """Return the kind of a statement. What isn't known is left to SQLite to refuse."""
+    first = _FIRST_WORD.match(sql)
+    word = first[1].upper() if first else ""
+    if word == "WITH":
+        # A false alarm costs the right to write, not a wrong answer.
+        return Kind.WRITE if _WRITES.search(sql) else Kind.READ
+    kind = _KINDS.get(word, Kind.READ)
+    if kind in (Kind.READ, Kind.WRITE) and _SCHEMA_TABLES.search(sql):
+        return Kind.SCHEMA
+    return kind
+
+
+def unquote(name: str) -> str:
+    """Return an identifier without its quotes."""
+    if name[0] in '"`' and name[-1] == name[0]:
+        return name[1:-1].replace(name[0] * 2, name[0])
+    if name[0] == "[":
+        return name[1:-1]
+    return name
+
+
+def quote(name: str) -> str:
+    """Quote an identifier for SQL. Any text without NUL is a name."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+@dataclass(frozen=True)
+class InsertHead:
+    """What the beginning of an INSERT says: table, given columns, OR clause."""
+
+    table: str
+    columns: tuple[str, ...] | None
+    conflict: str
+
+
+@functools.lru_cache(maxsize=1000)
+def insert_head(sql: str) -> InsertHead | None:
+    """Read the beginning of an INSERT; None if the statement isn't one."""
+    match = _INSERT.match(sql)
+    if match is None:
+        return None
+    columns = None
+    if match["columns"]:
+        names = re.findall(_NAME, match["columns"])
+        columns = tuple(unquote(name).lower() for name in names)
+    conflict = "REPLACE" if match["replace"] else (match["conflict"] or "").upper()
+    return InsertHead(unquote(match["table"]), columns, conflict)
+
+
+class Select(str):
+    """A SELECT by the compiler: its values are converted there, not by the cursor."""
+
+    __slots__ = ()
+
+
+class Insert(str):
+    """
+    An INSERT by the compiler, with what it means beside its text.
+
+    Virtual tables have neither RETURNING nor ON CONFLICT, so it isn't run as
+    SQL. The text is what logs and wrappers see.
+
+    :param table: name of the table.
+    :param columns: names of the columns given.
+    :param rows: placeholders of each row, in SQL; plain parameters are ``%s``.
+    :param on_conflict: None, ``ignore`` or ``update``.
+    :param update_columns: what ON CONFLICT … DO UPDATE sets.
+    :param unique_columns: the target of ON CONFLICT.
+    :param returning: names of the columns to return, a row for each row kept.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[str]]
+    on_conflict: str | None
+    update_columns: tuple[str, ...]
+    unique_columns: tuple[str, ...]
+    returning: tuple[str, ...]
+
+
+_FORMAT = re.compile(r"(?<!%)%s")
+
+
+@functools.lru_cache(maxsize=1000)
+def to_qmark(sql: str) -> str:
+    """Convert from PEP 249's "format" style to SQLite's "?"."""
+    return _FORMAT.sub("?", sql).replace("%%", "%")
+
+
+def to_named(sql: str, params: Mapping[str, Any]) -> str:
+    """Convert from PEP 249's "pyformat" style to SQLite's ":name"."""
+    return sql % {name: f":{name}" for name in params}

@@ -1,0 +1,325 @@
+"""Virtual tables: how SQLite reads and writes a table of the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import apsw
+
+from backendkit.stores import (
+    Access,
+    FilterShape,
+    Key,
+    Precision,
+    Table,
+    ValueType,
+)
+
+from .scan import Scan
+from .statements import quote
+from .values import DECLARATIONS
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+_LOOKUPS = {
+    apsw.SQLITE_INDEX_CONSTRAINT_EQ: "exact",
+    apsw.SQLITE_INDEX_CONSTRAINT_GT: "gt",
+    apsw.SQLITE_INDEX_CONSTRAINT_GE: "gte",
+    apsw.SQLITE_INDEX_CONSTRAINT_LT: "lt",
+    apsw.SQLITE_INDEX_CONSTRAINT_LE: "lte",
+}
+# Types whose comparisons the store answers just as SQLite does, whatever the
+# other side is (see values.comparison): SQLite needn't check them again.
+_SAME_ANSWER = frozenset({ValueType.INTEGER, ValueType.FLOAT})
+#: SQLite tells the columns after the 63rd only together.
+_LAST_TOLD_COLUMN = 63
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    How one use of a table in a statement reads it; made when it is prepared.
+
+    :param shapes: filters whose values come with each run, in their order.
+    :param fixed: filters without a value (IS NULL, IS NOT NULL).
+    :param columns: numbers of the columns that SQLite will ask for.
+    :param ordering: the order that the store keeps; () for any.
+    :param handed: whether the first value names filters of the compiler.
+    :param limit: whether a LIMIT comes behind the filters' values.
+    :param offset: whether an OFFSET does, last.
+    """
+
+    shapes: tuple[FilterShape, ...]
+    fixed: tuple[FilterShape, ...]
+    columns: tuple[int, ...]
+    access: Access
+    ordering: tuple[tuple[str, bool], ...]
+    handed: bool
+    limit: bool
+    offset: bool
+
+    def describe(self) -> str:
+        """Return the plan for people, as EXPLAIN QUERY PLAN shows it."""
+        access = self.access
+        if access.equalities or access.ranged:
+            words = [f"seek {access.index or 'primary key'}"]
+        else:
+            words = [f"scan {access.index}" if access.index else "scan"]
+        tests = [_SHAPES[s.lookup, s.negated].format(s.column) for s in self.shapes]
+        tests += [_SHAPES[s.lookup, s.negated].format(s.column) for s in self.fixed]
+        if tests:
+            words.append(f"({' AND '.join(tests)})")
+        if self.handed:
+            words.append("with the compiler's filters")
+        if self.ordering:
+            names = [f"{name} DESC" if desc else name for name, desc in self.ordering]
+            words.append(f"in order of {', '.join(names)}")
+        if self.limit:
+            words.append("with LIMIT")
+        words.append(f"~{max(int(access.rows), 1)} rows")
+        return " ".join(words)
+
+
+_SHAPES = {
+    ("exact", False): "{}=?",
+    ("exact", True): "{}<>?",
+    ("in", False): "{} IN ?",
+    ("gt", False): "{}>?",
+    ("gte", False): "{}>=?",
+    ("lt", False): "{}<?",
+    ("lte", False): "{}<=?",
+    ("isnull", False): "{} IS NULL",
+    ("isnull", True): "{} IS NOT NULL",
+}
+
+
+class Module:
+    """
+    The module of one table: registered under the table's name as *eponymous*.
+
+    So SQLite finds it when a statement first names it, and 500 tables cost
+    nothing before (https://www.sqlite.org/vtab.html#eponymous_virtual_tables).
+    """
+
+    def __init__(self, connection: Connection, table: Table) -> None:
+        self.connection = connection
+        self.table = table
+
+    def Connect(  # noqa: N802  # apsw's name
+        self, _db: apsw.Connection, _module: str, _database: str, _name: str, *_: Any
+    ) -> tuple[str, VirtualTable]:
+        """Declare the table to SQLite."""
+        virtual = VirtualTable(self.connection, self.table)
+        return virtual.declaration, virtual
+
+    Create = Connect
+
+
+class VirtualTable:
+    """One table of the store, as one connection's SQLite sees it."""
+
+    def __init__(self, connection: Connection, table: Table) -> None:
+        self.connection = connection
+        self.table = table
+        self.visible = tuple(c for c in table.columns if not c.hidden)
+        self.collations = connection.collations(table)
+        names = {column.name.lower() for column in self.visible}
+        handle = "backendkit_filters"
+        while handle in names:
+            handle += "_"
+        columns = [self._declare(column.name) for column in self.visible]
+        columns.append(f"{quote(handle)} HIDDEN")
+        self.declaration = f"CREATE TABLE t ({', '.join(columns)})"
+        self.plans: list[Plan] = []
+        self._numbers: dict[Plan, int] = {}
+        key = table.key_positions
+        self.rowid_column = (
+            key[0]
+            if len(key) == 1 and table.columns[key[0]].type is ValueType.INTEGER
+            else None
+        )
+
+    def _declare(self, name: str) -> str:
+        column = self.table.column(name)
+        collation = self.collations.get(name)
+        suffix = f" COLLATE {quote(collation)}" if collation else ""
+        return f"{quote(name)} {DECLARATIONS[column.type]}{suffix}"
+
+    # Planning
+
+    def BestIndexObject(self, info: apsw.IndexInfo) -> bool:  # noqa: N802
+        """Answer SQLite's planner: what can be used, in what order, at what cost."""
+        capabilities = self.connection.store.capabilities
+        count = len(self.visible)
+        shapes: list[FilterShape] = []
+        fixed: list[FilterShape] = []
+        used: list[tuple[int, bool]] = []
+        handed = limit = offset = -1
+        exact = True
+        for number in range(info.nConstraint):
+            op = info.get_aConstraint_op(number)
+            if op == apsw.SQLITE_INDEX_CONSTRAINT_LIMIT:
+                limit = number
+                continue
+            if op == apsw.SQLITE_INDEX_CONSTRAINT_OFFSET:
+                offset = number
+                continue
+            position = info.get_aConstraint_iColumn(number)
+            if position == count:
+                if not info.get_aConstraint_usable(number):
+                    return False
+                handed = number
+                continue
+            if not info.get_aConstraint_usable(number):
+                exact = False
+                continue
+            if position == -1:
+                if self.rowid_column is None:
+                    exact = False
+                    continue
+                position = self.rowid_column
+            column = self.table.columns[position]
+            if column.name in self.collations:
+                exact = False
+                continue
+            lookup, negated = _LOOKUPS.get(op), False
+            if op == apsw.SQLITE_INDEX_CONSTRAINT_ISNULL:
+                lookup = "isnull"
+            elif op == apsw.SQLITE_INDEX_CONSTRAINT_ISNOTNULL:
+                lookup, negated = "isnull", True
+            if lookup is None or info.get_aConstraint_collation(number) != "BINARY":
+                exact = False
+                continue
+            is_list = lookup == "exact" and info.get_aConstraintUsage_in(number)
+            precision = capabilities.precision(
+                column.type, "in" if is_list else lookup, negated
+            )
+            if precision is Precision.NONE:
+                exact = False
+                continue
+            same = precision is Precision.EXACT and (
+                lookup == "isnull" or column.type in _SAME_ANSWER
+            )
+            exact = exact and same
+            if lookup == "isnull":
+                fixed.append(FilterShape(column.name, lookup, negated))
+                continue
+            if is_list:
+                info.set_aConstraintUsage_in(number, True)
+                lookup = "in"
+            shapes.append(FilterShape(column.name, lookup))
+            used.append((number, same))
+        ordering = self._ordering(info)
+        access = self.connection.active.session.access(
+            self.table, shapes + fixed, ordering
+        )
+        argument = 1
+        if handed >= 0:
+            info.set_aConstraintUsage_argvIndex(handed, argument)
+            info.set_aConstraintUsage_omit(handed, True)
+            argument += 1
+        for number, omit in used:
+            info.set_aConstraintUsage_argvIndex(number, argument)
+            info.set_aConstraintUsage_omit(number, omit)
+            argument += 1
+        consumed = bool(ordering) and access.ordered
+        has_limit = (
+            limit >= 0
+            and exact
+            and handed < 0
+            and capabilities.limit
+            and (consumed or info.nOrderBy == 0)
+            and info.get_aConstraint_usable(limit)
+            and (offset < 0 or info.get_aConstraint_usable(offset))
+        )
+        if has_limit:
+            info.set_aConstraintUsage_argvIndex(limit, argument)
+            argument += 1
+            if offset >= 0:
+                info.set_aConstraintUsage_argvIndex(offset, argument)
+                info.set_aConstraintUsage_omit(offset, True)
+        asked = info.colUsed
+        plan = Plan(
+            tuple(shapes),
+            tuple(fixed),
+            tuple(
+                n
+                for n in range(count)
+                if n in asked or (n >= _LAST_TOLD_COLUMN and _LAST_TOLD_COLUMN in asked)
+            ),
+            access,
+            ordering if consumed else (),
+            handed >= 0,
+            has_limit,
+            has_limit and offset >= 0,
+        )
+        number = self._numbers.get(plan, -1)
+        if number < 0:
+            number = self._numbers[plan] = len(self.plans)
+            self.plans.append(plan)
+        info.idxNum = number
+        info.idxStr = plan.describe()
+        info.orderByConsumed = consumed
+        info.estimatedCost = access.cost
+        info.estimatedRows = max(int(access.rows), 1)
+        if access.unique:
+            info.idxFlags = apsw.SQLITE_INDEX_SCAN_UNIQUE
+        return True
+
+    def _ordering(self, info: apsw.IndexInfo) -> tuple[tuple[str, bool], ...]:
+        ordering = []
+        for number in range(info.nOrderBy):
+            position = info.get_aOrderBy_iColumn(number)
+            if position == -1 and self.rowid_column is not None:
+                position = self.rowid_column
+            if not 0 <= position < len(self.visible):
+                return ()
+            name = self.visible[position].name
+            if name in self.collations:
+                return ()
+            ordering.append((name, bool(info.get_aOrderBy_desc(number))))
+        return tuple(ordering)
+
+    # Running
+
+    def Open(self) -> Scan:  # noqa: N802
+        """Begin one use of the table in a running statement."""
+        return Scan(self, self.connection.active)
+
+    def Disconnect(self) -> None:  # noqa: N802
+        """Nothing is held that isn't garbage collected."""
+
+    Destroy = Disconnect
+
+    # Writing: SQLite has collected the rows to change before it calls these.
+
+    def UpdateInsertRow(  # noqa: N802
+        self, _rowid: int | None, fields: tuple[Any, ...]
+    ) -> int:
+        """Insert a row for raw SQL."""
+        row = self.connection.active.insert(self.table, fields[: len(self.visible)])
+        if row is None or self.rowid_column is None:
+            return 0
+        return int(row[self.rowid_column])
+
+    def UpdateChangeRow(  # noqa: N802
+        self, rowid: int, _new_rowid: int, fields: tuple[Any, ...]
+    ) -> None:
+        """Change a row for raw SQL; unchanged columns are ``apsw.no_change``."""
+        changes = {
+            number: value
+            for number, value in enumerate(fields[: len(self.visible)])
+            if value is not apsw.no_change
+        }
+        self.connection.active.change(self.table, self._key(rowid), changes)
+
+    def UpdateDeleteRow(self, rowid: int) -> None:  # noqa: N802
+        """Delete a row for raw SQL."""
+        self.connection.active.delete(self.table, self._key(rowid))
+
+    def _key(self, rowid: int) -> Key:
+        if self.rowid_column is not None:
+            return (rowid,)
+        return self.connection.active.key(rowid)

@@ -1,0 +1,348 @@
+"""The write path: what a row has to pass before the store gets it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import apsw
+
+from backendkit.stores import (
+    IntegrityError,
+    Key,
+    Row,
+    Session,
+    Table,
+    UniqueViolation,
+)
+
+from .declarations import Declarations
+from .errors import reraise
+from .foreign_keys import ForeignKeys, rows_where
+from .values import TO_SQLITE, to_store
+
+
+class TableWriter:
+    """
+    Inserts, changes and deletes rows of one table, with its constraints.
+
+    :param session: in a transaction with the right to write.
+    :param writers: returns the writer of another table, for cascades.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        declarations: Declarations,
+        foreign_keys: ForeignKeys,
+    ) -> None:
+        self.table = table
+        self.session: Session
+        self.cascade: Any = None
+        self._declarations = declarations
+        self._foreign_keys = foreign_keys
+        self._expressions = declarations.expressions(table)
+        #: Whether rows pass through SQLite.
+        self.computes = self._expressions.needed or bool(self._expressions.defaults)
+        generated = self._expressions.generated
+        self._visible = [
+            number for number, column in enumerate(table.columns) if not column.hidden
+        ]
+        self._stored = [
+            number
+            for number in self._visible
+            if table.columns[number].name not in generated
+        ]
+        self._required = [
+            number
+            for number, column in enumerate(table.columns)
+            if not column.nullable and number != table.auto_increment
+        ]
+        self._by_name = {
+            table.columns[number].name.lower(): number for number in self._visible
+        }
+
+    # Completing rows
+
+    def _complete(self, given: dict[int, Any]) -> list[Any]:
+        """
+        Return a complete row from given values, defaults and expressions.
+
+        :param given: values in SQLite's terms or Python's, by column number.
+        """
+        table = self.table
+        expressions = self._expressions
+        columns = table.columns
+        row: list[Any] = [None] * len(columns)
+        if expressions.needed or (
+            expressions.defaults and len(given) < len(self._stored)
+        ):
+            numbers = [
+                n
+                for n in self._stored
+                if n in given and not (n == table.auto_increment and given[n] is None)
+            ]
+            names = tuple(columns[n].name for n in numbers)
+            values = [_plain(columns[n], table.name, given[n]) for n in numbers]
+            try:
+                computed = self._declarations.compute(table, names, values)
+            except apsw.Error as error:
+                reraise(error)
+            for number, value in enumerate(computed):
+                row[number] = to_store(table.name, columns[number], value)
+            if table.auto_increment is not None:
+                row[table.auto_increment] = None
+            stored = numbers
+        else:
+            stored = [n for n in self._stored if n in given]
+        for number in stored:
+            row[number] = to_store(table.name, columns[number], given[number])
+        for number in self._required:
+            if row[number] is None:
+                msg = (
+                    f"NOT NULL constraint failed: {table.name}.{columns[number].name}"
+                )
+                raise IntegrityError(msg)
+        return row
+
+    # Inserting
+
+    def insert(self, numbers: Sequence[int], rows: Iterable[Sequence[Any]]) -> list[Row]:
+        """
+        Insert rows; return them complete.
+
+        :param numbers: the columns given.
+        :param rows: their values, in SQLite's terms or Python's.
+        """
+        complete = [
+            self._complete(dict(zip(numbers, values, strict=True))) for values in rows
+        ]
+        return self._insert(complete)
+
+    def _insert(self, complete: list[list[Any]]) -> list[Row]:
+        table = self.table
+        try:
+            keys = self.session.insert(table, [tuple(row) for row in complete])
+        except UniqueViolation as error:
+            raise self._named(error) from error
+        number = table.auto_increment
+        if number is not None:
+            place = table.primary_key.index(table.columns[number].name)
+            for row, key in zip(complete, keys, strict=True):
+                row[number] = key[place]
+        result = [tuple(row) for row in complete]
+        if table.foreign_keys:
+            for done in result:
+                self._foreign_keys.note_child(table, done)
+        return result
+
+    def insert_one(
+        self,
+        numbers: Sequence[int],
+        values: Sequence[Any],
+        *,
+        on_conflict: str | None = None,
+        update: Sequence[int] = (),
+        target: Sequence[int] = (),
+    ) -> Row | None:
+        """
+        Insert a row with ON CONFLICT.
+
+        :param on_conflict: ``ignore``: leave the row out that violates UNIQUE,
+            NOT NULL or CHECK; ``update``: change the row that is there already;
+            ``replace``: delete what is in the way.
+        :param update: numbers of the columns to update.
+        :param target: numbers of the columns whose conflict is meant.
+        :returns: the row as it is then; None if it was left out.
+        """
+        given = dict(zip(numbers, values, strict=True))
+        if on_conflict == "ignore":
+            mark = self.session.savepoint()
+            try:
+                (row,) = self._insert([self._complete(given)])
+            except IntegrityError:
+                self.session.rollback_to(mark)
+                return None
+            finally:
+                self.session.release(mark)
+            return row
+        complete = self._complete(given)
+        if on_conflict == "replace":
+            for key in self._in_the_way(complete):
+                self.delete(key)
+        elif on_conflict == "update":
+            old = self._existing(complete, target)
+            if old is not None:
+                changes = {number: given.get(number) for number in update}
+                return self.change(self.table.key_of(old), changes)
+        (row,) = self._insert([complete])
+        return row
+
+    def insert_fields(
+        self, fields: Sequence[Any], names: Sequence[str] | None, conflict: str
+    ) -> Row | None:
+        """
+        Insert a row for raw SQL.
+
+        :param fields: values of all visible columns.
+        :param names: the columns that were given, in lower case; None for all.
+        :param conflict: the statement's OR clause, or "".
+        """
+        given = {
+            number: value
+            for number, value in zip(self._visible, fields, strict=True)
+            if names is None or self.table.columns[number].name.lower() in names
+        }
+        on_conflict = {"IGNORE": "ignore", "REPLACE": "replace"}.get(conflict)
+        return self.insert_one(
+            list(given), list(given.values()), on_conflict=on_conflict
+        )
+
+    def _existing(self, row: Sequence[Any], target: Sequence[int]) -> Row | None:
+        """Return the row that has the same values in some columns."""
+        names = [self.table.columns[number].name for number in target]
+        values = [row[number] for number in target]
+        if None in values:
+            return None
+        return next(rows_where(self.session, self.table, names, values), None)
+
+    def _in_the_way(self, row: Sequence[Any]) -> list[Key]:
+        """Return the keys of the rows that a row would violate uniqueness with."""
+        table = self.table
+        unique = [table.primary_key]
+        unique += [index.columns for index in table.indexes if index.unique]
+        keys: dict[Key, None] = {}
+        for names in unique:
+            old = self._existing(row, [table.positions[name] for name in names])
+            if old is not None:
+                keys[table.key_of(old)] = None
+        return list(keys)
+
+    # Changing and deleting
+
+    def change(self, key: Key, changes: dict[int, Any]) -> Row | None:
+        """
+        Change columns of a row; return it as it is then, None if it is gone.
+
+        :param changes: values in SQLite's terms or Python's, by column number.
+        """
+        table = self.table
+        old = self.session.get(table, key)
+        if old is None:
+            return None
+        columns = table.columns
+        new: list[Any]
+        if self._expressions.needed:
+            given = {number: old[number] for number in self._stored}
+            given.update(changes)
+            new = self._complete(given)
+            for number in self._stored:
+                if number not in changes:
+                    new[number] = old[number]
+        else:
+            new = list(old)
+            for number, value in changes.items():
+                new[number] = to_store(table.name, columns[number], value)
+        for number in changes:
+            column = columns[number]
+            if new[number] is None and not column.nullable:
+                msg = f"NOT NULL constraint failed: {table.name}.{column.name}"
+                raise IntegrityError(msg)
+        row = tuple(new)
+        try:
+            self.session.update(table, key, row)
+        except UniqueViolation as error:
+            raise self._named(error) from error
+        if table.foreign_keys:
+            self._foreign_keys.note_child(table, row, old)
+        if self._foreign_keys.referring(table):
+            self._foreign_keys.note_parent(table, old, row)
+        return row
+
+    def delete(self, key: Key) -> bool:
+        """Delete a row, and do what foreign keys say; return whether it was there."""
+        references = self._foreign_keys.referring(self.table)
+        if not references:
+            return bool(self.session.delete(self.table, [key]))
+        old = self.session.get(self.table, key)
+        if old is None:
+            return False
+        self.session.delete(self.table, [key])
+        for child, foreign_key in references:
+            action = foreign_key.on_delete
+            if action in ("CASCADE", "SET NULL", "SET DEFAULT", "RESTRICT"):
+                self._act(action, child, foreign_key, old)
+        self._foreign_keys.note_parent(self.table, old, None)
+        return True
+
+    def _act(self, action: str, child: Table, foreign_key: Any, old: Row) -> None:
+        """Carry out an ON DELETE action for the rows that refer to a deleted row."""
+        table = self.table
+        values = [old[table.positions[name]] for name in foreign_key.references]
+        if None in values:
+            return
+        writer = self.cascade(child)
+        rows = list(rows_where(self.session, child, foreign_key.columns, values))
+        if rows and action == "RESTRICT":
+            msg = (
+                f"FOREIGN KEY constraint failed: {child.name} refers to a row of"
+                f" {table.name} that was to be deleted"
+            )
+            raise IntegrityError(msg)
+        for row in rows:
+            key = child.key_of(row)
+            if action == "CASCADE":
+                writer.delete(key)
+            else:
+                numbers = [child.positions[name] for name in foreign_key.columns]
+                if action == "SET NULL":
+                    writer.change(key, dict.fromkeys(numbers))
+                else:
+                    writer.set_defaults(key, numbers)
+
+    def set_defaults(self, key: Key, numbers: Sequence[int]) -> None:
+        """Set columns of a row to their declared defaults."""
+        defaults = self._declarations.defaults(self.table.name)
+        changes = {}
+        for number in numbers:
+            sql = defaults.get(self.table.columns[number].name, "NULL")
+            (changes[number],) = next(
+                iter(self._declarations.sqlite.execute(f"SELECT {sql}"))
+            )
+        self.change(key, changes)
+
+    # Errors
+
+    def _named(self, error: UniqueViolation) -> IntegrityError:
+        """Say in SQLite's words which constraint it was, hidden columns aside."""
+        for index in self.table.indexes:
+            if index.columns != error.columns or not index.sql:
+                continue
+            if any(self._is_expression(name) for name in index.columns):
+                return IntegrityError(f"UNIQUE constraint failed: index '{index.name}'")
+        names = tuple(
+            self._visible_name(name)
+            for name in error.columns
+            if not name.endswith(":where")
+        )
+        return UniqueViolation(self.table.name, names)
+
+    def _is_expression(self, name: str) -> bool:
+        _, _, suffix = name.rpartition(":")
+        return self.table.column(name).hidden and suffix.isdigit()
+
+    def _visible_name(self, name: str) -> str:
+        if self.table.column(name).hidden and ":" in name:
+            return name.rpartition(":")[0]
+        return name
+
+    def number(self, name: str) -> int:
+        """Return a column's number by its name in any case."""
+        return self._by_name[name.lower()]
+
+
+def _plain(column: Any, table: str, value: Any) -> Any:
+    """Return a value in SQLite's terms, as the column's affinity would store it."""
+    stored = to_store(table, column, value)
+    convert = TO_SQLITE.get(column.type)
+    return stored if stored is None or convert is None else convert(stored)
