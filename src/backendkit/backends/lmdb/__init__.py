@@ -1,0 +1,1 @@
+"""LMDB: an embedded database, for one machine and many processes."""

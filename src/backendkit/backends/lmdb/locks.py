@@ -1,0 +1,103 @@
+"""
+The right to write, one transaction at a time, with a time-out.
+
+LMDB's own mutex waits for ever, and for ever for a second writer of the same
+thread. It is therefore only ever taken by who holds these two locks: one of
+this process, and one of a file among processes (POSIX record locks: they end
+with the process and are not inherited by its children).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import threading
+import time
+
+from backendkit.stores import OperationalError
+
+#: Seconds between two looks at the other process's lock.
+_FIRST_PAUSE, _LAST_PAUSE = 0.0005, 0.02
+
+
+class WriterLock:
+    """
+    Who may write to one database.
+
+    :param path: of the lock file; made if it isn't there.
+    :param database: what to call the database in messages.
+    """
+
+    def __init__(self, path: str, database: str) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._holder: tuple[int, str, float] | None = None
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def acquire(self, timeout: float) -> None:
+        """
+        Wait for the right to write.
+
+        :param timeout: in seconds.
+        :raises OperationalError: it took longer, or this thread has it already.
+        """
+        deadline = time.monotonic() + timeout
+        holder = self._holder
+        if holder is not None and holder[0] == threading.get_ident():
+            # Waiting for oneself would only be slower.
+            raise OperationalError(
+                f"database is locked: {self._database}: this thread is writing in"
+                " another connection"
+            )
+        if not self._lock.acquire(timeout=timeout):
+            raise OperationalError(self._message(timeout))
+        try:
+            self._lock_file(deadline, timeout)
+        except BaseException:
+            self._lock.release()
+            raise
+        thread = threading.current_thread()
+        self._holder = (threading.get_ident(), thread.name, time.monotonic())
+
+    def release(self) -> None:
+        """Give the right back."""
+        self._holder = None
+        fcntl.lockf(self._fd, fcntl.LOCK_UN)
+        self._lock.release()
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+    def _lock_file(self, deadline: float, timeout: float) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in {errno.EACCES, errno.EAGAIN}:
+                    raise
+            else:
+                os.pwrite(self._fd, b"%-10d\n" % os.getpid(), 0)
+                return
+            left = deadline - time.monotonic()
+            if left <= 0:
+                pid = os.pread(self._fd, 10, 0).decode("ascii", "replace").strip()
+                raise OperationalError(
+                    f"database is locked: {self._database}: process {pid} is"
+                    f" writing; waited {timeout:g} s"
+                )
+            time.sleep(min(pause, left))
+            pause = min(pause * 2, _LAST_PAUSE)
+
+    def _message(self, timeout: float) -> str:
+        text = f"database is locked: {self._database}"
+        holder = self._holder
+        if holder is not None:
+            _, name, since = holder
+            text += (
+                f": thread {name!r} of this process has been writing for"
+                f" {time.monotonic() - since:.1f} s"
+            )
+        return f"{text}; waited {timeout:g} s"

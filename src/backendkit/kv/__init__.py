@@ -1,0 +1,22 @@
+"""
+The record layer: rows, indexes, uniqueness and numbering on ordered keys.
+
+An author of a key-value engine writes :class:`KeyValueStore` and
+:class:`KeyValueTransaction`, five methods on keys and the ends of transactions;
+:class:`RecordStore` makes a complete :class:`backendkit.stores.Store` of it.
+"""
+
+from .engine import KeyValueStore, KeyValueTransaction
+from .query import RecordQuery
+from .session import RecordSession
+from .store import RecordStore, check_format, initialize
+
+__all__ = [
+    "KeyValueStore",
+    "KeyValueTransaction",
+    "RecordQuery",
+    "RecordSession",
+    "RecordStore",
+    "check_format",
+    "initialize",
+]

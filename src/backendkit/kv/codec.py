@@ -1,0 +1,278 @@
+"""
+Rows as bytes: msgpack arrays, read straight into Python's types.
+
+A row is the array of its values in the order of a *layout*, followed by the
+layout's number, which is less than 128 and therefore the last byte. msgspec
+reads and writes it in C. Other programs read it with any msgpack library:
+
+==================== ======================================================
+BOOL INTEGER FLOAT   msgpack's own
+STRING BYTES JSON    msgpack's own
+DECIMAL              text, e.g. ``"1.50"``
+DATE TIME DATETIME   text, ISO 8601
+DURATION             text, ISO 8601, e.g. ``"-PT1.5S"``
+UUID                 16 bytes
+==================== ======================================================
+"""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from collections.abc import Callable, Sequence
+from decimal import Decimal, InvalidOperation
+from math import isnan
+from typing import Any
+
+import msgspec
+
+from backendkit.stores import Column, DataError, Row, ValueType
+
+#: More layouts than this have no number: rows are rewritten then.
+MAX_LAYOUTS = 128
+
+_INT64 = 1 << 63
+
+PYTHON_TYPES: dict[ValueType, type] = {
+    ValueType.BOOL: bool,
+    ValueType.INTEGER: int,
+    ValueType.FLOAT: float,
+    ValueType.DECIMAL: Decimal,
+    ValueType.STRING: str,
+    ValueType.BYTES: bytes,
+    ValueType.DATE: datetime.date,
+    ValueType.TIME: datetime.time,
+    ValueType.DATETIME: datetime.datetime,
+    ValueType.DURATION: datetime.timedelta,
+    ValueType.UUID: uuid.UUID,
+    ValueType.JSON: str,
+}
+
+pack = msgspec.msgpack.Encoder(uuid_format="bytes", decimal_format="string").encode
+
+Unpack = Callable[[bytes], tuple[Any, ...]]
+
+
+def unpacker(types: Sequence[ValueType]) -> Unpack:
+    """Return a function that reads rows of these types, layout number included."""
+    fields = tuple(PYTHON_TYPES[value_type] | None for value_type in types)
+    row_type = tuple[(*fields, int)]  # type: ignore[misc]  # built at run time
+    decode: Unpack = msgspec.msgpack.Decoder(row_type).decode
+    return decode
+
+
+class RowChecker:
+    """
+    Checks that rows hold values of their columns' types, and makes them so.
+
+    :param table: the table's name, for messages.
+    :param columns: in row order.
+    """
+
+    def __init__(self, table: str, columns: Sequence[Column]) -> None:
+        self.table = table
+        self.columns = tuple(columns)
+        #: Combinations of types that were found right before.
+        self._right: set[tuple[type, ...]] = set()
+        # Columns whose values may be wrong though their type is right.
+        self._ints = [
+            number
+            for number, column in enumerate(columns)
+            if column.type is ValueType.INTEGER
+        ]
+        self._others = [
+            (number, test)
+            for number, column in enumerate(columns)
+            if (test := _TESTS.get(column.type)) is not None
+        ]
+
+    def __call__(self, row: Row) -> Row:
+        """
+        Return the row, with values of exactly the columns' types.
+
+        :raises DataError: a value doesn't fit; names the column.
+        """
+        if tuple(map(type, row)) not in self._right:
+            return self._convert(row)
+        for number in self._ints:
+            value = row[number]
+            if value is not None and not -_INT64 <= value < _INT64:
+                return self._convert(row)
+        for number, test in self._others:
+            value = row[number]
+            if value is not None and not test(value):
+                return self._convert(row)
+        return row
+
+    def _convert(self, row: Row) -> Row:
+        if len(row) != len(self.columns):
+            raise DataError(
+                f"{self.table}: a row of {len(row)} values for "
+                f"{len(self.columns)} columns"
+            )
+        converted = tuple(
+            None if value is None else self.convert(column, value)
+            for column, value in zip(self.columns, row, strict=True)
+        )
+        self._right.add(tuple(map(type, converted)))
+        return converted
+
+    def convert(self, column: Column, value: Any) -> Any:  # noqa: ANN401
+        """
+        Return a value as the column's Python type.
+
+        :raises DataError: it isn't one, or out of range.
+        """
+        try:
+            converted = _CONVERTERS[column.type](value)
+        except (
+            ValueError,
+            TypeError,
+            OverflowError,
+            InvalidOperation,
+        ) as error:
+            shown = repr(value)
+            if len(shown) > 80:  # noqa: PLR2004  # a line
+                shown = shown[:77] + "..."
+            raise DataError(
+                f"{self.table}.{column.name}: {shown} can't be stored in a column"
+                f" of type {column.type}: {error}"
+            ) from error
+        return converted
+
+
+def _naive(value: datetime.time | datetime.datetime) -> bool:
+    return value.tzinfo is None
+
+
+def _finite(value: Decimal) -> bool:
+    return value.is_finite()
+
+
+def _number(value: float) -> bool:
+    return not isnan(value)
+
+
+def _encodable(value: str) -> bool:
+    # Looking for surrogates costs a walk over the string, except in ASCII.
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+_TESTS: dict[ValueType, Callable[[Any], bool]] = {
+    ValueType.FLOAT: _number,
+    ValueType.DECIMAL: _finite,
+    ValueType.STRING: _encodable,
+    ValueType.JSON: _encodable,
+    ValueType.TIME: _naive,
+    ValueType.DATETIME: _naive,
+}
+
+
+def _to_bool(value: Any) -> bool:  # noqa: ANN401
+    if isinstance(value, (bool, int)) and value in {0, 1}:
+        return bool(value)
+    raise TypeError("not a truth value")
+
+
+def _to_int(value: Any) -> int:  # noqa: ANN401
+    if not isinstance(value, (int, float, Decimal)):
+        raise TypeError("not an integer")
+    number = int(value)
+    if number != value:
+        raise ValueError("not an integer")
+    if not -_INT64 <= number < _INT64:
+        raise ValueError("out of the range of 64 bits")
+    return number
+
+
+def _to_float(value: Any) -> float:  # noqa: ANN401
+    if not isinstance(value, (float, int, Decimal)):
+        raise TypeError("not a number")
+    number = float(value)
+    if isnan(number):
+        raise ValueError("not a number")
+    return number
+
+
+def _to_decimal(value: Any) -> Decimal:  # noqa: ANN401
+    if not isinstance(value, (Decimal, int, float)):
+        raise TypeError("not a number")
+    number = Decimal(value)
+    if not number.is_finite():
+        raise ValueError("not finite")
+    return number
+
+
+def _to_str(value: Any) -> str:  # noqa: ANN401
+    if not isinstance(value, str):
+        raise TypeError("not text")
+    value.encode()  # surrogates are not text
+    return str.__str__(value)
+
+
+def _to_bytes(value: Any) -> bytes:  # noqa: ANN401
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        raise TypeError("not bytes")
+    return bytes(value)
+
+
+def _to_date(value: Any) -> datetime.date:  # noqa: ANN401
+    if not isinstance(value, datetime.date) or isinstance(value, datetime.datetime):
+        raise TypeError("not a date")
+    return datetime.date(value.year, value.month, value.day)
+
+
+def _to_time(value: Any) -> datetime.time:  # noqa: ANN401
+    if not isinstance(value, datetime.time):
+        raise TypeError("not a time")
+    if value.tzinfo is not None:
+        raise ValueError("it has a time zone")
+    return datetime.time(value.hour, value.minute, value.second, value.microsecond)
+
+
+def _to_datetime(value: Any) -> datetime.datetime:  # noqa: ANN401
+    if not isinstance(value, datetime.datetime):
+        raise TypeError("not a date and time")
+    if value.tzinfo is not None:
+        raise ValueError("it has a time zone")
+    midnight = datetime.datetime(value.year, value.month, value.day)  # noqa: DTZ001
+    return midnight + datetime.timedelta(
+        hours=value.hour,
+        minutes=value.minute,
+        seconds=value.second,
+        microseconds=value.microsecond,
+    )
+
+
+def _to_duration(value: Any) -> datetime.timedelta:  # noqa: ANN401
+    if not isinstance(value, datetime.timedelta):
+        raise TypeError("not a duration")
+    return datetime.timedelta(value.days, value.seconds, value.microseconds)
+
+
+def _to_uuid(value: Any) -> uuid.UUID:  # noqa: ANN401
+    if not isinstance(value, uuid.UUID):
+        raise TypeError("not a UUID")
+    return uuid.UUID(int=value.int)
+
+
+_CONVERTERS: dict[ValueType, Callable[[Any], Any]] = {
+    ValueType.BOOL: _to_bool,
+    ValueType.INTEGER: _to_int,
+    ValueType.FLOAT: _to_float,
+    ValueType.DECIMAL: _to_decimal,
+    ValueType.STRING: _to_str,
+    ValueType.BYTES: _to_bytes,
+    ValueType.DATE: _to_date,
+    ValueType.TIME: _to_time,
+    ValueType.DATETIME: _to_datetime,
+    ValueType.DURATION: _to_duration,
+    ValueType.UUID: _to_uuid,
+    ValueType.JSON: _to_str,
+}

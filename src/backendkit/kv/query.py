@@ -1,0 +1,286 @@
+"""``RecordQuery``: filters and orders on key ranges of rows and indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, cast
+
+from backendkit.stores import (
+    Access,
+    DataError,
+    Error,
+    InterfaceError,
+    InternalError,
+    Matcher,
+    NonrelQuery,
+    NotSupportedError,
+    ProgrammingError,
+    Row,
+    Table,
+    matcher,
+    safe_call,
+)
+
+from .bounds import Filter, KeyRanges, key_ranges
+from .keys import AFTER
+
+if TYPE_CHECKING:
+    from .engine import KeyValueTransaction
+    from .indexes import IndexMaintainer
+    from .session import RecordSession
+
+Project = Callable[[tuple[Any, ...]], Row]
+#: Positions in a row, and the tests for the values there.
+Residual = list[tuple[int, Matcher]]
+
+_second = itemgetter(1)
+
+
+def _nothing(row: tuple[Any, ...]) -> Row:  # noqa: ARG001  # a Project
+    return ()
+
+
+class Scan:
+    """
+    How far a query in a writing transaction has read its index.
+
+    Entries that are added ahead of it while it is read would be met later: a
+    loop that moves each row forward would never end. They are left out.
+
+    :param prefix: of the rows' or the index's keys.
+    :param reverse: whether they are read backwards.
+    """
+
+    __slots__ = ("_prefix", "_reverse", "position", "skipped")
+
+    def __init__(self, prefix: bytes, reverse: bool) -> None:
+        self._prefix = prefix
+        self._reverse = reverse
+        self.position = prefix + AFTER if reverse else prefix
+        self.skipped: set[bytes] = set()
+
+    def added(self, key: bytes) -> None:
+        """Take note of a key that was written and had not been there."""
+        ahead = key < self.position if self._reverse else key > self.position
+        if ahead and key.startswith(self._prefix):
+            self.skipped.add(key)
+
+
+class RecordQuery(NonrelQuery):
+    """A query on a table of the record layer."""
+
+    session: RecordSession
+
+    def __init__(
+        self,
+        session: RecordSession,
+        table: Table,
+        columns: Sequence[str],
+        access: Access,
+    ) -> None:
+        self.session = session
+        self.table = table
+        self.columns = tuple(columns)
+        self.access = access
+        self.driver_errors = session.driver_errors  # type: ignore[misc]
+        self.record = session.record(table)
+        self._filters: list[Filter] = []
+        self._prefix = self.record.prefix
+        self._maintainer: IndexMaintainer | None = None
+        if access.index:
+            try:
+                self._maintainer = self.record.maintainer[access.index]
+            except KeyError:
+                raise ProgrammingError(f"no such index: {access.index}") from None
+            self._prefix = self._maintainer.prefix
+
+    def add_filter(
+        self,
+        column: str,
+        lookup_type: str,
+        negated: bool,
+        db_type: str,  # noqa: ARG002  # the table says it
+        value: Any,  # noqa: ANN401
+    ) -> None:
+        self._filters.append(Filter(column, lookup_type, negated, value))
+
+    def order_by(self, ordering: Sequence[tuple[str, bool]]) -> None:
+        if ordering and not self.access.ordered:
+            raise NotSupportedError("rows come in the order of the index only")
+
+    @safe_call
+    def fetch(self, low_mark: int = 0, high_mark: int | None = None) -> Iterator[Row]:
+        plan = self._plan()
+        residual = self._residual(plan)
+        project = self._project()
+        if plan.points and (self._maintainer is None or self._maintainer.unique):
+            rows = self._points(plan, residual, project)
+        else:
+            rows = self._stream(plan, residual, project)
+        rows = self._guarded(rows)
+        if low_mark or high_mark is not None:
+            return islice(rows, low_mark, high_mark)
+        return rows
+
+    @safe_call
+    def count(self) -> int:
+        if not self._filters:
+            return self.session.numbers(self.record).rows
+        plan = self._plan()
+        residual = self._residual(plan)
+        if residual:
+            rows = self._stream(plan, residual, _nothing)
+        else:
+            rows = cast("Iterator[Row]", self._pairs(plan))
+        return sum(1 for _ in self._guarded(rows))
+
+    # Planning
+
+    def _plan(self) -> KeyRanges:
+        maintainer = self._maintainer
+        if maintainer is None:
+            return key_ranges(self.record.primary_key, self.access, self._filters)
+        return key_ranges(maintainer.expression, self.access, self._filters)
+
+    def _residual(self, plan: KeyRanges) -> Residual:
+        """Return what is left to look at in each row: positions and tests."""
+        positions = self.record.table.positions
+        absorbed = plan.absorbed
+        return [
+            (positions[one.column], matcher(one.lookup, one.value, one.negated))
+            for one in self._filters
+            if not any(one is other for other in absorbed)
+        ]
+
+    def _project(self) -> Project:
+        """Return what makes the wanted columns of what was read."""
+        record = self.record
+        wanted = [record.table.positions[name] for name in self.columns]
+        if wanted == list(range(record.width)):
+            width = record.width
+            return lambda row: row[:width]
+        if not wanted:
+            return lambda row: ()
+        if len(wanted) == 1:
+            only = wanted[0]
+            return lambda row: (row[only],)
+        return itemgetter(*wanted)
+
+    # Reading
+
+    def _points(
+        self, plan: KeyRanges, residual: Residual, project: Project
+    ) -> Iterator[Row]:
+        """Read rows by whole keys: one look-up each, two through an index."""
+        get = self.session.active().get
+        longest = self.session.max_key
+        prefix = self.record.prefix
+        for key, _ in reversed(plan.ranges) if self.access.reverse else plan.ranges:
+            if self._maintainer is not None:
+                entry = self._maintainer.prefix + key
+                primary_key = get(entry) if len(entry) <= longest else None
+                if primary_key is None:
+                    continue
+                key = primary_key  # noqa: PLW2901  # of the row, from here on
+            key = prefix + key  # noqa: PLW2901
+            data = get(key) if len(key) <= longest else None
+            if data is not None:
+                row = self.record.read(data)
+                if all(test(row[position]) for position, test in residual):
+                    yield project(row)
+
+    def _stream(
+        self, plan: KeyRanges, residual: Residual, project: Project
+    ) -> Iterator[Row]:
+        """Read rows, or an index's entries and their rows, by key ranges."""
+        read = self.record.read
+        datas = self._datas(plan)
+        if not residual:
+            return map(project, map(read, datas))
+        if len(residual) == 1:
+            ((position, test),) = residual
+            return (
+                project(row) for row in map(read, datas) if test(row[position])
+            )
+        return (
+            project(row)
+            for row in map(read, datas)
+            if all(test(row[position]) for position, test in residual)
+        )
+
+    def _datas(self, plan: KeyRanges) -> Iterator[bytes]:
+        """Iterate over the stored rows."""
+        pairs = self._pairs(plan)
+        if self._maintainer is None:
+            return map(_second, pairs)
+        return self._rows_of(pairs)
+
+    def _rows_of(self, entries: Iterator[tuple[bytes, bytes]]) -> Iterator[bytes]:
+        prefix = self.record.prefix
+        # That of this moment's snapshot: an upgrade changes the transaction's.
+        get = self.session.active().get
+        for _, primary_key in entries:
+            data = get(prefix + primary_key)
+            if data is None:
+                raise InternalError(
+                    f"{self.table.name}: index {self.access.index} has an entry"
+                    " without a row"
+                )
+            yield data
+
+    def _pairs(self, plan: KeyRanges) -> Iterator[tuple[bytes, bytes]]:
+        """Iterate over what is in the key ranges."""
+        session = self.session
+        transaction = session.active()
+        reverse = self.access.reverse
+        prefix = self._prefix
+        ranges = reversed(plan.ranges) if reverse else iter(plan.ranges)
+        pairs = chain.from_iterable(
+            transaction.range(prefix + start, prefix + stop, reverse)
+            for start, stop in ranges
+        )
+        return self._tracked(pairs) if session.writing else pairs
+
+    def _tracked(
+        self, pairs: Iterator[tuple[bytes, bytes]]
+    ) -> Iterator[tuple[bytes, bytes]]:
+        scans = self.session.scans
+        scan = Scan(self._prefix, self.access.reverse)
+        skipped = scan.skipped
+        scans.append(scan)
+        try:
+            for pair in pairs:
+                if skipped and pair[0] in skipped:
+                    continue
+                scan.position = pair[0]
+                yield pair
+        finally:
+            if scan in scans:
+                scans.remove(scan)
+
+    def _guarded(self, rows: Iterator[Row]) -> Iterator[Row]:
+        """Translate what goes wrong while rows are read."""
+        transaction = self.session.transaction
+        try:
+            yield from rows
+        except Error:
+            raise
+        except Exception as error:
+            raise self._translated(error, transaction) from error
+
+    def _translated(
+        self, error: Exception, transaction: KeyValueTransaction | None
+    ) -> Exception:
+        if self.session.transaction is not transaction:
+            return InterfaceError("the transaction of this query has ended")
+        if isinstance(error, TypeError):
+            return DataError(
+                f"{self.table.name}: a filter's value can't be compared to its"
+                f" column: {error}"
+            )
+        for driver_error, ours in self.driver_errors.items():
+            if isinstance(error, driver_error):
+                return ours(str(error))
+        return error

@@ -1,0 +1,118 @@
+"""``RecordStore``: the contract's store on a key-value engine."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from backendkit.stores import (
+    COMPARISONS,
+    PATTERNS,
+    Capabilities,
+    OperationalError,
+    Order,
+    Precision,
+    Store,
+)
+
+from .catalog import CatalogState, TableRecord
+from .layout import (
+    CATALOG_PREFIX,
+    CATALOG_STOP,
+    FORMAT,
+    FORMAT_KEY,
+    FORMAT_NAME,
+    VERSION_KEY,
+)
+from .session import RecordSession
+
+if TYPE_CHECKING:
+    from .engine import KeyValueStore, KeyValueTransaction
+
+#: Versions of the catalog that are kept in memory.
+_VERSIONS = 8
+
+
+class RecordStore(Store):
+    """
+    Tables in a key-value engine.
+
+    :param engine: opened, and initialized by :func:`initialize`.
+    """
+
+    capabilities = Capabilities(
+        filters=dict.fromkeys(COMPARISONS | PATTERNS, Precision.EXACT),
+        negations=COMPARISONS | PATTERNS,
+        indexed=True,
+        order=Order.INDEX,
+        limit=True,
+        count=True,
+        locks=True,
+        multiple_processes=True,
+    )
+
+    def __init__(self, engine: KeyValueStore) -> None:
+        self.engine = engine
+        self._states: OrderedDict[bytes, CatalogState] = OrderedDict()
+        self._lock = Lock()
+
+    def session(self) -> RecordSession:
+        return RecordSession(self)
+
+    def close(self) -> None:
+        self.engine.close()
+
+    def catalog_state(self, transaction: KeyValueTransaction) -> CatalogState:
+        """Return the catalog that a transaction sees; read once per version."""
+        version = transaction.get(VERSION_KEY) or b""
+        state = self._states.get(version)
+        if state is not None:
+            return state
+        with self._lock:
+            known = next(reversed(self._states.values()), None)
+            sources = known.sources if known else {}
+        read: dict[bytes, TableRecord] = {}
+        for _, source in transaction.range(CATALOG_PREFIX, CATALOG_STOP):
+            # Most tables are the same as in the version known before.
+            read[source] = sources.get(source) or TableRecord.from_json(source)
+        records = {record.table.name: record for record in read.values()}
+        state = CatalogState(version, records, read)
+        with self._lock:
+            self._states[version] = state
+            while len(self._states) > _VERSIONS:
+                self._states.popitem(last=False)
+        return state
+
+
+def initialize(transaction: KeyValueTransaction) -> None:
+    """Mark an empty engine as a store of this format."""
+    document = {"name": FORMAT_NAME, "format": FORMAT}
+    transaction.put(FORMAT_KEY, json.dumps(document).encode())
+
+
+def check_format(marker: bytes | None, where: str) -> None:
+    """
+    Check the marker that :func:`initialize` left.
+
+    :param marker: the value of :data:`~.layout.FORMAT_KEY`.
+    :param where: what to call the store in messages.
+    :raises OperationalError: there is none, or it is from a newer release.
+    """
+    if marker is None:
+        raise OperationalError(f"{where} is not a database of {FORMAT_NAME}")
+    try:
+        document = json.loads(marker)
+        name, number = document["name"], document["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise OperationalError(
+            f"{where} is not a database of {FORMAT_NAME}"
+        ) from error
+    if name != FORMAT_NAME:
+        raise OperationalError(f"{where} is a database of {name}")
+    if number > FORMAT:
+        raise OperationalError(
+            f"{where} has format {number}; this release of {FORMAT_NAME} reads up"
+            f" to {FORMAT}. Upgrade it."
+        )
