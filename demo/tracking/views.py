@@ -105,7 +105,7 @@ class DistributionList(ListView):
     context_object_name = "distributions"
 
     def get_queryset(self):
-        self.form = FilterForm(self.request.GET)
+        self.form = FilterForm(self.request.GET, label_suffix="")
         return self.form.filtered(
             Distribution.objects.select_related("licence__parent")
             .annotate(dependent_count=Count("required_by"))
@@ -194,7 +194,7 @@ def report(request):
         if not form.is_valid():
             raise Http404("There is no such scan.")
         newer, older = form.cleaned_data["newer"], form.cleaned_data["older"]
-    form = ReportForm(initial={"newer": newer, "older": older})
+    form = ReportForm(initial={"newer": newer, "older": older}, label_suffix="")
     seen = Distribution.objects.filter(sightings__scan=newer)
     totals = seen.aggregate(
         distributions=Count("pk"), size=Coalesce(Sum("size"), 0), files=Sum("file_count")
@@ -215,8 +215,14 @@ def report(request):
             "totals": totals,
             "categories": by_category(licences),
             "kinds": named_kinds(File.objects.filter(distribution__sightings__scan=newer)),
-            "most_needed": seen.filter(required_by__isnull=False)
-            .annotate(count=Count("required_by__source", distinct=True))
+            "most_needed": seen.annotate(
+                count=Count(
+                    "required_by__source",
+                    filter=Q(required_by__source__sightings__scan=newer),
+                    distinct=True,
+                )
+            )
+            .filter(count__gt=0)
             .order_by("-count", "slug")
             .only("name", "slug", "version", "summary")[:10],
             "largest": seen.order_by("-size").only(
