@@ -42,7 +42,15 @@ class LicenceInline(admin.TabularInline):
 
 @admin.register(Distribution)
 class DistributionAdmin(admin.ModelAdmin):
-    list_display = ["name", "version", "licence", "file_count", "size", "review", "risk"]
+    list_display = [
+        "name",
+        "version",
+        "licence",
+        "file_count",
+        "size",
+        "review",
+        "risk",
+    ]
     list_filter = ["review", "licence__parent", "installed_on", "licence"]
     list_select_related = ["licence"]
     list_per_page = 50
@@ -149,7 +157,9 @@ class ScanAdmin(admin.ModelAdmin):
 
     def get_queryset(self, request):
         return (
-            super().get_queryset(request).annotate(distribution_count=Count("sightings"))
+            super()
+            .get_queryset(request)
+            .annotate(distribution_count=Count("sightings"))
         )
 
     @admin.display(ordering="distribution_count", description="distributions")

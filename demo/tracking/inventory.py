@@ -181,7 +181,9 @@ def _people(headers) -> Iterator[tuple[str, str]]:
         elif not people:
             people = [(name, "") for name in names]
         for name, address in people:
-            valid = address if re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", address) else ""
+            valid = (
+                address if re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", address) else ""
+            )
             person = (name[:200], valid.lower()[:254])
             if any(person) and person not in seen:
                 seen.add(person)

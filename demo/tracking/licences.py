@@ -18,8 +18,7 @@ _MARKS = (
     (PUBLIC_DOMAIN, r"public domain|unlicense|\bCC0|\b0BSD\b"),
     (
         PERMISSIVE,
-        r"\bMIT\b|\bBSD\b|apache|\bPSF|python software foundation|\bISC\b|\bzlib\b"
-        r"|\bHPND\b|any-osi",
+        r"\bMIT\b|\bBSD\b|apache|\bPSF|python software foundation|\bISC\b|HPND|any-osi",
     ),
 )
 

@@ -176,9 +176,7 @@ class File(models.Model):
         METADATA = "metadata", "packaging"
         OTHER = "other", "other"
 
-    distribution = models.ForeignKey(
-        Distribution, models.CASCADE, related_name="files"
-    )
+    distribution = models.ForeignKey(Distribution, models.CASCADE, related_name="files")
     path = models.CharField(max_length=1000)
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.OTHER)
     size = models.PositiveBigIntegerField("size in bytes", null=True, blank=True)
@@ -204,9 +202,7 @@ class Scan(models.Model):
     environment = models.CharField(max_length=500, help_text="sys.prefix")
     started = models.DateTimeField()
     finished = models.DateTimeField(null=True, blank=True)
-    seconds = models.DecimalField(
-        max_digits=9, decimal_places=3, null=True, blank=True
-    )
+    seconds = models.DecimalField(max_digits=9, decimal_places=3, null=True, blank=True)
     python = models.CharField(max_length=100)
     details = models.JSONField(default=dict, blank=True)
     distributions = models.ManyToManyField(

@@ -97,7 +97,7 @@ def record(
 
 def _licences(found):
     """Return licences by name, with those that are new."""
-    wanted = {name: None for name in CATEGORIES}
+    wanted = dict.fromkeys(CATEGORIES)
     for item in found:
         wanted.setdefault(item.licence, item.licence_category)
     Licence.objects.bulk_create(

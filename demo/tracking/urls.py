@@ -1,7 +1,9 @@
 """The demo's pages."""
 
 from django.contrib import admin
+from django.templatetags.static import static
 from django.urls import path
+from django.views.generic import RedirectView
 
 from . import views
 
@@ -15,4 +17,6 @@ urlpatterns = [
     path("tree/", views.tree, name="tree"),
     path("report/", views.report, name="report"),
     path("admin/", admin.site.urls),
+    # Browsers ask for it on pages that name no icon, as the admin's.
+    path("favicon.ico", RedirectView.as_view(url=static("tracking/icon.svg"))),
 ]

@@ -85,7 +85,9 @@ class FilterForm(forms.Form):
             distributions = distributions.filter(review=given["review"])
         if role := given.get("role"):
             needed = Exists(Dependency.objects.filter(target=OuterRef("pk")))
-            distributions = distributions.filter(needed if role == "needed" else ~needed)
+            distributions = distributions.filter(
+                needed if role == "needed" else ~needed
+            )
         if given.get("scan"):
             distributions = distributions.filter(
                 Exists(
@@ -197,7 +199,9 @@ def report(request):
     form = ReportForm(initial={"newer": newer, "older": older}, label_suffix="")
     seen = Distribution.objects.filter(sightings__scan=newer)
     totals = seen.aggregate(
-        distributions=Count("pk"), size=Coalesce(Sum("size"), 0), files=Sum("file_count")
+        distributions=Count("pk"),
+        size=Coalesce(Sum("size"), 0),
+        files=Sum("file_count"),
     )
     licences = (
         Licence.objects.filter(distributions__sightings__scan=newer)
@@ -214,7 +218,9 @@ def report(request):
             "older": older,
             "totals": totals,
             "categories": by_category(licences),
-            "kinds": named_kinds(File.objects.filter(distribution__sightings__scan=newer)),
+            "kinds": named_kinds(
+                File.objects.filter(distribution__sightings__scan=newer)
+            ),
             "most_needed": seen.annotate(
                 count=Count(
                     "required_by__source",
@@ -267,9 +273,9 @@ def changes(older, newer):
     before, after = (
         {
             (distribution.slug, distribution.version): distribution
-            for distribution in Distribution.objects.filter(
-                sightings__scan=scan
-            ).only("name", "slug", "version", "size")
+            for distribution in Distribution.objects.filter(sightings__scan=scan).only(
+                "name", "slug", "version", "size"
+            )
         }
         for scan in (older, newer)
     )

@@ -55,7 +55,9 @@ class SitePackages:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text)
             digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
-            record.append(f"{relative},sha256={digest.decode().rstrip('=')},{len(text)}")
+            record.append(
+                f"{relative},sha256={digest.decode().rstrip('=')},{len(text)}"
+            )
         (self.path / info / "RECORD").write_text(
             "\n".join([*record, f"{info}/RECORD,,", ""])
         )
@@ -81,7 +83,7 @@ def fill(site):
     site.install(
         "beta",
         "1.5",
-        "Summary: Second <b>letter</b> & \"quotes\" 日本語",
+        'Summary: Second <b>letter</b> & "quotes" 日本語',
         "Classifier: License :: OSI Approved :: Apache Software License",
         "Author: Ada",
         requires=["gamma-ray"],
@@ -130,7 +132,9 @@ class Demo:
 
     def shell(self, code):
         """Evaluate code with the demo's models imported; return what it prints."""
-        program = "import django\ndjango.setup()\nfrom tracking.models import *\n" + code
+        program = (
+            "import django\ndjango.setup()\nfrom tracking.models import *\n" + code
+        )
         done = subprocess.run(
             [sys.executable, "-c", program],
             env=self.environment,

@@ -57,8 +57,10 @@ class Browser:
         self.driver.execute_script("arguments[0].scrollIntoView()", element)
         element.click()
         WebDriverWait(self.driver, 30).until(
-            lambda driver: driver.find_element(By.TAG_NAME, "html") != page
-            and driver.execute_script("return document.readyState") == "complete"
+            lambda driver: (
+                driver.find_element(By.TAG_NAME, "html") != page
+                and driver.execute_script("return document.readyState") == "complete"
+            )
         )
 
     def follow(self, text):
@@ -174,7 +176,9 @@ def test_report(browser):
     assert "Size by licence" in browser.text
     assert "epsilon 1.0" in browser.find(".changes").text
 
-    older, newer = (Select(browser.find(f"[name={name}]")) for name in ("older", "newer"))
+    older, newer = (
+        Select(browser.find(f"[name={name}]")) for name in ("older", "newer")
+    )
     older.select_by_value("2")
     newer.select_by_value("1")
     browser.click("form button")

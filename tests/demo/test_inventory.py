@@ -1,6 +1,7 @@
 """What the demo reads from packaging metadata, without a database."""
 
 import pytest
+
 from tracking.inventory import _requirements, installed, kind_of, slugify
 from tracking.licences import (
     COPYLEFT,

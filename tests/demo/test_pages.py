@@ -97,7 +97,9 @@ def test_detail(get):
     """
     page = get("/distributions/beta/1.5/")
 
-    assert 'Second &lt;b&gt;letter&lt;/b&gt; &amp; &quot;quotes&quot; 日本語' in page.html
+    assert (
+        "Second &lt;b&gt;letter&lt;/b&gt; &amp; &quot;quotes&quot; 日本語" in page.html
+    )
     assert "Apache-2.0 (Permissive)" in page.text
     assert "Needed by" in page.text
     assert "Other versions 2.0" in page.text
