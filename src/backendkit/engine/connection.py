@@ -26,8 +26,9 @@ from .cursor import Cursor
 from .declarations import Declarations, is_view
 from .foreign_keys import ForeignKeys
 from .functions import Functions
-from .running import Running
+from .running import Handed, Running
 from .statements import quote, unquote
+from .values import adapt
 from .vtab import Module
 from .writer import TableWriter
 
@@ -49,7 +50,7 @@ class Connection:
     Each connection has an SQLite in memory of its own. Its virtual tables are
     the store's tables; it holds no rows itself.
 
-    :param store: what to connect to.
+    :param store: what to connect to; closed with the connection.
     :param define: called with a :class:`Functions`, to define SQL functions.
     :param immediate: whether BEGIN takes the right to write at once, as
         ``BEGIN IMMEDIATE`` does on SQLite.
@@ -68,6 +69,8 @@ class Connection:
         self.foreign_keys = ForeignKeys()
         #: List to note store calls in, or None.
         self.trace: list[dict[str, Any]] | None = None
+        #: Tables that DDL has changed, as keys.
+        self.changed_tables: dict[str, None] = {}
         self._immediate = immediate
         self._define = define
         self._closed = False
@@ -105,8 +108,20 @@ class Connection:
             cursor.close()
         for session in (self._session, *self._readers):
             session.close()
+        self.store.close()
         self.declarations.close()
         self.sqlite.close(True)
+
+    def set_autocommit(self, autocommit: bool) -> None:
+        """Say whether statements outside of a transaction commit by themselves."""
+        if autocommit and self.in_transaction:
+            self.commit()
+        self.autocommit = autocommit
+
+    def take_changed_tables(self) -> list[str]:
+        """Return the tables whose foreign keys DDL may have broken, and forget them."""
+        names, self.changed_tables = self.changed_tables, {}
+        return list(names)
 
     def commit(self) -> None:
         """
@@ -504,7 +519,17 @@ class Connection:
 
     def quote_values(self, values: Sequence[Any]) -> list[str]:
         """Return values as SQL literals, for people to read."""
-        return [str(apsw.format_sql_value(value)) for value in values]
+        return [_literal(adapt(value)) for value in values]
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, Handed):
+        return repr(value)
+    if isinstance(value, bool):
+        value = int(value)
+    if isinstance(value, str) and "\0" in value:
+        value = value.replace("\0", "\N{SYMBOL FOR NULL}")
+    return str(apsw.format_sql_value(value))
 
 
 def _allow(*_: Any) -> int:

@@ -14,7 +14,7 @@ from backendkit.stores import InterfaceError, ProgrammingError
 from . import inserting
 from .errors import reraise
 from .running import Handed, Running
-from .statements import Insert, Kind, Select, classify, insert_head
+from .statements import Insert, Kind, ResetSequences, Select, classify, insert_head
 from .values import adapt_all
 
 if TYPE_CHECKING:
@@ -52,7 +52,9 @@ class Cursor:
         """Execute a statement; return the cursor."""
         self._reset()
         kind = classify(sql)
-        if kind is Kind.READ:
+        if isinstance(sql, ResetSequences):
+            self.connection.reset_sequences(sql.tables)
+        elif kind is Kind.READ:
             self._read(sql, params)
         elif isinstance(sql, Insert):
             insert = sql

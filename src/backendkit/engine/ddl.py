@@ -70,6 +70,12 @@ def _follow(
 ) -> None:
     """Carry out on the store what has changed in the mirror."""
     after = declarations.master()
+    for key in before.keys() | after.keys():
+        if before.get(key) != after.get(key):
+            table = (after.get(key) or before[key])[0]
+            connection.changed_tables[table] = None
+            for reference in connection.foreign_keys.referring_to(table):
+                connection.changed_tables[reference.table.name] = None
     tables = dict(session.catalog().tables)
     names = {name for kind, name in after if kind in ("table", "view")}
     removed = [name for name in tables if name not in names]

@@ -63,7 +63,11 @@ class ForeignKeys:
 
     def referring(self, table: Table) -> Sequence[Reference]:
         """Return the foreign keys that refer to a table."""
-        return self._referring.get(table.name.lower(), ())
+        return self.referring_to(table.name)
+
+    def referring_to(self, name: str) -> Sequence[Reference]:
+        """Return the foreign keys that refer to a table of this name."""
+        return self._referring.get(name.lower(), ())
 
     # Noting
 

@@ -22,6 +22,10 @@ class Functions:
     def __init__(self, *databases: apsw.Connection) -> None:
         self._databases = databases
 
+    def execute(self, sql: str) -> apsw.Cursor:
+        """Run a statement on SQLite itself: what was it compiled with?"""
+        return self._databases[0].execute(sql)
+
     def create_function(
         self,
         name: str,

@@ -1,0 +1,40 @@
+"""``ENGINE = "backendkit.backends.memory"``: a database in this process's memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from backendkit.nonrel.base import NonrelDatabaseWrapper
+from backendkit.nonrel.creation import NonrelDatabaseCreation
+
+from .store import MemoryStore
+
+
+class DatabaseCreation(NonrelDatabaseCreation):
+    """Test databases are stores of another name."""
+
+    def database_exists(self, name: str) -> bool:
+        """Always: it comes into being by its name."""
+        return True
+
+    def destroy_database(self, name: str) -> None:
+        """Forget the store of this name."""
+        MemoryStore.drop(name)
+
+    def clone_database(self, source: str, target: str) -> None:
+        """Copy a store; that shares its rows."""
+        MemoryStore.clone(source, target)
+
+
+class DatabaseWrapper(NonrelDatabaseWrapper):
+    """All connections of the process with one NAME share one database."""
+
+    display_name = "Memory"
+    store_vendor = "memory"
+    store_options = frozenset({"timeout"})
+    creation_class = DatabaseCreation
+
+    def open_store(self, name: str, options: Mapping[str, Any]) -> MemoryStore:
+        """Return the store of this name, new if there is none."""
+        return MemoryStore.open(name, **options)

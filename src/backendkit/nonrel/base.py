@@ -1,0 +1,203 @@
+"""``NonrelDatabaseWrapper``: subclass it, and a store is a Django ENGINE."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import IntegrityError
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.sqlite3 import base as sqlite3
+from django.db.backends.sqlite3._functions import register as register_functions
+from django.utils.asyncio import async_unsafe
+
+from backendkit.engine import dbapi
+from backendkit.engine.statements import Insert, ResetSequences, Select, to_named, to_qmark
+from backendkit.stores import Store
+
+from .client import DatabaseClient
+from .creation import NonrelDatabaseCreation
+from .debug import CursorDebugWrapper
+from .features import NonrelDatabaseFeatures
+from .introspection import NonrelDatabaseIntrospection
+from .operations import NonrelDatabaseOperations
+from .schema import NonrelDatabaseSchemaEditor
+from .validation import NonrelDatabaseValidation
+
+
+class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
+    """
+    A Django database connection to a store.
+
+    A backend's ``base.py`` subclasses it under the name ``DatabaseWrapper``,
+    sets ``display_name`` and ``store_vendor``, and implements
+    :meth:`open_store`. ``vendor`` stays ``"sqlite"``: by it Django and other
+    packages choose the SQL that they write, and SQLite runs it.
+    """
+
+    display_name = "Nonrel"
+    #: Name of the store, for code that needs to know it.
+    store_vendor = ""
+    #: Names of the OPTIONS that the store takes, beside ``transaction_mode``.
+    store_options: ClassVar[frozenset[str]] = frozenset()
+
+    # The words before SQLite's own tell the store what the values are.
+    data_types: ClassVar[Mapping[str, Any]] = {
+        **sqlite3.DatabaseWrapper.data_types,
+        "DurationField": "duration bigint",
+        "JSONField": "json text",
+        "UUIDField": "uuid char(32)",
+    }
+
+    Database = dbapi
+    SchemaEditorClass = NonrelDatabaseSchemaEditor
+    client_class = DatabaseClient
+    creation_class = NonrelDatabaseCreation
+    features_class = NonrelDatabaseFeatures
+    introspection_class = NonrelDatabaseIntrospection
+    ops_class = NonrelDatabaseOperations
+    validation_class = NonrelDatabaseValidation
+
+    # For a backend's author
+
+    def open_store(self, name: str, options: Mapping[str, Any]) -> Store:
+        """
+        Return the store that the settings name. Called for each connection.
+
+        :param name: ``NAME`` of the settings.
+        :param options: ``OPTIONS`` of the settings, known names only.
+        """
+        raise NotImplementedError
+
+    # Connecting
+
+    def get_connection_params(self) -> dict[str, Any]:
+        """Check the settings and return NAME and OPTIONS."""
+        settings = self.settings_dict
+        where = f"settings.DATABASES[{self.alias!r}]"
+        if not settings["NAME"]:
+            msg = f"{where} is improperly configured. Please supply the NAME value."
+            raise ImproperlyConfigured(msg)
+        options = dict(settings["OPTIONS"])
+        mode = options.pop("transaction_mode", None)
+        if mode is not None and str(mode).upper() not in self.transaction_modes:
+            allowed = ", ".join(sorted(self.transaction_modes))
+            msg = (
+                f"{where}['OPTIONS']['transaction_mode'] is {mode!r}."
+                f" Use one of {allowed}, or None."
+            )
+            raise ImproperlyConfigured(msg)
+        self.transaction_mode = str(mode).upper() if mode else None
+        unknown = sorted(set(options) - self.store_options)
+        if unknown:
+            known = ", ".join(sorted(self.store_options | {"transaction_mode"}))
+            msg = (
+                f"{where}['OPTIONS'] has unknown options: {', '.join(unknown)}."
+                f" Known are: {known}."
+            )
+            raise ImproperlyConfigured(msg)
+        return {"name": str(settings["NAME"]), "options": options}
+
+    @async_unsafe
+    def get_new_connection(self, conn_params: dict[str, Any]) -> dbapi.Connection:
+        """Open the store and return a connection to it."""
+        store = self.open_store(conn_params["name"], conn_params["options"])
+        return dbapi.connect(
+            store,
+            register_functions,
+            immediate=self.transaction_mode in ("IMMEDIATE", "EXCLUSIVE"),
+        )
+
+    def get_database_version(self) -> tuple[int, ...]:
+        """Return the version of the SQLite that runs our SQL."""
+        return dbapi.sqlite_version_info
+
+    def create_cursor(self, name: str | None = None) -> FormatCursor:
+        """Return a cursor that takes ``%s`` and ``%(name)s``."""
+        cursor: FormatCursor = self.connection.cursor(FormatCursor)
+        return cursor
+
+    def make_debug_cursor(self, cursor: Any) -> CursorDebugWrapper:
+        """Return a cursor that logs statements, with their store calls."""
+        return CursorDebugWrapper(cursor, self)
+
+    @async_unsafe
+    def close(self) -> None:
+        """Close the connection; the data stay where they are."""
+        BaseDatabaseWrapper.close(self)
+
+    def is_usable(self) -> bool:
+        """Whether the connection works: an embedded store always does."""
+        return not self.connection.closed
+
+    def is_in_memory_db(self) -> bool:
+        """Whether closing the connection ends the database: never."""
+        return False
+
+    # Transactions
+
+    def _set_autocommit(self, autocommit: bool) -> None:
+        with self.wrap_database_errors:
+            self.connection.set_autocommit(autocommit)
+
+    # Constraints
+
+    def disable_constraint_checking(self) -> bool:
+        """Stop enforcing foreign keys; return whether they were enforced."""
+        self.ensure_connection()
+        keys = self.connection.foreign_keys
+        was, keys.enforced = keys.enforced, False
+        return bool(was)
+
+    def enable_constraint_checking(self) -> None:
+        """Enforce foreign keys again, from the next write on."""
+        self.ensure_connection()
+        self.connection.foreign_keys.enforced = True
+
+    def check_constraints(self, table_names: Iterable[str] | None = None) -> None:
+        """
+        Check the foreign keys of all rows in some tables, or in all.
+
+        :raises IntegrityError: one refers to nothing; names the row.
+        """
+        self.ensure_connection()
+        names = None if table_names is None else list(table_names)
+        with self.wrap_database_errors:
+            violations = self.connection.check_foreign_keys(names)
+        for table, key, row in violations:
+            bad = [row[table.positions[name]] for name in key.columns]
+            msg = (
+                f"The row in table '{table.name}' with primary key"
+                f" '{_shown(table.key_of(row))}' has an invalid foreign key:"
+                f" {table.name}.{', '.join(key.columns)} contains a value"
+                f" '{_shown(bad)}' that does not have a corresponding value in"
+                f" {key.table}.{', '.join(key.references)}."
+            )
+            raise IntegrityError(msg)
+
+
+def _shown(values: Sequence[Any]) -> str:
+    return str(values[0]) if len(values) == 1 else str(tuple(values))
+
+
+class FormatCursor(dbapi.Cursor):
+    """A cursor with the parameter styles that Django writes."""
+
+    def execute(self, sql: str, params: Any = None) -> FormatCursor:
+        """Execute a statement with ``%s`` or ``%(name)s``; None: as it is."""
+        if isinstance(sql, (Insert, ResetSequences)):
+            return super().execute(sql, params or ())
+        if params is None:
+            return super().execute(sql)
+        if isinstance(params, Mapping):
+            return super().execute(to_named(sql, params), params)
+        converted = to_qmark(sql)
+        if isinstance(sql, Select):
+            converted = Select(converted)
+        return super().execute(converted, params)
+
+    def executemany(self, sql: str, param_list: Iterable[Any]) -> FormatCursor:
+        """Execute a statement for each set of parameters."""
+        return super().executemany(sql, param_list)
+

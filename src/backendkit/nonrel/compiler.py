@@ -1,0 +1,79 @@
+"""Compilers: Django's, with INSERT handed to the engine as more than text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models.constants import OnConflict
+from django.db.models.sql import compiler
+
+from backendkit.engine.statements import Insert, Select
+
+_ON_CONFLICT = {OnConflict.IGNORE: "ignore", OnConflict.UPDATE: "update"}
+
+
+class SQLCompiler(compiler.SQLCompiler):
+    """SELECT. Its results are converted by Django, not by the cursor."""
+
+    def as_sql(self, *args: Any, **kwargs: Any) -> tuple[str, tuple[Any, ...]]:
+        """Return the statement and its parameters."""
+        sql, params = super().as_sql(*args, **kwargs)
+        return Select(sql), params
+
+
+class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
+    """INSERT with RETURNING and ON CONFLICT, which virtual tables lack."""
+
+    def assemble_as_sql(
+        self, fields: Sequence[Any], value_rows: Sequence[Any]
+    ) -> tuple[Any, Any]:
+        """Note what the placeholders are."""
+        placeholders, params = super().assemble_as_sql(fields, value_rows)
+        self._fields = fields
+        self._placeholders = placeholders
+        return placeholders, params
+
+    def as_sql(self) -> list[tuple[str, Any]]:  # type: ignore[override]
+        """Return the statements, each an :class:`Insert`, and their parameters."""
+        # The default connector, not SQLCompiler's: a list comes from there.
+        statements = compiler.SQLInsertCompiler.as_sql(self)
+        key = self.query.get_meta().pk
+        alone = len(statements) == 1
+        result = []
+        for number, (sql, params) in enumerate(statements):
+            insert = Insert(sql)
+            insert.table = self.query.get_meta().db_table
+            insert.columns = tuple(
+                key.column if field is None else field.column for field in self._fields
+            )
+            rows = self._placeholders
+            insert.rows = rows if alone else rows[number : number + 1]
+            insert.on_conflict = _ON_CONFLICT.get(self.query.on_conflict)
+            insert.update_columns = tuple(f.column for f in self.query.update_fields)
+            insert.unique_columns = tuple(f.column for f in self.query.unique_fields)
+            insert.returning = tuple(f.column for f in self.returning_fields or ())
+            result.append((insert, params))
+        return result
+
+
+class SQLDeleteCompiler(compiler.SQLDeleteCompiler, SQLCompiler):
+    """DELETE."""
+
+    def as_sql(self) -> tuple[str, tuple[Any, ...]]:
+        """Return the statement and its parameters."""
+        sql, params = compiler.SQLDeleteCompiler.as_sql(self)
+        return str(sql), params
+
+
+class SQLUpdateCompiler(compiler.SQLUpdateCompiler, SQLCompiler):
+    """UPDATE."""
+
+    def as_sql(self) -> tuple[str, tuple[Any, ...]]:
+        """Return the statement and its parameters."""
+        sql, params = compiler.SQLUpdateCompiler.as_sql(self)
+        return str(sql), params
+
+
+class SQLAggregateCompiler(compiler.SQLAggregateCompiler, SQLCompiler):
+    """SELECT of aggregates over a subquery."""

@@ -1,0 +1,46 @@
+"""What a store's backend can do, in Django's terms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.backends.sqlite3.features import DatabaseFeatures
+from django.utils.functional import cached_property
+
+
+class NonrelDatabaseFeatures(DatabaseFeatures):
+    """SQLite's features, but for what isn't a matter of SQL."""
+
+    # A store is shared by all connections that name it.
+    test_db_allows_multiple_connections = True
+    # The engine comes with an SQLite of its own: apsw's, at least 3.50.
+    supports_aggregate_order_by_clause = True
+    # Virtual tables have no UPDATE … RETURNING
+    # (https://www.sqlite.org/lang_returning.html#limitations_and_caveats).
+    can_return_rows_from_update = False
+    # All writers wait for the one that holds the lock, so there is nothing to
+    # skip, and no part of a row to lock.
+    has_select_for_update_skip_locked = False
+    has_select_for_update_nowait = False
+    has_select_for_update_of = False
+    has_select_for_no_key_update = False
+    supports_select_for_update_with_limit = True
+
+    @cached_property
+    def has_select_for_update(self) -> bool:
+        """Always: where a store has no locks, using it is a clear error."""
+        return True
+
+    @cached_property
+    def introspected_field_types(self) -> dict[str, str]:
+        """Our declared types tell more than SQLite's."""
+        types: dict[str, str] = {
+            **super().introspected_field_types,
+            "DurationField": "DurationField",
+        }
+        return types
+
+    @property
+    def django_test_skips(self) -> dict[str, Any]:
+        """Tests of Django's own that have no meaning here."""
+        return {}

@@ -1,0 +1,39 @@
+"""Introspection: Django's for SQLite, answered from the store's catalog."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db.backends.sqlite3.introspection import (
+    DatabaseIntrospection,
+    FlexibleFieldLookupDict,
+)
+
+
+class NonrelFieldLookupDict(FlexibleFieldLookupDict):
+    """Maps declared types to Django's fields, our own words included."""
+
+    base_data_types_reverse: ClassVar[dict[str, str]] = {
+        **FlexibleFieldLookupDict.base_data_types_reverse,
+        "duration bigint": "DurationField",
+        "json text": "JSONField",
+        "uuid char": "UUIDField",
+    }
+
+
+class NonrelDatabaseIntrospection(DatabaseIntrospection):
+    """
+    What ``inspectdb`` and migrations ask.
+
+    Its PRAGMAs and queries of ``sqlite_master`` are answered by the engine
+    from the catalog that the store keeps.
+    """
+
+    data_types_reverse = NonrelFieldLookupDict()
+
+    def get_sequences(
+        self, cursor: Any, table_name: str, table_fields: Any = ()
+    ) -> list[dict[str, Any]]:
+        """Return the table's numbered column, if it has one."""
+        key = self.get_primary_key_column(cursor, table_name)
+        return [{"table": table_name, "column": key}] if key else []

@@ -1,0 +1,63 @@
+"""What the dialect of our SQL has that SQLite's hasn't, and the other way round."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.db.backends.sqlite3.operations import DatabaseOperations
+
+from backendkit.engine.cursor import FOR_UPDATE
+from backendkit.engine.statements import ResetSequences
+from backendkit.engine.values import adapt
+
+
+class NonrelDatabaseOperations(DatabaseOperations):
+    """Django's SQLite operations, where a store differs from a file."""
+
+    compiler_module = "backendkit.nonrel.compiler"
+
+    def quote_name(self, name: str) -> str:
+        """Quote a name once. Quotes within it are doubled."""
+        inner = name[1:-1]
+        if (
+            len(name) > 1
+            and name[0] == name[-1] == '"'
+            and '"' not in inner.replace('""', "")
+        ):
+            return name
+        return '"' + name.replace('"', '""') + '"'
+
+    def bulk_batch_size(self, fields: Sequence[Any], objs: Sequence[Any]) -> int:
+        """Return how many objects one INSERT takes: there is no limit of variables."""
+        return max(min(len(objs), 10_000), 1)
+
+    def for_update_sql(
+        self,
+        nowait: bool = False,
+        skip_locked: bool = False,
+        of: Sequence[str] = (),
+        no_key: bool = False,
+    ) -> str:
+        """Return a comment that the engine knows: SQLite has no FOR UPDATE."""
+        return FOR_UPDATE
+
+    def sequence_reset_by_name_sql(
+        self, style: Any, sequences: Iterable[dict[str, Any]]
+    ) -> list[str]:
+        """Return a statement that lets the numbering of tables begin anew."""
+        tables = [sequence["table"] for sequence in sequences]
+        if not tables:
+            return []
+        names = ", ".join(str(adapt(f"'{name}'")) for name in tables)
+        statement = ResetSequences(
+            f"UPDATE sqlite_sequence SET seq = 0 WHERE name IN ({names});"
+        )
+        statement.tables = tuple(tables)
+        return [statement]
+
+    def _quote_params_for_last_executed_query(
+        self, params: Sequence[Any]
+    ) -> tuple[str, ...]:
+        quoted: list[str] = self.connection.connection.quote_values(params)
+        return tuple(quoted)
