@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 from backendkit.stores import Access, ValueType
 
@@ -23,8 +23,7 @@ from .keys import AFTER, ENCODERS, NOT_NULL, NULL
 _NUMBERS = (int, float, Decimal)
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
+class Filter(NamedTuple):
     """One filter, as given to ``NonrelQuery.add_filter``."""
 
     column: str
@@ -56,7 +55,7 @@ def exact_value(value_type: ValueType, value: Any) -> Any:  # noqa: ANN401
 
     :raises ValueError: what it can't be told of: the rows have to be looked at.
     """
-    wanted = PYTHON_TYPES[value_type]
+    wanted: Any = PYTHON_TYPES[value_type]
     if type(value) is wanted:
         if wanted is float and value != value:  # noqa: PLR0124  # NaN
             return None
@@ -92,7 +91,7 @@ def bound_value(value_type: ValueType, value: Any) -> tuple[Any, int]:  # noqa: 
     exact = exact_value(value_type, value)
     if exact is not None:
         return exact, 0
-    wanted = PYTHON_TYPES[value_type]
+    wanted: Any = PYTHON_TYPES[value_type]
     if not isinstance(value, _NUMBERS):
         raise ValueError("nothing compares to it")
     if isinstance(value, Decimal):

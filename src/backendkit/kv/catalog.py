@@ -148,6 +148,16 @@ class TableRecord:
         return len(self.table.columns)
 
     @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return tuple(column.name for column in self.table.columns)
+
+    @cached_property
+    def whole(self) -> Callable[[tuple[Any, ...]], Row]:
+        """A function that cuts what was read to the columns."""
+        return itemgetter(slice(self.width))
+
+    @cached_property
     def read(self) -> Read:
         """A function that reads a row's bytes; more than the columns may come."""
         if len(self.layouts) == 1:

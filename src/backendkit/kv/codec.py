@@ -32,6 +32,8 @@ from backendkit.stores import Column, DataError, Row, ValueType
 MAX_LAYOUTS = 128
 
 _INT64 = 1 << 63
+#: Of types in a row that are remembered: nullable columns make many.
+_COMBINATIONS = 1000
 
 PYTHON_TYPES: dict[ValueType, type] = {
     ValueType.BOOL: bool,
@@ -56,7 +58,8 @@ Unpack = Callable[[bytes], tuple[Any, ...]]
 def unpacker(types: Sequence[ValueType]) -> Unpack:
     """Return a function that reads rows of these types, layout number included."""
     fields = tuple(PYTHON_TYPES[value_type] | None for value_type in types)
-    row_type = tuple[(*fields, int)]  # type: ignore[misc]  # built at run time
+    # A type built at run time: no type checker can follow.
+    row_type: Any = tuple.__class_getitem__((*fields, int))
     decode: Unpack = msgspec.msgpack.Decoder(row_type).decode
     return decode
 
@@ -114,6 +117,8 @@ class RowChecker:
             None if value is None else self.convert(column, value)
             for column, value in zip(self.columns, row, strict=True)
         )
+        if len(self._right) >= _COMBINATIONS:
+            self._right.clear()
         self._right.add(tuple(map(type, converted)))
         return converted
 

@@ -305,7 +305,7 @@ def decode_values(
     :returns: the values, and the offset behind them. Decimals come without
         trailing zeros: equal to what was encoded.
     """
-    values = []
+    values: list[Any] = []
     for value_type in types:
         if data[offset] == 0:
             values.append(None)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain, count, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,7 +24,8 @@ from backendkit.stores import (
     safe_call,
 )
 
-from .bounds import Filter, KeyRanges, key_ranges
+from .bounds import Filter, KeyRanges, exact_value, key_ranges
+from .codec import PYTHON_TYPES
 from .keys import AFTER
 
 if TYPE_CHECKING:
@@ -112,14 +114,19 @@ class RecordQuery(NonrelQuery):
 
     @safe_call
     def fetch(self, low_mark: int = 0, high_mark: int | None = None) -> Iterator[Row]:
+        if len(self._filters) == 1 and not low_mark and high_mark is None:
+            key = self._single_key(self._filters[0])
+            if key is not None:
+                return self._single(key)
         plan = self._plan()
         residual = self._residual(plan)
         project = self._project()
         if plan.points and (self._maintainer is None or self._maintainer.unique):
-            rows = self._points(plan, residual, project)
+            rows = self._guarded(self._points(plan, residual, project))
         else:
             rows = self._stream(plan, residual, project)
-        rows = self._guarded(rows)
+            if residual or self._maintainer is not None:
+                rows = self._guarded(rows)
         if low_mark or high_mark is not None:
             return islice(rows, low_mark, high_mark)
         return rows
@@ -134,7 +141,9 @@ class RecordQuery(NonrelQuery):
             rows = self._stream(plan, residual, _nothing)
         else:
             rows = cast("Iterator[Row]", self._pairs(plan))
-        return sum(1 for _ in self._guarded(rows))
+        counter = count()
+        deque(zip(self._guarded(rows), counter, strict=False), maxlen=0)
+        return next(counter)
 
     # Planning
 
@@ -157,10 +166,9 @@ class RecordQuery(NonrelQuery):
     def _project(self) -> Project:
         """Return what makes the wanted columns of what was read."""
         record = self.record
+        if self.columns == record.names:
+            return record.whole
         wanted = [record.table.positions[name] for name in self.columns]
-        if wanted == list(range(record.width)):
-            width = record.width
-            return lambda row: row[:width]
         if not wanted:
             return lambda row: ()
         if len(wanted) == 1:
@@ -169,6 +177,28 @@ class RecordQuery(NonrelQuery):
         return itemgetter(*wanted)
 
     # Reading
+
+    def _single_key(self, one: Filter) -> bytes | None:
+        """Return the row's key, if all that is wanted is one primary key."""
+        expression = self.record.primary_key
+        if (
+            one.lookup != "exact"
+            or one.negated
+            or (one.column,) != expression.columns
+            or self._maintainer is not None
+            or type(one.value) is not PYTHON_TYPES[expression.types[0]]
+        ):
+            return None
+        value = exact_value(expression.types[0], one.value)
+        return None if value is None else self._prefix + expression.of_values((value,))
+
+    def _single(self, key: bytes) -> Iterator[Row]:
+        if len(key) > self.session.max_key:
+            return iter(())
+        data = self.session.active().get(key)
+        if data is None:
+            return iter(())
+        return iter((self._project()(self.record.read(data)),))
 
     def _points(
         self, plan: KeyRanges, residual: Residual, project: Project

@@ -76,12 +76,14 @@ class UndoLog:
         while len(entries) > self._marks[mark]:
             key, old = entries[-1]
             if key is None:
-                old()  # type: ignore[operator]  # the third kind of entry
+                assert callable(old)
+                old()
             elif old is None:
                 transaction.delete(key)
             elif isinstance(old, bytes):
                 transaction.put(key, old)
             else:
+                assert old is self.CLEAR
                 transaction.clear(key, key + AFTER)
             if key == VERSION_KEY:
                 catalog_changed = True

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import lmdb
 
 from backendkit.kv import KeyValueStore, RecordStore
-from backendkit.stores import (
-    DataError,
-    Error,
-    InterfaceError,
-    InternalError,
-    OperationalError,
-)
-
 from . import environment as environments
+from .errors import DRIVER_ERRORS
 from .options import LMDBOptions, OptionsError
 from .transaction import LMDBTransaction
 
@@ -27,13 +20,7 @@ __all__ = ["LMDBEngine", "LMDBOptions", "LMDBStore", "OptionsError"]
 class LMDBEngine(KeyValueStore):
     """LMDB as a key-value engine. :param name: of the directory."""
 
-    driver_errors: ClassVar[Mapping[type[Exception], type[Error]]] = {
-        lmdb.BadValsizeError: DataError,
-        lmdb.CorruptedError: InternalError,
-        lmdb.PageNotFoundError: InternalError,
-        lmdb.Error: OperationalError,
-        OSError: OperationalError,
-    }
+    driver_errors = DRIVER_ERRORS
 
     def __init__(self, name: str, options: LMDBOptions) -> None:
         self.name = name

@@ -6,15 +6,22 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from itertools import chain, dropwhile, islice
+from typing import TYPE_CHECKING, cast
 
 import lmdb
 
 from backendkit.kv import KeyValueTransaction
-from backendkit.stores import ConflictError, InterfaceError
+from backendkit.stores import ConflictError, Error, InterfaceError
+
+from .errors import translated
 
 if TYPE_CHECKING:
     from .environment import Environment
+
+#: The most pairs that an iterator reads ahead.
+_CHUNK = 512
+_ENDED = "the transaction has ended"
 
 
 class LMDBTransaction(KeyValueTransaction):
@@ -28,6 +35,7 @@ class LMDBTransaction(KeyValueTransaction):
     __slots__ = (
         "_environment",
         "_read",
+        "_read_ahead",
         "_thread",
         "_write",
         "add",
@@ -36,15 +44,17 @@ class LMDBTransaction(KeyValueTransaction):
         "put",
     )
 
-    get: Callable[[bytes], bytes | None]  # type: ignore[assignment]
-    put: Callable[[bytes, bytes], object]  # type: ignore[assignment]
-    delete: Callable[[bytes], bool]  # type: ignore[assignment]
-    add: Callable[[bytes, bytes], bool]  # type: ignore[assignment]
+    get: Callable[[bytes], bytes | None]
+    put: Callable[[bytes, bytes], object]
+    delete: Callable[[bytes], bool]
+    add: Callable[[bytes, bytes], bool]
 
     def __init__(self, environment: Environment, write: bool) -> None:
         self._environment = environment
         self._read: lmdb.Transaction | None = None
         self._write: lmdb.Transaction | None = None
+        #: The pairs that open iterators have read ahead.
+        self._read_ahead: dict[int, list[tuple[bytes, bytes]]] = {}
         self._thread = 0
         if write:
             self._begin_writing()
@@ -53,7 +63,8 @@ class LMDBTransaction(KeyValueTransaction):
             self._bind(self._read)
 
     def _bind(self, transaction: lmdb.Transaction) -> None:
-        self.get = transaction.get
+        # Without buffers=True, all that LMDB returns is bytes.
+        self.get = cast("Callable[[bytes], bytes | None]", transaction.get)
         self.put = transaction.put
         self.delete = transaction.delete
         self.add = partial(transaction.put, overwrite=False)
@@ -69,60 +80,90 @@ class LMDBTransaction(KeyValueTransaction):
         if self._write is not None:
             return self._range_while_writing(self._write, start, stop, reverse)
         if self._read is None:
-            raise InterfaceError("the transaction has ended")
-        if reverse:
-            return self._down(self._read.cursor(), start, stop)
-        return self._up(self._read.cursor(), start, stop)
+            raise InterfaceError(_ENDED)
+        chunks = self._chunks(self._read, start, stop, reverse)
+        return chain.from_iterable(chunks)
 
-    def _up(
-        self, cursor: lmdb.Cursor, start: bytes, stop: bytes
+    def _chunks(
+        self, transaction: lmdb.Transaction, start: bytes, stop: bytes, reverse: bool
+    ) -> Iterator[list[tuple[bytes, bytes]]]:
+        """Read pairs by the chunk: a snapshot stays as it is."""
+        chunk: list[tuple[bytes, bytes]] = []
+        self._read_ahead[id(chunk)] = chunk
+        size = 8
+        try:
+            pairs = self._walk(transaction.cursor(), start, stop, reverse)
+            while True:
+                chunk[:] = islice(pairs, size)
+                if not chunk:
+                    return
+                last = chunk[-1][0]
+                if last < start if reverse else last >= stop:
+                    while chunk and not start <= chunk[-1][0] < stop:
+                        chunk.pop()
+                    yield chunk
+                    return
+                yield chunk
+                if self._read is None:
+                    raise InterfaceError(_ENDED)
+                size = min(size * 4, _CHUNK)
+        except lmdb.Error as error:
+            raise self._translated(error) from error
+        finally:
+            self._read_ahead.pop(id(chunk), None)
+
+    def _walk(
+        self, cursor: lmdb.Cursor, start: bytes, stop: bytes, reverse: bool
     ) -> Iterator[tuple[bytes, bytes]]:
+        """Iterate from the first pair of a range on, and beyond the range."""
         longest = self._environment.max_key_bytes
         # A key longer than LMDB's longest can't even be looked for.
-        if cursor.set_range(start[:longest]):
-            for pair in cursor:
-                if pair[0] >= stop:
-                    break
-                if pair[0] >= start:
-                    yield pair
-
-    def _down(
-        self, cursor: lmdb.Cursor, start: bytes, stop: bytes
-    ) -> Iterator[tuple[bytes, bytes]]:
-        longest = self._environment.max_key_bytes
-        found = cursor.set_range(stop[:longest]) or cursor.last()
-        if found:
-            for pair in cursor.iterprev():
-                if pair[0] < start:
-                    break
-                if pair[0] < stop:
-                    yield pair
+        if reverse:
+            if not (cursor.set_range(stop[:longest]) or cursor.last()):
+                return iter(())
+            pairs = cast("Iterator[tuple[bytes, bytes]]", cursor.iterprev())
+            return dropwhile(lambda pair: pair[0] >= stop, pairs)
+        if not cursor.set_range(start[:longest]):
+            return iter(())
+        pairs = cast("Iterator[tuple[bytes, bytes]]", cursor.iternext())
+        if len(start) <= longest:
+            return pairs
+        return dropwhile(lambda pair: pair[0] < start, pairs)
 
     def _range_while_writing(
         self, transaction: lmdb.Transaction, start: bytes, stop: bytes, reverse: bool
     ) -> Iterator[tuple[bytes, bytes]]:
         """Iterate, and after each pair look whether a write moved the cursor."""
-        cursor = transaction.cursor()
-        walk = self._down if reverse else self._up
-        while True:
-            for pair in walk(cursor, start, stop):
-                yield pair
-                key = pair[0]
-                if cursor.key() != key:
-                    break
-            else:
-                return
-            # Go on from the key, whether it is still there or not.
-            if reverse:
-                stop = key
-            else:
-                start = key + b"\x00"
+        try:
+            cursor = transaction.cursor()
+            while True:
+                for pair in self._walk(cursor, start, stop, reverse):
+                    key = pair[0]
+                    if key < start or key >= stop:
+                        return
+                    yield pair
+                    if cursor.key() != key:
+                        break
+                else:
+                    return
+                # Go on from the key, whether it is still there or not.
+                if reverse:
+                    stop = key
+                else:
+                    start = key + b"\x00"
+        except lmdb.Error as error:
+            raise self._translated(error) from error
+
+    def _translated(self, error: lmdb.Error) -> Error:
+        if self._read is None and self._write is None:
+            return InterfaceError(_ENDED)
+        return translated(error)
 
     def upgrade(self) -> None:
         if self._write is not None:
             return
         if self._read is None:
-            raise InterfaceError("the transaction has ended")
+            raise InterfaceError(_ENDED)
         snapshot = self._read.id()
         self._begin_writing()
         assert self._write is not None
@@ -160,6 +201,8 @@ class LMDBTransaction(KeyValueTransaction):
     def _end_reading(self) -> None:
         read, self._read = self._read, None
         if read is not None:
+            for chunk in self._read_ahead.values():
+                chunk.clear()
             read.abort()
 
     def _check_owner(self) -> None:
