@@ -1,0 +1,29 @@
+"""
+Tests that hold a store against the contract, for authors of stores.
+
+Subclass :class:`StoreContract` and say how to open an empty store::
+
+    class TestMyStore(StoreContract):  # collected by pytest
+        def make_store(self):
+            return MyStore(tempfile.mkdtemp())
+
+    class MyStoreTests(StoreContract, unittest.TestCase):  # by unittest
+        ...
+
+What the store's :class:`Capabilities` don't name isn't asked of it: such tests
+are skipped. What they do name is compared with :func:`matcher`, which says what
+SQL says. The tests need nothing but the standard library.
+"""
+
+from ._reading import ReadingContract
+from ._schema import SchemaContract
+from ._transactions import TransactionsContract
+from ._writing import WritingContract
+
+__all__ = ["StoreContract"]
+
+
+class StoreContract(
+    ReadingContract, WritingContract, TransactionsContract, SchemaContract
+):
+    """The contract, as tests: override :meth:`make_store`, and what else differs."""
