@@ -414,7 +414,7 @@ class RecordSession(Session):
                     number = row[auto]
                     if number is None:
                         if last >= _MAX_NUMBER:
-                            raise DataError(
+                            raise OperationalError(
                                 f"{table.name}.{table.columns[auto].name}: the"
                                 " numbers are used up"
                             )
@@ -480,7 +480,7 @@ class RecordSession(Session):
         old_key = self._row_key(record, key)
         old_data = transaction.get(old_key) if len(old_key) <= self.max_key else None
         if old_data is None:
-            raise OperationalError(f"{table.name}: there is no row {key!r} to update")
+            return
         old_row = record.read(old_data)
         new_primary_key = record.primary_key.key(row)
         new_key = record.prefix + new_primary_key
