@@ -1,0 +1,1 @@
+"""The same models, rows and queries on several databases: the same answers."""

@@ -1,0 +1,59 @@
+"""
+The databases for this folder, whatever settings the rest of the run uses.
+
+Nothing but two or three aliases is added to ``django.db.connections``, and a
+router that answers for this folder's own models only; both are taken away
+again when the last test here is done.
+
+Settings by environment variable:
+
+DIFFERENTIAL_EXAMPLES
+    How many examples all tests here run together, 2000 if not set.
+DIFFERENTIAL_SEED
+    Examples are the same in each run (``derandomize``), so that a change and
+    nothing else makes a run fail. Any number here explores others.
+DIFFERENTIAL_SCHEMAS
+    How many schemas most examples share, 30 if not set.
+DIFFERENTIAL_ENGINES
+    The ENGINEs to compare with Django's SQLite backend, separated by commas.
+"""
+
+import contextlib
+import os
+
+import django
+import pytest
+from django.conf import settings
+from django.test import override_settings
+
+from .databases import CurrentDatabase, added
+
+if not settings.configured and not os.environ.get("DJANGO_SETTINGS_MODULE"):
+    settings.configure(
+        DATABASES={"default": {"ENGINE": "django.db.backends.dummy"}}, USE_TZ=False
+    )
+django.setup()
+
+
+@pytest.fixture(scope="package")
+def compared(request):
+    """The aliases that are compared with the oracle."""
+    with contextlib.ExitStack() as stack:
+        if request.config.pluginmanager.hasplugin("django"):
+            blocker = request.getfixturevalue("django_db_blocker")
+            stack.enter_context(blocker.unblock())
+        stack.enter_context(
+            override_settings(
+                DATABASE_ROUTERS=[CurrentDatabase()], USE_TZ=False, TIME_ZONE="UTC"
+            )
+        )
+        _, *others = stack.enter_context(added())
+        yield tuple(others)
+
+
+@pytest.fixture(params=["naive", "aware"])
+def time_zone(request, compared):
+    """Datetimes without a time zone, and with one that has summer time."""
+    aware = request.param == "aware"
+    with override_settings(USE_TZ=aware, TIME_ZONE="Europe/Berlin"):
+        yield request.param
