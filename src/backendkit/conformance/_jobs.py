@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -156,7 +156,7 @@ class Job:
         if not any(result.outcome.bad for result in results):
             # All tests passed, so it is what comes after them that failed.
             name = f"{self.module} (after its tests)"
-            why = f"the process ended with status {status}\n{self._output}"
+            why = f"{self._output}\nthe process ended with status {status}"
             self.recorder.add(TestResult(name, Outcome.ERROR, 0.0, why))
         return self._complete()
 
@@ -174,7 +174,7 @@ class Job:
         overdue = time.monotonic() - self._attempt_began > self.plan.timeout
         if blamed is None:
             return self._complete(why)
-        detail = f"{why}\n{self._output}"
+        detail = f"{self._output}\n{why}"
         self.recorder.add(TestResult(blamed, Outcome.ERROR, 0.0, detail))
         if overdue or len(self.statuses) >= MAX_ATTEMPTS:
             return self._complete(f"not run: {why}, in {blamed}")
@@ -189,7 +189,7 @@ class Job:
             for test in recorder.missing():
                 if test == entry or test.startswith(entry + "."):
                     recorder.add(TestResult(test, Outcome.SKIPPED))
-        detail = f"{why_missing}\n{self._output}".strip()
+        detail = f"{self._output}\n{why_missing}".strip()
         for test in recorder.missing():
             recorder.add(TestResult(test, Outcome.ERROR, 0.0, detail))
         if not recorder.collected and not recorder.results:
@@ -210,7 +210,10 @@ class Job:
         for name, lines in (("output", 40), ("stacks", 200)):
             with contextlib.suppress(OSError):
                 text = (self._attempt / name).read_text("utf-8", "replace")
-                parts += text.splitlines()[-lines:]
+                found = text.splitlines()
+                if name == "stacks":
+                    found = _most_recent_last(found)
+                parts += found[-lines:]
         self._output = "\n".join(parts)
 
     def _ask_for_stacks(self) -> None:
@@ -233,7 +236,24 @@ class Job:
             self._process = None
 
 
-def run_jobs(jobs: Sequence[Job], parallel: int) -> Iterator[LabelRun | list[Job]]:
+def _most_recent_last(stacks: list[str]) -> list[str]:
+    """The stacks of faulthandler as a traceback has them; the main thread is last."""
+    ordered: list[str] = []
+    calls: list[str] = []
+    # It gives each thread's name before its calls, and the main thread at the end.
+    for line in [*stacks, "Thread"]:
+        if line.startswith(("Thread", "Current thread")):
+            ordered += reversed(calls)
+            ordered.append(line.replace("most recent call first", "most recent last"))
+            calls = []
+        elif line.strip():
+            calls.append(line)
+    return ordered[:-1]
+
+
+def run_jobs(
+    jobs: Sequence[Job], parallel: int
+) -> Generator[LabelRun | list[Job], None, None]:
     """
     Run jobs, ``parallel`` of them at a time.
 

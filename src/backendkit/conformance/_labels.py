@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ._errors import UsageError
 
@@ -13,10 +14,14 @@ from ._errors import UsageError
 NOT_LABELS = {"gis_tests", "import_error_package", "test_runner_apps"}
 
 
+def _data() -> dict[str, Any]:
+    text = (Path(__file__).parent / "labels.toml").read_text("utf-8")
+    return tomllib.loads(text)
+
+
 def named_sets() -> Mapping[str, list[str]]:
     """The sets of ``labels.toml``."""
-    text = (Path(__file__).parent / "labels.toml").read_text("utf-8")
-    sets: dict[str, list[str]] = tomllib.loads(text)["sets"]
+    sets: dict[str, list[str]] = _data()["sets"]
     return sets
 
 
@@ -62,6 +67,14 @@ def expand(names: Iterable[str], tests: Path) -> dict[str, list[str]]:
     return groups
 
 
-def weight(tests: Path, module: str) -> int:
-    """How long a label may run, in no unit: the size of its test code."""
-    return sum(path.stat().st_size for path in (tests / module).rglob("test*.py"))
+def longest_first(modules: Iterable[str], tests: Path) -> list[str]:
+    """Labels in the order to start them, guessed by the size of their tests."""
+    slow: list[str] = _data()["slow"]
+
+    def rank(module: str) -> tuple[int, int, str]:
+        files = (tests / module).rglob("test*.py")
+        size = sum(file.stat().st_size for file in files)
+        place = slow.index(module) if module in slow else len(slow)
+        return (place, -size, module)
+
+    return sorted(modules, key=rank)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -84,7 +85,8 @@ class Terminal:
             f"[{self._done}/{self._total}] {now - self._began:.0f} s, "
             f"{self._deviations} deviations; {names}"
         )
-        self._stream.write(f"\r\x1b[K{text[:100]}")
+        width = shutil.get_terminal_size().columns - 1
+        self._stream.write(f"\r\x1b[K{text[:width]}")
         self._stream.flush()
 
     def label(self, label: Label) -> None:
@@ -131,7 +133,9 @@ def _deviations(report: Report) -> list[str]:
     groups: dict[tuple[str, Verdict, str], list[str]] = {}
     for label in report.labels:
         for one in label.deviations:
-            detail = one.result.detail.strip() or one.reason
+            detail = one.result.detail.strip()
+            if one.verdict is Verdict.UNEXPECTED_PASS:
+                detail = f"It is listed as xfail: {one.reason}"
             key = (label.run.label, one.verdict, detail)
             groups.setdefault(key, []).append(one.result.id)
     texts = []

@@ -108,7 +108,8 @@ def environment(tree: SourceTree, folder: Path, pycache: Path) -> dict[str, str]
     given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     path += [Path(entry).resolve() for entry in (*given, ".")]
     env["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(map(str, path)))
-    # The release's folder stays as it was unpacked.
+    # The release's folder stays as it was unpacked, and starts fast all the same.
     env["PYTHONPYCACHEPREFIX"] = str(pycache)
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
     env["TMPDIR"] = str(folder)
     return env

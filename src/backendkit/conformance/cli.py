@@ -8,9 +8,11 @@ start as asked, 130 after Ctrl-C.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -32,7 +34,7 @@ from ._verdicts import judge
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
-    args = _parser().parse_args(argv)
+    args = _parse(argv)
     previous = signal.signal(signal.SIGTERM, _interrupt)
     folder = Path(tempfile.mkdtemp(prefix="backendkit-"))
     try:
@@ -52,6 +54,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if report.ok else 1
 
 
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    # argparse gives up on labels that come after an option.
+    args, rest = parser.parse_known_args(argv)
+    if wrong := [text for text in rest if text.startswith("-")]:
+        parser.error(f"unknown option: {' '.join(wrong)}")
+    args.labels = [*args.labels, *rest] or ["core"]
+    return args
+
+
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
@@ -67,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "labels",
         nargs="*",
-        default=["core"],
+        default=[],
         metavar="LABEL",
         help="labels as for Django's runtests.py, or a named set of them: "
         f"{', '.join(_labels.named_sets())}, all (default: core)",
@@ -150,9 +162,10 @@ def run(args: argparse.Namespace, folder: Path) -> Report:
         leave_out=expectations.skipped(),
         keep=args.keep,
     )
-    # The long ones first, so that none is left alone at the end.
-    order = sorted(groups, key=lambda m: (-_labels.weight(tree.tests, m), m))
-    jobs = [Job(plan, module, groups[module]) for module in order]
+    jobs = [
+        Job(plan, module, groups[module])
+        for module in _labels.longest_first(groups, tree.tests)
+    ]
     report = Report(
         {
             "engine": args.engine,
@@ -167,14 +180,16 @@ def run(args: argparse.Namespace, folder: Path) -> Report:
     )
     terminal = Terminal(sys.stdout, len(jobs))
     terminal.header(report.about)
-    for event in run_jobs(jobs, args.parallel):
-        if isinstance(event, LabelRun):
-            judged = [judge(result, expectations) for result in event.results]
-            label = Label(event, judged)
-            report.labels.append(label)
-            terminal.label(label)
-        else:
-            terminal.progress(event)
+    with contextlib.closing(run_jobs(jobs, args.parallel)) as events:
+        for event in events:
+            if isinstance(event, LabelRun):
+                _refuse_unknown(event)
+                judged = [judge(result, expectations) for result in event.results]
+                label = Label(event, judged)
+                report.labels.append(label)
+                terminal.label(label)
+            else:
+                terminal.progress(event)
     collected = [test for label in report.labels for test in label.run.collected]
     report.unknown = expectations.unknown(
         collected, [label for labels in groups.values() for label in labels]
@@ -204,6 +219,19 @@ def _describe(engine: str, tree: _archive.SourceTree, folder: Path) -> dict[str,
         reason = " ".join(answer["error"].split())
         raise UsageError(f"ENGINE {engine!r} can't be loaded: {reason}")
     return answer
+
+
+def _refuse_unknown(run: LabelRun) -> None:
+    """A class or method that isn't there; only the loading of tests finds out."""
+    for result in run.results:
+        last = result.detail.strip().rpartition("\n")[2]
+        # How unittest's loader hands over what it didn't find.
+        if result.id.startswith("unittest.loader._FailedTest.") and re.match(
+            rf"AttributeError: .* has no attribute|"
+            rf"ModuleNotFoundError: No module named '{run.label}\.",
+            last,
+        ):
+            raise UsageError(f"unknown label in {run.label}: {last}")
 
 
 def _find_expectations(

@@ -1,0 +1,101 @@
+"""A small imitation of a Django release: one package, two labels, no database."""
+
+import io
+import json
+import tarfile
+import textwrap
+
+import pytest
+
+# Writes the events that the real suite's probe would write, as the label's
+# plan.json says: "pass", "fail", "skip", "die", "hang", "end" (before any test).
+RUNTESTS = """
+import json, os, sys, time
+from pathlib import Path
+module = next(a for a in sys.argv if a.startswith("--settings=")).partition("=")[2]
+settings = __import__(module)
+assert settings.DATABASES["default"]["ENGINE"] == "fake_engine"
+assert settings.SECRET_KEY == "of the release"
+job = json.loads(Path(settings.CONFORMANCE_JOB).read_text())
+log = open(job["log"], "a", buffering=1)
+
+def write(event, **values):
+    log.write(json.dumps({"event": event, **values}) + "\\n")
+
+failed = False
+for label in sys.argv[4:]:
+    plan = json.loads((Path(__file__).parent / label / "plan.json").read_text())
+    if plan == "end":
+        sys.exit("no database")
+    write("collect", ids=list(plan))
+    for test, what in plan.items():
+        if test in job["done"] or test in job["leave_out"]:
+            continue
+        write("start", id=test)
+        if what == "die":
+            os._exit(3)
+        if what == "hang":
+            time.sleep(60)
+        if what == "fail":
+            failed = True
+        outcome = {"pass": "passed", "fail": "failed", "skip": "skipped"}[what]
+        write("end", id=test, outcome=outcome, seconds=0.1, detail=f"it did {what}")
+write("finish")
+sys.exit(failed)
+"""
+
+LOAD_BACKEND = """
+def load_backend(name):
+    class Wrapper:
+        display_name, vendor = "Fake", "fake"
+    class module:
+        DatabaseWrapper = Wrapper
+    if name != "fake_engine":
+        raise ImportError(f"no {name}")
+    return module
+"""
+
+
+def release(plans, version="9.1.2"):
+    """The files of an archive, by name."""
+    files = {
+        "PKG-INFO": f"Name: Django\nVersion: {version}\nRequires-Python: >=3.11\n\nHi",
+        "django/__init__.py": "",
+        "django/db/__init__.py": "",
+        "django/db/utils.py": LOAD_BACKEND,
+        "fake_engine.py": "",
+        "tests/runtests.py": RUNTESTS,
+        "tests/test_sqlite.py": 'SECRET_KEY = "of the release"',
+    }
+    for label, plan in plans.items():
+        files[f"tests/{label}/__init__.py"] = ""
+        files[f"tests/{label}/plan.json"] = json.dumps(plan)
+    return {name: textwrap.dedent(text) for name, text in files.items()}
+
+
+def pack(path, files, folder="django-9.1.2"):
+    """Write files as a source archive."""
+    with tarfile.open(path, "w:gz") as tar:
+        for name, text in files.items():
+            data = text.encode()
+            info = tarfile.TarInfo(f"{folder}/{name}" if folder else name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "django-backendkit" / "django"
+
+
+@pytest.fixture
+def make_archive(tmp_path, cache):
+    """Make an archive with labels whose tests do as planned."""
+
+    def make(plans, **kwargs):
+        return pack(tmp_path / "django-9.1.2.tar.gz", release(plans, **kwargs))
+
+    return make
