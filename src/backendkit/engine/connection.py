@@ -406,7 +406,8 @@ class Connection:
                         Module(self, table),
                         use_bestindex_object=True,
                         use_no_change=True,
-                        iVersion=3,
+                        # Version 3 has a limited number of slots in apsw.
+                        iVersion=2,
                         eponymous=True,
                         eponymous_only=True,
                     )

@@ -45,8 +45,7 @@ class Functions:
         """Define an aggregate by a class with ``step`` and ``finalize``."""
 
         def start() -> tuple[Any, Callable[..., None], Callable[[Any], Any]]:
-            context = _guarded(aggregate)()
-            return context, _step, _finalize
+            return _Aggregate(aggregate), _Aggregate.step, _Aggregate.final
 
         for database in self._databases:
             database.create_aggregate_function(name, start, n_arg)
@@ -72,9 +71,21 @@ def _guarded(func: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _step(context: Any, *args: Any) -> None:
-    _guarded(context.step)(*args)
+class _Aggregate:
+    """An aggregate that comes into being with its first row; NULL without one."""
 
+    def __init__(self, kind: Any) -> None:
+        self._kind = kind
+        self._instance: Any = None
 
-def _finalize(context: Any) -> Any:
-    return _guarded(context.finalize)()
+    def step(self, *args: Any) -> None:
+        """Take a row's arguments."""
+        if self._instance is None:
+            self._instance = _guarded(self._kind)()
+        _guarded(self._instance.step)(*args)
+
+    def final(self) -> Any:
+        """Return the result."""
+        if self._instance is None:
+            return None
+        return _guarded(self._instance.finalize)()

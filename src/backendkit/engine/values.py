@@ -255,6 +255,30 @@ def _text(value: SQLiteValue) -> str:
     return value
 
 
+# Django's own parser, and so its SQLite backend, takes these as well.
+_LOOSE_TIME = re.compile(
+    r"(?P<date>\d{4}-\d{1,2}-\d{1,2}[ T])?(?P<hour>\d{1,2}):(?P<minute>\d{2})"
+    r"(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,6})\d*)?)?\Z",
+    re.A,
+)
+
+
+def _strict(text: str) -> str:
+    """Write a date or time as ISO 8601 does, if it is nearly one."""
+    match = _LOOSE_TIME.match(text)
+    if match is None:
+        return text
+    day = ""
+    if match["date"]:
+        year, month, number = match["date"][:-1].split("-")
+        day = f"{year}-{month:0>2}-{number:0>2} "
+    fraction = (match["fraction"] or "").ljust(6, "0")
+    return (
+        f"{day}{match['hour']:0>2}:{match['minute']}:{match['second'] or '00'}"
+        f".{fraction}"
+    )
+
+
 def _to_date(value: SQLiteValue) -> datetime.date:
     text = _text(value)
     if len(text) > 10:  # noqa: PLR2004  # YYYY-MM-DD and a time
@@ -263,7 +287,11 @@ def _to_date(value: SQLiteValue) -> datetime.date:
 
 
 def _to_datetime(value: SQLiteValue) -> datetime.datetime:
-    result = datetime.datetime.fromisoformat(_text(value))
+    text = _text(value)
+    try:
+        result = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        result = datetime.datetime.fromisoformat(_strict(text))
     if result.tzinfo is not None:
         result = result.astimezone(datetime.UTC).replace(tzinfo=None)
     return result
@@ -273,7 +301,10 @@ def _to_time(value: SQLiteValue) -> datetime.time:
     text = _text(value)
     if len(text) > 18:  # noqa: PLR2004  # a date and a time
         return datetime.datetime.fromisoformat(text).time()
-    return datetime.time.fromisoformat(text)
+    try:
+        return datetime.time.fromisoformat(text)
+    except ValueError:
+        return datetime.time.fromisoformat(_strict(text))
 
 
 def _to_duration(value: SQLiteValue) -> datetime.timedelta:

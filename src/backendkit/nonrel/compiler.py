@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db.models.constants import OnConflict
 from django.db.models.sql import compiler
 
-from backendkit.engine.statements import Insert, Select
+from backendkit.engine.statements import Insert, Select, unquote
 
 _ON_CONFLICT = {OnConflict.IGNORE: "ignore", OnConflict.UPDATE: "update"}
 
@@ -43,18 +43,25 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
         result = []
         for number, (sql, params) in enumerate(statements):
             insert = Insert(sql)
-            insert.table = self.query.get_meta().db_table
-            insert.columns = tuple(
-                key.column if field is None else field.column for field in self._fields
+            insert.table = self._bare(self.query.get_meta().db_table)
+            insert.columns = self._columns(
+                key if field is None else field for field in self._fields
             )
             rows = self._placeholders
             insert.rows = rows if alone else rows[number : number + 1]
             insert.on_conflict = _ON_CONFLICT.get(self.query.on_conflict)
-            insert.update_columns = tuple(f.column for f in self.query.update_fields)
-            insert.unique_columns = tuple(f.column for f in self.query.unique_fields)
-            insert.returning = tuple(f.column for f in self.returning_fields or ())
+            insert.update_columns = self._columns(self.query.update_fields)
+            insert.unique_columns = self._columns(self.query.unique_fields)
+            insert.returning = self._columns(self.returning_fields or ())
             result.append((insert, params))
         return result
+
+    def _columns(self, fields: Iterable[Any]) -> tuple[str, ...]:
+        return tuple(self._bare(field.column) for field in fields)
+
+    def _bare(self, name: str) -> str:
+        """Return a name as the database knows it: some are quoted in the model."""
+        return unquote(self.connection.ops.quote_name(name))
 
 
 class SQLDeleteCompiler(compiler.SQLDeleteCompiler, SQLCompiler):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.db.backends.sqlite3.features import DatabaseFeatures
 from django.utils.functional import cached_property
 
@@ -39,8 +37,3 @@ class NonrelDatabaseFeatures(DatabaseFeatures):
             "DurationField": "DurationField",
         }
         return types
-
-    @property
-    def django_test_skips(self) -> dict[str, Any]:
-        """Tests of Django's own that have no meaning here."""
-        return {}
