@@ -97,19 +97,25 @@ class RecordSession(Session):
     @safe_call
     def commit(self) -> None:
         transaction = self.active()
-        if self.writing:
+        if not self.writing:
+            self.rollback()
+            return
+        try:
             self._flush(transaction)
             transaction.commit()
-        else:
-            transaction.abort()
+        except InterfaceError:
+            raise  # e.g. the wrong thread: the transaction goes on
+        except BaseException:
+            self.rollback()
+            raise
         self._end()
 
     @safe_call
     def rollback(self) -> None:
         transaction = self.transaction
         if transaction is not None:
-            self._end()
             transaction.abort()
+            self._end()
 
     def close(self) -> None:
         self.rollback()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from backendkit.stores import (
     COMPARISONS,
@@ -86,8 +86,12 @@ class RecordStore(Store):
         return state
 
 
-def initialize(transaction: KeyValueTransaction) -> None:
-    """Mark an empty engine as a store of this format."""
+class _Putting(Protocol):
+    def put(self, key: bytes, value: bytes, /) -> object: ...
+
+
+def initialize(transaction: _Putting) -> None:
+    """Mark an empty engine as a store of this format, in a transaction of its."""
     document = {"name": FORMAT_NAME, "format": FORMAT}
     transaction.put(FORMAT_KEY, json.dumps(document).encode())
 

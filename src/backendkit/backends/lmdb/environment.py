@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
+from typing import TYPE_CHECKING
 
 import lmdb
 
@@ -11,11 +13,13 @@ from backendkit.kv import check_format, initialize
 from backendkit.kv.layout import FORMAT_KEY
 from backendkit.stores import InterfaceError, OperationalError
 
+from .errors import translated
+from .files import open_environment, prepare, writer_file
 from .locks import WriterLock
 from .options import LMDBOptions
 
-DATA_FILE, LOCK_FILE, WRITER_FILE = "data.mdb", "lock.mdb", "writer.lock"
-FILES = frozenset({DATA_FILE, LOCK_FILE, WRITER_FILE})
+if TYPE_CHECKING:
+    from .transaction import LMDBTransaction
 
 
 class Environment:
@@ -31,54 +35,77 @@ class Environment:
         self.pid = os.getpid()
         self.users = 0
         self._lock: WriterLock | None = None
-        fresh = _prepare(path, options)
+        #: Transactions that have begun here, by ``id``; ended ones leave.
+        self.live: dict[int, weakref.ref[LMDBTransaction]] = {}
+        # Write transactions that were lost in another thread than theirs.
+        self._orphans: dict[int, lmdb.Transaction] = {}
+        self._resizing = threading.Lock()
+        fresh = prepare(path, options)
         try:
             if not options.readonly:
-                self._lock = WriterLock(os.path.join(path, WRITER_FILE), path)
-            self._env = _open(path, options)
-            self.max_key_bytes = self._env.max_key_size()
-            self._check(fresh)
-        except BaseException:
+                self._lock = WriterLock(writer_file(path), path)
+            self.lmdb = open_environment(path, options)
+            try:
+                self._check(fresh)
+            except BaseException:
+                self.lmdb.close()
+                raise
+        except BaseException as error:
             if self._lock is not None:
                 self._lock.close()
+            if isinstance(error, OSError):
+                raise OperationalError(
+                    f"unable to open database {path}: {error.strerror}"
+                ) from error
+            if isinstance(error, lmdb.Error):
+                raise translated(error) from error
             raise
+        self.max_key_bytes: int = self.lmdb.max_key_size()
 
     def _check(self, fresh: bool) -> None:
-        try:
-            with self._env.begin() as transaction:
-                marker = transaction.get(FORMAT_KEY)
-            if marker is None and fresh:
-                self._initialize()
-            else:
-                check_format(marker, self.path)
-        except BaseException:
-            self._env.close()
-            raise
+        with self.lmdb.begin() as transaction:
+            marker = transaction.get(FORMAT_KEY)
+        if marker is None and fresh and not self.lmdb.stat()["entries"]:
+            self._initialize()
+        else:
+            check_format(marker, self.path)
 
     def _initialize(self) -> None:
-        from .transaction import LMDBTransaction  # noqa: PLC0415  # they are one
-
-        transaction = LMDBTransaction(self, write=True)
+        """Mark the database as ours, unless another process just did."""
+        assert self._lock is not None
+        self._lock.acquire(self.options.timeout)
         try:
-            if transaction.get(FORMAT_KEY) is None:
-                initialize(transaction)
-            transaction.commit()
+            with self.lmdb.begin(write=True) as transaction:
+                if transaction.get(FORMAT_KEY) is None:
+                    initialize(transaction)
         finally:
-            transaction.abort()
+            self._lock.release()
 
     def begin(self) -> lmdb.Transaction:
         """Begin a read transaction."""
-        return self._env.begin()
-
-    def begin_writing(self) -> lmdb.Transaction:
-        """Take the right to write and begin. :meth:`end_writing` gives it back."""
-        if self._lock is None:
-            raise OperationalError(
-                f"attempt to write a readonly database: {self.path}"
-            )
-        self._lock.acquire(self.options.timeout)
         try:
-            return self._env.begin(write=True)
+            return self.lmdb.begin()
+        except lmdb.MapResizedError:
+            self._adopt_size()
+            return self.lmdb.begin()
+
+    def begin_writing(self, timeout: float) -> lmdb.Transaction:
+        """
+        Take the right to write and begin. :meth:`end_writing` gives it back.
+
+        :param timeout: in seconds.
+        """
+        if self._lock is None:
+            raise OperationalError(f"attempt to write a readonly database: {self.path}")
+        if self._orphans:
+            self._end_orphan()
+        self._lock.acquire(timeout)
+        try:
+            try:
+                return self.lmdb.begin(write=True)
+            except lmdb.MapResizedError:
+                self._adopt_size()
+                return self.lmdb.begin(write=True)
         except BaseException:
             self._lock.release()
             raise
@@ -88,74 +115,110 @@ class Environment:
         assert self._lock is not None
         self._lock.release()
 
+    def orphan(self, thread: int, transaction: lmdb.Transaction) -> None:
+        """Keep a write transaction until its thread comes by, which alone can end it."""
+        self._orphans[thread] = transaction
+
+    def _end_orphan(self) -> None:
+        orphan = self._orphans.pop(threading.get_ident(), None)
+        if orphan is not None:
+            orphan.abort()
+            self.end_writing()
+
+    def _adopt_size(self) -> None:
+        """Map as much as another process, which has a larger map_size, has written."""
+        with self._resizing:
+            if any(ref() is not None for ref in list(self.live.values())):
+                # Their snapshots would be lost.
+                raise OperationalError(
+                    f"{self.path}: another process has written more than this one's"
+                    " map_size; end the open transactions and try again"
+                )
+            self.lmdb.set_mapsize(0)
+
     def close(self) -> None:
-        """Close it. Its transactions have ended."""
-        self._env.close()
+        """
+        Close it. Its transactions have ended.
+
+        In a child process this forgets the parent's environment. Its
+        transactions are left alone: to end them here would end them there.
+        """
+        if self.pid != os.getpid():
+            for ref in list(self.live.values()):
+                transaction = ref()
+                if transaction is not None:
+                    transaction.forget()
+            self._orphans.clear()
+        self.lmdb.close()
         if self._lock is not None:
             self._lock.close()
 
 
-def _prepare(path: str, options: LMDBOptions) -> bool:
-    """Make the directory; return whether a database may be made in it."""
-    if os.path.isdir(path):
-        names = set(os.listdir(path))
-        if DATA_FILE in names:
-            return WRITER_FILE in names
-        if names - FILES:
-            raise InterfaceError(
-                f"{path} is a directory with other files, and no database"
-            )
-    elif os.path.lexists(path):
-        raise InterfaceError(f"{path} is a file; an LMDB database is a directory")
-    if options.readonly:
-        raise OperationalError(f"unable to open database: there is none in {path}")
-    try:
-        os.makedirs(path, exist_ok=True)
-    except OSError as error:
-        raise OperationalError(f"unable to make {path}: {error.strerror}") from error
-    return True
+class _Registry:
+    """The environments of this process, by real path."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.lock = threading.Lock()
+        self.environments: dict[str, Environment] = {}
 
 
-def _open(path: str, options: LMDBOptions) -> lmdb.Environment:
-    try:
-        return lmdb.open(
-            path,
-            map_size=options.map_size,
-            readonly=options.readonly,
-            create=False,
-            metasync=options.durability == "full",
-            sync=options.durability != "none",
-            max_readers=options.max_readers,
-        )
-    except (lmdb.Error, OSError) as error:
-        raise OperationalError(f"unable to open database {path}: {error}") from error
+_registry = _Registry()
 
 
-_environments: dict[str, Environment] = {}
-_registry = threading.Lock()
+def _current() -> _Registry:
+    """Return the registry, in a child process with a lock that is free."""
+    if _registry.pid != os.getpid():
+        _registry.lock = threading.Lock()
+        _registry.pid = os.getpid()
+    return _registry
 
 
 def acquire(name: str, options: LMDBOptions) -> Environment:
     """Return the environment of a directory, opened if it isn't."""
     path = os.path.realpath(name)
-    with _registry:
-        environment = _environments.get(path)
-        if environment is None or environment.pid != os.getpid():
-            environment = _environments[path] = Environment(path, options)
-        elif environment.options != options:
+    registry = _current()
+    with registry.lock:
+        environment = registry.environments.get(path)
+        if environment is not None and environment.pid != os.getpid():
+            del registry.environments[path]
+            environment.close()
+            environment = None
+        if environment is None:
+            environment = Environment(path, options)
+            registry.environments[path] = environment
+        elif not _compatible(environment.options, options):
             raise InterfaceError(
-                f"{path} is open in this process with other options"
+                f"{path} is open in this process already, with other options:"
+                f" {environment.options}"
             )
         environment.users += 1
         return environment
 
 
+def _compatible(present: LMDBOptions, wanted: LMDBOptions) -> bool:
+    """Whether one environment serves both; other options belong to the user."""
+    return (
+        present.map_size == wanted.map_size
+        and present.durability == wanted.durability
+        and present.max_readers == wanted.max_readers
+        and (wanted.readonly or not present.readonly)
+    )
+
+
 def release(environment: Environment) -> None:
-    """Close an environment when its last user released it."""
-    with _registry:
+    """Close an environment when its last user has released it."""
+    registry = _current()
+    with registry.lock:
+        if environment.pid != os.getpid():
+            return  # the parent's
         environment.users -= 1
-        if environment.users or environment.pid != os.getpid():
-            return
-        if _environments.get(environment.path) is environment:
-            del _environments[environment.path]
-        environment.close()
+        if not environment.users:
+            registry.environments.pop(environment.path, None)
+            environment.close()
+
+
+def is_open(name: str) -> bool:
+    """Return whether this process has the database open."""
+    environment = _registry.environments.get(os.path.realpath(name))
+    return environment is not None and environment.pid == os.getpid()

@@ -13,8 +13,32 @@ from backendkit.stores import (
     OperationalError,
 )
 
+
+class DatabaseFullError(OperationalError):
+    """The data file has reached ``map_size``. The transaction can't go on."""
+
+    def __str__(self) -> str:
+        return (
+            "database is full: its map_size is used up. Set the option map_size to"
+            f" more bytes, in all processes that write to it. ({super().__str__()})"
+        )
+
+
+class TooManyReadersError(OperationalError):
+    """More transactions read at the same time than ``max_readers``."""
+
+    def __str__(self) -> str:
+        return (
+            "too many transactions at the same time: the option max_readers says how"
+            " many; it takes effect when no process has the database open."
+            f" ({super().__str__()})"
+        )
+
+
 #: Most specific first.
 DRIVER_ERRORS: Mapping[type[Exception], type[Error]] = {
+    lmdb.MapFullError: DatabaseFullError,
+    lmdb.ReadersFullError: TooManyReadersError,
     lmdb.BadValsizeError: DataError,
     lmdb.CorruptedError: InternalError,
     lmdb.PageNotFoundError: InternalError,

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain, dropwhile, islice
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import lmdb
 
 from backendkit.kv import KeyValueTransaction
-from backendkit.stores import ConflictError, Error, InterfaceError
+from backendkit.stores import ConflictError, Error, InterfaceError, OperationalError
 
 from .errors import translated
+from .options import LMDBOptions
 
 if TYPE_CHECKING:
     from .environment import Environment
@@ -35,6 +37,7 @@ class LMDBTransaction(KeyValueTransaction):
     __slots__ = (
         "_environment",
         "_read",
+        "_options",
         "_read_ahead",
         "_thread",
         "_write",
@@ -42,6 +45,7 @@ class LMDBTransaction(KeyValueTransaction):
         "delete",
         "get",
         "put",
+        "__weakref__",
     )
 
     get: Callable[[bytes], bytes | None]
@@ -49,8 +53,11 @@ class LMDBTransaction(KeyValueTransaction):
     delete: Callable[[bytes], bool]
     add: Callable[[bytes, bytes], bool]
 
-    def __init__(self, environment: Environment, write: bool) -> None:
+    def __init__(
+        self, environment: Environment, options: LMDBOptions, write: bool
+    ) -> None:
         self._environment = environment
+        self._options = options
         self._read: lmdb.Transaction | None = None
         self._write: lmdb.Transaction | None = None
         #: The pairs that open iterators have read ahead.
@@ -61,6 +68,7 @@ class LMDBTransaction(KeyValueTransaction):
         else:
             self._read = environment.begin()
             self._bind(self._read)
+        environment.live[id(self)] = weakref.ref(self)
 
     def _bind(self, transaction: lmdb.Transaction) -> None:
         # Without buffers=True, all that LMDB returns is bytes.
@@ -70,7 +78,11 @@ class LMDBTransaction(KeyValueTransaction):
         self.add = partial(transaction.put, overwrite=False)
 
     def _begin_writing(self) -> None:
-        self._write = self._environment.begin_writing()
+        if self._options.readonly:
+            raise OperationalError(
+                f"attempt to write a readonly database: {self._environment.path}"
+            )
+        self._write = self._environment.begin_writing(self._options.timeout)
         self._thread = threading.get_ident()
         self._bind(self._write)
 
@@ -177,6 +189,8 @@ class LMDBTransaction(KeyValueTransaction):
     def commit(self) -> None:
         write = self._write
         if write is None:
+            if self._read is None:
+                raise InterfaceError(_ENDED)
             self.abort()
             return
         self._check_owner()
@@ -190,8 +204,10 @@ class LMDBTransaction(KeyValueTransaction):
         self._end_reading()
 
     def abort(self) -> None:
-        write, self._write = self._write, None
+        write = self._write
         if write is not None:
+            self._check_owner()
+            self._write = None
             try:
                 write.abort()
             finally:
@@ -199,20 +215,48 @@ class LMDBTransaction(KeyValueTransaction):
         self._end_reading()
 
     def _end_reading(self) -> None:
+        environment = self._environment
+        environment.live.pop(id(self), None)
         read, self._read = self._read, None
-        if read is not None:
-            for chunk in self._read_ahead.values():
-                chunk.clear()
+        for chunk in self._read_ahead.values():
+            chunk.clear()
+        if read is not None and environment.pid == os.getpid():
             read.abort()
+
+    def forget(self) -> None:
+        """Let go of LMDB's transactions, in a child of the process that began them."""
+        self._read = self._write = None
+        self.get = self.put = self.delete = self.add = _ended
+        self._end_reading()
+
+    def __del__(self) -> None:
+        if self._write is None and self._read is None:
+            return
+        if self._environment.pid != os.getpid():
+            return
+        if self._write is not None and not self._owned():
+            self._environment.orphan(self._thread, self._write)
+            self._write = None
+        self.abort()
+
+    def _owned(self) -> bool:
+        """Whether this thread may end the write transaction."""
+        # LMDB's mutex belongs to the thread that locked it, until it dies.
+        return self._thread == threading.get_ident() or not any(
+            thread.ident == self._thread for thread in threading.enumerate()
+        )
 
     def _check_owner(self) -> None:
         if self._environment.pid != os.getpid():
             raise InterfaceError(
                 "this transaction was begun by another process, before a fork"
             )
-        if self._thread != threading.get_ident():
-            # LMDB's mutex belongs to the thread that locked it.
+        if not self._owned():
             raise InterfaceError(
                 "a transaction that writes has to end in the thread that it began"
                 " to write in"
             )
+
+
+def _ended(*_: object) -> NoReturn:
+    raise InterfaceError(_ENDED)

@@ -1,0 +1,136 @@
+"""The directory of a database: what is in it, and whether it is one of ours."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+import lmdb
+
+from backendkit.kv import check_format
+from backendkit.kv.layout import FORMAT_KEY
+from backendkit.stores import InterfaceError, OperationalError
+
+from .options import LMDBOptions
+
+DATA_FILE, LOCK_FILE, WRITER_FILE = "data.mdb", "lock.mdb", "writer.lock"
+FILES = frozenset({DATA_FILE, LOCK_FILE, WRITER_FILE})
+
+
+def writer_file(path: str) -> str:
+    """Return the path of the file that writers lock."""
+    return os.path.join(path, WRITER_FILE)
+
+
+def prepare(path: str, options: LMDBOptions) -> bool:
+    """
+    Make the directory if it isn't there; return whether it may be empty.
+
+    :raises InterfaceError: there is something else. Nothing was changed.
+    :raises OperationalError: it can't be made or read.
+    """
+    try:
+        names = set(os.listdir(path))
+    except FileNotFoundError:
+        names = None
+    except NotADirectoryError:
+        raise InterfaceError(
+            f"{path} is a file; an LMDB database is a directory"
+        ) from None
+    except OSError as error:
+        raise OperationalError(
+            f"unable to open database {path}: {error.strerror}"
+        ) from error
+    if names and DATA_FILE in names:
+        if WRITER_FILE in names:
+            return True
+        # A copy of one of ours, or a stranger's: look before anything is made.
+        check_directory(path)
+        return False
+    if names and names - FILES:
+        raise InterfaceError(f"{path} has other files in it, and no LMDB database")
+    if options.readonly:
+        raise OperationalError(f"unable to open database: there is none in {path}")
+    if names is None:
+        try:
+            os.mkdir(path)
+        except FileExistsError:
+            pass  # another process was faster
+        except OSError as error:
+            raise OperationalError(
+                f"unable to make the database {path}: {error.strerror}"
+            ) from error
+    return True
+
+
+def check_directory(path: str) -> None:
+    """
+    Check that a directory holds a database of ours, without a trace.
+
+    :raises OperationalError: it doesn't, or can't be read.
+    """
+    try:
+        environment = lmdb.open(path, readonly=True, lock=False, create=False)
+    except (lmdb.Error, OSError) as error:
+        raise OperationalError(f"unable to open database {path}: {error}") from error
+    try:
+        with environment.begin() as transaction:
+            marker = transaction.get(FORMAT_KEY)
+    except lmdb.Error as error:
+        raise OperationalError(f"unable to read database {path}: {error}") from error
+    finally:
+        environment.close()
+    check_format(marker, path)
+
+
+def open_environment(path: str, options: LMDBOptions) -> lmdb.Environment:
+    """
+    Open LMDB itself.
+
+    :raises OperationalError: it can't be opened.
+    """
+    try:
+        return lmdb.open(
+            path,
+            map_size=options.map_size,
+            readonly=options.readonly,
+            create=False,
+            metasync=options.durability == "full",
+            sync=options.durability != "none",
+            max_readers=options.max_readers,
+        )
+    except lmdb.MemoryError as error:
+        raise OperationalError(
+            f"unable to open database {path}: no address space for a map_size of"
+            f" {options.map_size} bytes"
+        ) from error
+    except (lmdb.Error, OSError) as error:
+        raise OperationalError(f"unable to open database {path}: {error}") from error
+
+
+def remove(path: str) -> None:
+    """
+    Remove a database's files, and its directory if nothing else is in it.
+
+    :raises InterfaceError: it isn't one of ours.
+    :raises OperationalError: it isn't one of ours, or can't be removed.
+    """
+    try:
+        names = set(os.listdir(path))
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        raise InterfaceError(f"{path} is a file, and no LMDB database") from None
+    if DATA_FILE in names:
+        check_directory(path)
+    elif names - FILES:
+        raise InterfaceError(f"{path} has other files in it, and no LMDB database")
+    try:
+        # The data first: without it, what is left is an empty database.
+        for name in (DATA_FILE, LOCK_FILE, WRITER_FILE):
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(os.path.join(path, name))
+        if not names - FILES:
+            os.rmdir(path)
+    except OSError as error:
+        raise OperationalError(f"unable to remove {path}: {error.strerror}") from error
