@@ -52,7 +52,7 @@ def cases(draw, steps, schemas=None, most=9):
     return Case(schema, found, draw(steps(built, found)), committed=draw(st.booleans()))
 
 
-def asked(strategy, most=4):
+def asked(strategy, most=6):
     """A ``steps`` argument of :func:`cases`: a few queries."""
     return lambda built, found: st.lists(
         strategy(built, found), min_size=1, max_size=most
