@@ -27,7 +27,7 @@ from .declarations import Declarations, is_view
 from .foreign_keys import ForeignKeys
 from .functions import Functions
 from .running import Handed, Running
-from .statements import quote, unquote
+from .statements import insert_head, lists_are_literal, quote, unquote
 from .values import adapt
 from .vtab import Module
 from .writer import TableWriter
@@ -81,6 +81,7 @@ class Connection:
         self._cursors: weakref.WeakSet[Cursor] = weakref.WeakSet()
         self._catalog: Catalog | None = None
         self._declared: dict[str, Table] = {}
+        self._has_views = False
         self._writers: dict[str, TableWriter] = {}
         self.sqlite = apsw.Connection(":memory:", statementcachesize=500)
         self.sqlite.execute("PRAGMA temp_store = MEMORY")
@@ -216,7 +217,11 @@ class Connection:
         """Say which statement SQLite is about to work on."""
         self._active = running
 
-    def start_read(self, cursor: Cursor) -> Running:
+    def _whole_lists(self, sql: str) -> bool:
+        # A view's text isn't the statement's.
+        return not self._has_views and lists_are_literal(sql)
+
+    def start_read(self, cursor: Cursor, sql: str) -> Running:
         """Begin a statement that reads: in the transaction, or on its own."""
         self._check_open()
         if self.in_transaction or not self.autocommit:
@@ -225,7 +230,9 @@ class Connection:
         else:
             session = self._readers.pop() if self._readers else self.store.session()
             session.begin(write=False)
-        running = Running(self, session, self.trace)
+        running = Running(
+            self, session, self.trace, whole_lists=self._whole_lists(sql)
+        )
         self._active = running
         try:
             self._use(session.catalog())
@@ -241,21 +248,22 @@ class Connection:
             session.rollback()
             self._readers.append(session)
 
-    def run_write(self, work: Callable[[Running], Any], running_args: Any = None) -> Any:
+    def run_write(self, work: Callable[[Running], Any], sql: str = "") -> Any:
         """
         Run a statement that writes: all of it, or nothing.
 
         :param work: does it; called with the statement.
+        :param sql: the statement, if SQLite runs it.
         :returns: what ``work`` returns.
         """
         self._check_open()
         if not (self.in_transaction or not self.autocommit):
-            return self._run_alone(work, running_args)
+            return self._run_alone(work, sql)
         session = self._transaction()
         self._upgrade(session)
         mark = session.savepoint()
         try:
-            result = self._run(session, work, running_args)
+            result = self._run(session, work, sql)
         except BaseException:
             session.rollback_to(mark)
             session.release(mark)
@@ -263,11 +271,11 @@ class Connection:
         session.release(mark)
         return result
 
-    def _run_alone(self, work: Callable[[Running], Any], head: Any) -> Any:
+    def _run_alone(self, work: Callable[[Running], Any], sql: str) -> Any:
         session = self._session
         session.begin(write=True)
         try:
-            result = self._run(session, work, head)
+            result = self._run(session, work, sql)
             self.foreign_keys.check(session, session.catalog())
             session.commit()
         except BaseException:
@@ -277,8 +285,14 @@ class Connection:
             self.foreign_keys.clear()
         return result
 
-    def _run(self, session: Session, work: Callable[[Running], Any], head: Any) -> Any:
-        running = Running(self, session, self.trace, head)
+    def _run(self, session: Session, work: Callable[[Running], Any], sql: str) -> Any:
+        running = Running(
+            self,
+            session,
+            self.trace,
+            insert_head(sql) if sql else None,
+            whole_lists=self._whole_lists(sql),
+        )
         self._active = running
         self._use(session.catalog())
         return work(running)
@@ -417,6 +431,7 @@ class Connection:
             # drops them when an authorizer is set.
             self.sqlite.authorizer = _allow
             self.sqlite.authorizer = None
+        self._has_views = any(is_view(table) for table in tables.values())
         self._catalog = catalog
         self.foreign_keys.use(catalog)
 

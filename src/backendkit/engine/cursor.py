@@ -14,7 +14,7 @@ from backendkit.stores import InterfaceError, ProgrammingError
 from . import inserting
 from .errors import reraise
 from .running import Handed, Running
-from .statements import Insert, Kind, ResetSequences, Select, classify, insert_head
+from .statements import Insert, Kind, ResetSequences, Select, classify
 from .values import adapt_all
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Cursor:
         connection = self.connection
         if FOR_UPDATE in sql:
             connection.lock()
-        running = connection.start_read(self)
+        running = connection.start_read(self, sql)
         self._running = running
         try:
             bindings = _bindings(params, running)
@@ -115,7 +115,7 @@ class Cursor:
             self.rowcount = running.changes
             return rows
 
-        rows = self.connection.run_write(work, insert_head(sql))
+        rows = self.connection.run_write(work, sql)
         self._rows = iter(rows)
 
     def _schema(self, sql: str, params: Params) -> None:

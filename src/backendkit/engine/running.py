@@ -37,6 +37,8 @@ class Running:
 
     :param session: what it reads and writes, in a transaction.
     :param trace: list to note store calls in, or None.
+    :param head: the beginning of the statement, if it is an INSERT.
+    :param whole_lists: whether lists behind IN are taken whole.
     """
 
     __slots__ = (
@@ -48,6 +50,7 @@ class Running:
         "head",
         "session",
         "trace",
+        "whole_lists",
     )
 
     def __init__(
@@ -56,11 +59,14 @@ class Running:
         session: Session,
         trace: list[dict[str, Any]] | None = None,
         head: InsertHead | None = None,
+        *,
+        whole_lists: bool = False,
     ) -> None:
         self.connection = connection
         self.session = session
         self.trace = trace
         self.head = head
+        self.whole_lists = whole_lists
         #: Rows inserted, changed or deleted, cascades not counted.
         self.changes = 0
         self._handed: list[Handed] = []

@@ -69,6 +69,20 @@ def classify(sql: str) -> Kind:
     return kind
 
 
+_LIST = re.compile(r"\bIN\b(?!\s*\(\s*[?:'\d+-])", re.I)
+
+
+@functools.lru_cache(maxsize=1000)
+def lists_are_literal(sql: str) -> bool:
+    """
+    Whether every IN of a statement is followed by a list of values.
+
+    apsw 3.54 crashes on an empty set of values that is to be taken whole, and
+    only a subquery can be empty. Taken one by one they work.
+    """
+    return _LIST.search(sql) is None
+
+
 def unquote(name: str) -> str:
     """Return an identifier without its quotes."""
     if name[0] in '"`' and name[-1] == name[0]:

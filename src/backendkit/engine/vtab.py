@@ -192,7 +192,11 @@ class VirtualTable:
             if lookup is None or info.get_aConstraint_collation(number) != "BINARY":
                 exact = False
                 continue
-            is_list = lookup == "exact" and info.get_aConstraintUsage_in(number)
+            is_list = (
+                lookup == "exact"
+                and self.connection.active.whole_lists
+                and info.get_aConstraintUsage_in(number)
+            )
             precision = capabilities.precision(
                 column.type, "in" if is_list else lookup, negated
             )
