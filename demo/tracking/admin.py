@@ -46,12 +46,15 @@ class DistributionAdmin(admin.ModelAdmin):
         "name",
         "version",
         "licence",
-        "file_count",
         "size",
         "review",
         "risk",
     ]
-    list_filter = ["review", "licence__parent", "installed_on", "licence"]
+    list_filter = [
+        "review",
+        ("licence__parent", admin.RelatedOnlyFieldListFilter),
+        "installed_on",
+    ]
     list_select_related = ["licence"]
     list_per_page = 50
     search_fields = ["name", "summary"]
