@@ -27,9 +27,11 @@ nitpick_ignore_regex = [
     ),
     (
         r"py:.*",
-        r"(Any|Callable|ClassVar|Exception|Hashable|Iterable|Iterator|Mapping|Sequence"
-        r"|MappingProxyType|StrEnum|Enum|ABC|P|R|re\.search|str|int|bool|bytes|tuple"
-        r"|ValueError|KeyError|[a-z_]*\.?ParamSpec.*)",
+        (
+            r"(Any|Callable|ClassVar|Exception|Hashable|Iterable|Iterator|Mapping"
+            r"|Sequence|MappingProxyType|StrEnum|Enum|ABC|P|R|re\.search|str|int|bool"
+            r"|bytes|tuple|ValueError|KeyError|[a-z_]*\.?ParamSpec.*)"
+        ),
     ),
     # Two aliases: Sphinx shows what they stand for, but links their names.
     (r"py:.*", r"(backendkit\.stores\.)?(_session\.)?(Key|Row|Matcher)"),
