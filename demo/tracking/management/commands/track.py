@@ -31,7 +31,7 @@ class Command(BaseCommand):
 
     def handle(self, *, paths, machine, **options):
         for path in paths or ():
-            if not os.path.isdir(path):  # noqa: PTH112  # a message with what was typed
+            if not os.path.isdir(path):
                 raise CommandError(f"{path} isn't a directory")
         quiet = options["verbosity"] == 0
         if not quiet:
