@@ -455,7 +455,7 @@ class LMDBMachine(SessionMachine):
 
 
 @pytest.mark.parametrize(
-    ("machine", "examples"), [(SessionMachine, 400), (LMDBMachine, 150)]
+    ("machine", "examples"), [(SessionMachine, 250), (LMDBMachine, 100)]
 )
 def test_session_equals_model(machine, examples):
     run_state_machine_as_test(

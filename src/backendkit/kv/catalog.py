@@ -208,9 +208,11 @@ class TableRecord:
         check = RowChecker(table.name, table.columns)
         layout: list[int] = []
         for column in table.columns:
-            old_name = old_names.get(column.name, column.name)
-            number = numbers.get(old_name)
-            if number is None or (column.name == old_name and column.name in renames):
+            if column.name in renames and column.name not in old_names:
+                number = None  # the column of this name has another one now
+            else:
+                number = numbers.get(old_names.get(column.name, column.name))
+            if number is None:
                 number = max(columns) + 1
                 columns[number] = self._added(column, fill, check)
             elif columns[number].type is not column.type:
