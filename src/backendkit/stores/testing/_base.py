@@ -34,6 +34,8 @@ class ContractBase:
 
     #: Rows of the tests that need many.
     many: ClassVar[int] = 1000
+    #: Seconds that threads may take to write in turns.
+    patience: ClassVar[float] = 20.0
     #: For methods such as assertEqual, whatever runs the tests.
     check: ClassVar[unittest.TestCase] = unittest.TestCase()
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -38,7 +39,7 @@ class TransactionsContract(ContractBase):
             inner = session.savepoint()
             session.delete(THINGS, [(1,), (2,)])
             session.reset_sequence(THINGS)
-            session.insert(THINGS, [(None, "c1", "k", 1), (9, "c2", "k", 4)])
+            session.insert(THINGS, [(None, "c1", "k", 1), (-9, "c2", "k", 4)])
             session.release(session.savepoint())
             for _ in range(2):  # the mark stays usable
                 session.rollback_to(inner)
@@ -226,8 +227,8 @@ class TransactionsContract(ContractBase):
         sessions = [self.session() for _ in range(threads)]
 
         def add(session: Session) -> None:
-            done = 0
-            while done < times:
+            done, deadline = 0, time.monotonic() + self.patience
+            while done < times and time.monotonic() < deadline:
                 try:
                     session.begin(write=done % 2 == 0)
                     row = session.get(THINGS, (1,)) or ()
@@ -239,7 +240,9 @@ class TransactionsContract(ContractBase):
                 except OperationalError:  # locked, or a conflict
                     session.rollback()
 
-        running = [threading.Thread(target=add, args=(one,)) for one in sessions]
+        running = [
+            threading.Thread(target=add, args=(one,), daemon=True) for one in sessions
+        ]
         for thread in running:
             thread.start()
         for thread in running:
