@@ -52,7 +52,9 @@ def test_values_come_back(value_type, data):
 @given(data=st.data())
 def test_concatenated_encodings_order_like_tuples(data):
     """No encoding is the beginning of another one."""
-    types = data.draw(st.lists(st.sampled_from(list(ValueType)), min_size=2, max_size=4))
+    types = data.draw(
+        st.lists(st.sampled_from(list(ValueType)), min_size=2, max_size=4)
+    )
     rows = st.tuples(*(st.none() | VALUES[value_type] for value_type in types))
     left, right = data.draw(rows), data.draw(rows)
     if data.draw(st.booleans()):

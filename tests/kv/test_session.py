@@ -181,9 +181,7 @@ class SessionMachine(RuleBasedStateMachine):
         value = self.value(data, column)
         at = data.draw(st.integers(1, len(model.table.columns)))
         columns = (*model.table.columns[:at], column, *model.table.columns[at:])
-        rows = {
-            key: (*row[:at], value, *row[at:]) for key, row in model.rows.items()
-        }
+        rows = {key: (*row[:at], value, *row[at:]) for key, row in model.rows.items()}
         fill = {} if value is None else {column.name: value}
         self.alter(model, replace(model.table, columns=columns), rows, fill=fill)
 
@@ -207,7 +205,9 @@ class SessionMachine(RuleBasedStateMachine):
     def rename(self, data, rename_table):
         self.write()
         model = self.pick(data)
-        old = data.draw(st.sampled_from([c.name for c in model.table.columns[1:]] or ["id"]))
+        old = data.draw(
+            st.sampled_from([c.name for c in model.table.columns[1:]] or ["id"])
+        )
         new = old if old == "id" else f"c{next(self.names)}"
         table = replace(
             model.table,
@@ -219,7 +219,9 @@ class SessionMachine(RuleBasedStateMachine):
             indexes=tuple(
                 replace(
                     index,
-                    columns=tuple(new if name == old else name for name in index.columns),
+                    columns=tuple(
+                        new if name == old else name for name in index.columns
+                    ),
                 )
                 for index in model.table.indexes
             ),
@@ -367,7 +369,11 @@ class SessionMachine(RuleBasedStateMachine):
                 value = [self.value(data, column) for _ in range(3)]
             else:
                 value = self.value(data, column)
-                if column.type is ValueType.INTEGER and value and data.draw(st.booleans()):
+                if (
+                    column.type is ValueType.INTEGER
+                    and value
+                    and data.draw(st.booleans())
+                ):
                     value += data.draw(st.sampled_from([0.5, -0.5, 0.0]))
             filters.append((column.name, lookup, negated, value))
         tests = [
@@ -387,7 +393,9 @@ class SessionMachine(RuleBasedStateMachine):
                 unique_by=lambda pair: pair[0],
             )
         )
-        shapes = [FilterShape(name, lookup, negated) for name, lookup, negated, _ in filters]
+        shapes = [
+            FilterShape(name, lookup, negated) for name, lookup, negated, _ in filters
+        ]
         access = self.session.access(table, shapes, ordering)
         if data.draw(st.booleans()):
             # Any access that could have been chosen has to give the same rows.

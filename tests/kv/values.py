@@ -12,7 +12,9 @@ from backendkit.stores import ValueType
 INT64 = st.one_of(
     st.integers(-300, 300),
     st.integers(-(2**63), 2**63 - 1),
-    st.sampled_from([sign * (1 << bits) - 1 for bits in range(0, 64, 8) for sign in (1, -1)]),
+    st.sampled_from(
+        [sign * (1 << bits) - 1 for bits in range(0, 64, 8) for sign in (1, -1)]
+    ),
 )
 TEXT = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=12),

@@ -70,7 +70,9 @@ class TableRecord:
     index_ids: Mapping[str, int]
 
     @classmethod
-    def new(cls, table_id: int, table: Table, index_ids: Mapping[str, int]) -> TableRecord:
+    def new(
+        cls, table_id: int, table: Table, index_ids: Mapping[str, int]
+    ) -> TableRecord:
         """Return the record of a new table."""
         nothing = pack((None, 0))
         columns = {

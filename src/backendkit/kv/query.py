@@ -231,9 +231,7 @@ class RecordQuery(NonrelQuery):
             return map(project, map(read, datas))
         if len(residual) == 1:
             ((position, test),) = residual
-            return (
-                project(row) for row in map(read, datas) if test(row[position])
-            )
+            return (project(row) for row in map(read, datas) if test(row[position]))
         return (
             project(row)
             for row in map(read, datas)

@@ -210,9 +210,7 @@ class RecordSession(Session):
             self._undo.log((key, transaction.get(key)))
         transaction.put(key, value)
 
-    def _change_catalog(
-        self, old: TableRecord | None, new: TableRecord | None
-    ) -> None:
+    def _change_catalog(self, old: TableRecord | None, new: TableRecord | None) -> None:
         """Replace one record, None for no table, and store it."""
         transaction = self._writer()
         state = self._catalog_state()
@@ -258,7 +256,9 @@ class RecordSession(Session):
         """Remove all keys with this prefix when the transaction commits."""
         if self._undo.active:
             count = len(self._dropped)
-            self._undo.log((None, lambda: self._dropped.__delitem__(slice(count, None))))
+            self._undo.log(
+                (None, lambda: self._dropped.__delitem__(slice(count, None)))
+            )
         self._dropped.append(prefix)
 
     @safe_call
@@ -338,9 +338,7 @@ class RecordSession(Session):
                 if len(entry) > self.max_key:
                     raise self._too_long(record, maintainer, len(entry))
                 if not transaction.add(entry, key[skip:]):
-                    raise UniqueViolation(
-                        record.table.name, maintainer.index.columns
-                    )
+                    raise UniqueViolation(record.table.name, maintainer.index.columns)
             start = batch[-1][0] + b"\x00"
 
     @safe_call

@@ -110,9 +110,7 @@ def check_format(marker: bytes | None, where: str) -> None:
         document = json.loads(marker)
         name, number = document["name"], document["format"]
     except (ValueError, KeyError, TypeError) as error:
-        raise OperationalError(
-            f"{where} is not a database of {FORMAT_NAME}"
-        ) from error
+        raise OperationalError(f"{where} is not a database of {FORMAT_NAME}") from error
     if name != FORMAT_NAME:
         raise OperationalError(f"{where} is a database of {name}")
     if number > FORMAT:

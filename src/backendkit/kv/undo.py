@@ -20,7 +20,7 @@ class _Clear:
 
 #: A key and its previous value, None if it had none; a prefix and ``CLEAR``; or
 #: None and a function that undoes something kept in memory.
-Entry = tuple[bytes, "bytes | None | _Clear"] | tuple[None, Callable[[], None]]
+Entry = tuple[bytes, bytes | _Clear | None] | tuple[None, Callable[[], None]]
 
 
 class UndoLog:

@@ -71,7 +71,9 @@ class LMDBOptions:
         if not isinstance(self.readonly, bool):
             raise self._wrong("readonly", self.readonly, "True or False")
         if not isinstance(self.sync, bool) and self.sync not in _SYNC:
-            raise self._wrong("sync", self.sync, 'True, False, "full", "meta" or "none"')
+            raise self._wrong(
+                "sync", self.sync, 'True, False, "full", "meta" or "none"'
+            )
         timeout: object = self.timeout
         if (
             isinstance(timeout, bool)
