@@ -38,6 +38,8 @@ def run(
     else:
         update = [writer.number(name) for name in insert.update_columns]
         target = [writer.number(name) for name in insert.unique_columns]
+        if insert.on_conflict == "update":
+            writer.check_target(target)
         rows = []
         for given in values:
             row = writer.insert_one(

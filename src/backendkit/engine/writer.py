@@ -10,6 +10,7 @@ import apsw
 from backendkit.stores import (
     IntegrityError,
     Key,
+    OperationalError,
     Row,
     Session,
     Table,
@@ -177,6 +178,23 @@ class TableWriter:
                 return self.change(self.table.key_of(old), changes)
         (row,) = self._insert([complete])
         return row
+
+    def check_target(self, target: Sequence[int]) -> None:
+        """
+        Check that the target of ON CONFLICT is a uniqueness constraint.
+
+        :raises OperationalError: it isn't.
+        """
+        wanted = {self.table.columns[number].name for number in target}
+        unique = [self.table.primary_key]
+        unique += [index.columns for index in self.table.indexes if index.unique]
+        if not any(
+            wanted == {self._visible_name(name) for name in names} for names in unique
+        ):
+            msg = (
+                "ON CONFLICT clause does not match any PRIMARY KEY or UNIQUE constraint"
+            )
+            raise OperationalError(msg)
 
     def insert_fields(
         self, fields: Sequence[Any], names: Sequence[str] | None, conflict: str

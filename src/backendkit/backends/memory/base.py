@@ -15,8 +15,8 @@ class DatabaseCreation(NonrelDatabaseCreation):
     """Test databases are stores of another name."""
 
     def database_exists(self, name: str) -> bool:
-        """Always: it comes into being by its name."""
-        return True
+        """Whether there is a store of this name."""
+        return MemoryStore.exists(name)
 
     def destroy_database(self, name: str) -> None:
         """Forget the store of this name."""

@@ -76,6 +76,11 @@ class MemoryStore(stores.Store):
             return cls._named.setdefault(name, cls(timeout))
 
     @classmethod
+    def exists(cls, name: str) -> bool:
+        """Whether there is a store of this name."""
+        return name in cls._named
+
+    @classmethod
     def drop(cls, name: str) -> None:
         """Forget the store of this name, if there is one."""
         cls._named.pop(name, None)
@@ -356,9 +361,10 @@ class MemoryQuery(stores.NonrelQuery):
             entries = data.by[self.access.index]
             keys = dict.fromkeys(itertools.product(*choices))  # each once
             return [entries[key] for key in keys if key in entries]
-        # What this transaction may change under the iterator has to be copied.
-        rows = data.by[""].values()
-        return list(rows) if self.session.owns(data) else rows
+        # In order of the primary key, as most stores do; and a copy, because this
+        # transaction may change them meanwhile.
+        rows = data.by[""]
+        return [rows[key] for key in sorted(rows)]
 
 
 def _unique(table: Table) -> list[tuple[str, tuple[str, ...]]]:
