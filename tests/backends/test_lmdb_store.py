@@ -643,9 +643,9 @@ def test_permissions(store, path):
     def child():
         if root:
             os.seteuid(65534)
-        with pytest.raises(OperationalError, match="(?i)permission denied"):
+        with pytest.raises(OperationalError, match=r"(?i)permission denied"):
             LMDBStore.open(path)
-        with pytest.raises(OperationalError, match="(?i)permission denied"):
+        with pytest.raises(OperationalError, match=r"(?i)permission denied"):
             LMDBStore.open(path.parent / "new" if root else "/new")
 
     assert in_fork(child) == 0
