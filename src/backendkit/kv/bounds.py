@@ -49,6 +49,13 @@ class KeyRanges:
     points: bool
 
 
+def is_nan(value: Any) -> bool:  # noqa: ANN401
+    """Whether a filter's value is NaN, which is NULL to SQLite."""
+    return (type(value) is float and value != value) or (  # noqa: PLR0124
+        type(value) is Decimal and value.is_nan()
+    )
+
+
 def exact_value(value_type: ValueType, value: Any) -> Any:  # noqa: ANN401
     """
     Return the value of a column's type that equals a value, or None.
@@ -57,8 +64,6 @@ def exact_value(value_type: ValueType, value: Any) -> Any:  # noqa: ANN401
     """
     wanted: Any = PYTHON_TYPES[value_type]
     if type(value) is wanted:
-        if wanted is float and value != value:  # noqa: PLR0124  # NaN
-            return None
         if wanted is Decimal and not value.is_finite():
             return None
         if wanted is str:

@@ -24,7 +24,7 @@ from backendkit.stores import (
     safe_call,
 )
 
-from .bounds import Filter, KeyRanges, exact_value, key_ranges
+from .bounds import Filter, KeyRanges, exact_value, is_nan, key_ranges
 from .codec import PYTHON_TYPES
 from .keys import AFTER
 
@@ -106,6 +106,10 @@ class RecordQuery(NonrelQuery):
         db_type: str,  # noqa: ARG002  # the table says it
         value: Any,  # noqa: ANN401
     ) -> None:
+        if lookup_type == "in":
+            value = [None if is_nan(one) else one for one in value]
+        elif is_nan(value):
+            value = None
         self._filters.append(Filter(column, lookup_type, negated, value))
 
     def order_by(self, ordering: Sequence[tuple[str, bool]]) -> None:

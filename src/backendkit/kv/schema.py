@@ -19,7 +19,14 @@ from .catalog import CatalogState, TableRecord
 from .codec import MAX_LAYOUTS, pack
 from .indexes import IndexMaintainer
 from .keys import AFTER
-from .layout import NEXT_ID_KEY, VERSION_KEY, catalog_key, index_prefix, rows_prefix
+from .layout import (
+    NEXT_ID_KEY,
+    VERSION_KEY,
+    catalog_key,
+    index_prefix,
+    numbers_key,
+    rows_prefix,
+)
 from .transactions import TransactionSession
 from .undo import UndoLog
 
@@ -91,6 +98,7 @@ class SchemaSession(TransactionSession):
         record = self._named(name)
         self._change_catalog(record, None)
         self._drop(rows_prefix(record.id))
+        self._drop(numbers_key(record.id))
         for index_id in record.index_ids.values():
             self._drop(index_prefix(index_id))
 
