@@ -1,7 +1,9 @@
 """One example: models, rows and what is asked of them, run on all databases."""
 
+import os
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from django.db import transaction
 
@@ -9,6 +11,9 @@ from .compare import difference
 from .databases import ORACLE, empty, outcome
 from .rows import Rows
 from .schemas import Schema, build
+
+
+LOG = os.environ.get("DIFFERENTIAL_LOG")
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,9 @@ def check_writes(case, aliases):
 
 
 def _check(case, aliases, run):
+    if LOG:
+        # A crash of the process leaves nothing else behind.
+        Path(LOG).write_text(f"{case}\n\n{case!r}\n", encoding="utf-8")
     built = build(case.schema)
     expected = None
     for alias in (ORACLE, *aliases):

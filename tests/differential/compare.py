@@ -65,6 +65,10 @@ def canonical(value):
 
 def _canonical_instance(instance, path):
     """An instance with its annotations and all that was loaded along with it."""
+    for model_field in instance._meta.concrete_fields:
+        # save() gets these back from the database, or loads them when asked for.
+        if model_field.generated and instance.pk is not None:
+            getattr(instance, model_field.attname)
     loaded = {
         name: canonical(value)
         for name, value in vars(instance).items()

@@ -16,6 +16,9 @@ DIFFERENTIAL_SCHEMAS
     How many schemas most examples share, 30 if not set.
 DIFFERENTIAL_ENGINES
     The ENGINEs to compare with Django's SQLite backend, separated by commas.
+DIFFERENTIAL_LOG
+    A file that holds the example that runs: for crashes of the process, which
+    no exception reports. For runs without pytest-xdist.
 """
 
 import contextlib
