@@ -211,15 +211,16 @@ class MemorySession(stores.Session):
     ) -> None:
         """Replace the table of this name, if any, by another one, if any."""
         self._require(write=True)
-        self._set(self._tables, name, None)
         tables = {n: t for n, t in self._catalog.tables.items() if n != name}
+        data = None
         if table is not None:
+            tables[table.name] = table
             by: dict[str, dict[Key, Row]] = {index: {} for index, _ in _unique(table)}
             data = _Rows(self._transaction, number, by)
             for row in rows:
                 self._put(table, data, row)
-            self._set(self._tables, table.name, data)
-            tables[table.name] = table
+        self._set(self._tables, name, None)
+        self._set(self._tables, table.name if table else name, data)
         self._set(vars(self), "_catalog", Catalog(next(_versions), tables))
 
     # Reading

@@ -1,0 +1,93 @@
+"""Tables as plain data."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backendkit.stores import (
+    Capabilities,
+    Column,
+    ForeignKey,
+    Index,
+    Precision,
+    Table,
+    ValueType,
+)
+
+NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
+COUNTS = st.none() | st.integers(0, 2**31)
+COLUMNS = st.builds(
+    Column,
+    NAMES,
+    st.sampled_from(ValueType),
+    nullable=st.booleans(),
+    auto_increment=st.booleans(),
+    declared=NAMES,
+    max_length=COUNTS,
+    max_digits=COUNTS,
+    decimal_places=COUNTS,
+    hidden=st.booleans(),
+)
+SOME_NAMES = st.lists(NAMES, min_size=1, max_size=3).map(tuple)
+TABLES = st.builds(
+    Table,
+    NAMES,
+    st.lists(COLUMNS, min_size=1, max_size=4).map(tuple),
+    SOME_NAMES,
+    st.lists(st.builds(Index, NAMES, SOME_NAMES, st.booleans(), NAMES)).map(tuple),
+    st.lists(st.builds(ForeignKey, SOME_NAMES, NAMES, SOME_NAMES, NAMES)).map(tuple),
+    NAMES,
+)
+
+
+@given(TABLES)
+def test_a_table_comes_back_from_json(table):
+    """What to_json writes is JSON, and from_json makes an equal table of it."""
+    document = table.to_json()
+    json.loads(document)
+    for text in (document, document.encode()):
+        again = Table.from_json(text)
+        assert again == table
+        assert hash(again) == hash(table)
+        assert again.to_json() == document
+        assert all(isinstance(column.type, ValueType) for column in again.columns)
+
+
+def test_unknown_keys_in_json_are_an_error():
+    """A catalog that a later version wrote isn't misread."""
+    data = json.loads(Table("t", (Column("a", ValueType.UUID),), ("a",)).to_json())
+    with pytest.raises(TypeError):
+        Table.from_json(json.dumps({**data, "partitions": 3}))
+
+
+def test_positions_and_keys():
+    """Positions follow the columns, keys the primary key."""
+    columns = [Column(name, ValueType.INTEGER) for name in "abc"]
+    numbered = Column("n", ValueType.INTEGER, auto_increment=True)
+    table = Table("t", (*columns, numbered), ("c", "a"))
+    assert table.positions == {"a": 0, "b": 1, "c": 2, "n": 3}
+    assert table.key_of((1, 2, 3, 4)) == (3, 1)
+    assert table.auto_increment == 3
+    assert table.column("b") is columns[1]
+    with pytest.raises(KeyError):
+        table.column("B")
+    assert Table("t", tuple(columns), ("a",)).auto_increment is None
+
+
+def test_precision_is_found_by_lookup_type_and_negation():
+    """Exceptions by type win; patterns are for text, negations for those named."""
+    capabilities = Capabilities(
+        filters={"exact": Precision.EXACT, "contains": Precision.COARSE},
+        filters_by_type={ValueType.FLOAT: {"exact": Precision.COARSE}},
+        negations=frozenset({"exact"}),
+    )
+    precision = capabilities.precision
+    assert precision(ValueType.INTEGER, "exact") is Precision.EXACT
+    assert precision(ValueType.INTEGER, "exact", negated=True) is Precision.EXACT
+    assert precision(ValueType.FLOAT, "exact") is Precision.COARSE
+    assert precision(ValueType.STRING, "contains") is Precision.COARSE
+    assert precision(ValueType.STRING, "contains", negated=True) is Precision.NONE
+    assert precision(ValueType.INTEGER, "contains") is Precision.NONE
+    assert precision(ValueType.STRING, "gt") is Precision.NONE
