@@ -164,13 +164,13 @@ def _distributions(found, licences):
 
 
 def _authors(found, distributions):
+    wanted = dict.fromkeys(person for item in found for person in item.authors)
+    known = set(Person.objects.values_list("name", "email"))
     Person.objects.bulk_create(
         [
             Person(name=name, email=email)
-            for name, email in dict.fromkeys(
-                person for item in found for person in item.authors
-            )
-            if not Person.objects.filter(name=name, email=email).exists()
+            for name, email in wanted
+            if (name, email) not in known
         ],
         batch_size=BATCH,
     )
