@@ -96,8 +96,10 @@ class ListOfRows(RuleBasedStateMachine):
         self.sessions = [store.session(), store.session()]
         self.sessions[0].begin(write=True)
         self.sessions[0].create_table(TABLE)
+        self.committed = [(-1, None, 1), (0, 1, None), (1, 1, 2)]
+        self.sessions[0].insert(TABLE, self.committed)
         self.sessions[0].commit()
-        self.committed, self.version = [], 0
+        self.version = 0
         self.seen = [None, None]
         self.began = [0, 0]
         self.marks = [[], []]

@@ -85,6 +85,10 @@ def returns_a_row_twice(self):
     return [*rows, *rows[:1]] if len(rows) > 50 else rows
 
 
+def iterates_the_live_dict(self):
+    return self.session.read(self.table.name).by[""].values()
+
+
 def forgets_null_in_negations(self, column, lookup, negated, db_type, value):
     test = matcher(lookup, value)
     at = self.table.positions[column]
@@ -174,6 +178,7 @@ QUERY_FAULTS = [
     {"_candidates": drops_every_hundredth_row},
     {"_candidates": returns_a_row_twice},
     {"_candidates": repeats_choices},
+    {"_candidates": iterates_the_live_dict},
     {"_matching": ignores_the_last_filter},
     {"add_filter": forgets_null_in_negations},
     {"add_filter": finds_null_by_null},
@@ -384,8 +389,11 @@ def estimate_is_constant(self, table):
     return 1_000_000
 
 
-def iterates_the_live_dict(self, data):
-    return False
+def updates_forget_numbers(self, table, key, row):
+    data = self._write(table)
+    number = data.number
+    MemorySession.update(self, table, key, row)
+    vars(data)["number"] = number
 
 
 SESSION_FAULTS = [
@@ -418,7 +426,7 @@ SESSION_FAULTS = [
     {"catalog": version_always_changes},
     {"catalog": catalog_forgets_sql},
     {"estimated_rows": estimate_is_constant},
-    {"owns": iterates_the_live_dict},
+    {"update": updates_forget_numbers},
 ]
 
 

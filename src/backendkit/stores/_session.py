@@ -226,7 +226,8 @@ class Session(ABC):
         """
         Replace the row of this primary key. The new row's key may differ.
 
-        No effect if there is none, as in SQL: never an insert.
+        No effect if there is none, as in SQL: never an insert. A larger number in
+        the ``auto_increment`` column moves the numbering on.
 
         :raises UniqueViolation: the new row violates a unique index or, with a
             new key, the primary key.

@@ -243,10 +243,6 @@ class MemorySession(stores.Session):
             raise stores.ProgrammingError(f"no such table: {name}")
         return self._tables[name]
 
-    def owns(self, data: _Rows) -> bool:
-        """Return whether this transaction may change a table's rows in place."""
-        return data.owner is self._transaction
-
     # Writing
 
     def insert(self, table: Table, rows: Sequence[Row]) -> list[Key]:
@@ -268,6 +264,9 @@ class MemorySession(stores.Session):
         data = self._write(table)
         if old := data.by[""].get(tuple(key)):
             self._put(table, data, tuple(row), old)
+            if table.auto_increment is not None:
+                number = row[table.auto_increment] or 0
+                self._set(vars(data), "number", max(data.number, number))
 
     def delete(self, table: Table, keys: Sequence[Key]) -> int:
         data, deleted = self._write(table), 0
@@ -285,7 +284,7 @@ class MemorySession(stores.Session):
         """Return a table's rows to be changed: at the first time, a copy of them."""
         self._require(write=True)
         data = self.read(table.name)
-        if not self.owns(data):
+        if data.owner is not self._transaction:
             by = {name: dict(rows) for name, rows in data.by.items()}
             data = _Rows(self._transaction, data.number, by)
             self._tables[table.name] = data

@@ -93,8 +93,8 @@ class WritingContract(ContractBase):
             self.check.assertGreater(add(session, None)[0], last[0])
         with self.writing() as session:
             top = add(session, None)[0]
-            session.update(THINGS, (top,), (top, "c", None, None))
-            self.check.assertGreater(add(session, None)[0], top)
+            session.update(THINGS, (top,), (top + 1, "c", None, None))
+            self.check.assertGreater(add(session, None)[0], top + 1)
             session.alter_table("things", replace(THINGS, name="other"))
             other = session.catalog().tables["other"]
             row = session.insert(other, [(None, *rest)])
