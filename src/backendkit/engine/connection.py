@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apsw
@@ -69,6 +69,8 @@ class Connection:
         self.foreign_keys = ForeignKeys()
         #: List to note store calls in, or None.
         self.trace: list[dict[str, Any]] | None = None
+        #: Values for old rows in added columns; see :meth:`filling`.
+        self.fill: Mapping[str, Any] | None = None
         #: Tables that DDL has changed, as keys.
         self.changed_tables: dict[str, None] = {}
         self._immediate = immediate
@@ -118,6 +120,19 @@ class Connection:
         if autocommit and self.in_transaction:
             self.commit()
         self.autocommit = autocommit
+
+    @contextlib.contextmanager
+    def filling(self, values: Mapping[str, Any]) -> Iterator[None]:
+        """
+        Give columns that ALTER TABLE adds in this context a value in old rows.
+
+        :param values: by column name; what isn't named gets its default.
+        """
+        self.fill = values
+        try:
+            yield
+        finally:
+            self.fill = None
 
     def take_changed_tables(self) -> list[str]:
         """Return the tables whose foreign keys DDL may have broken, and forget them."""

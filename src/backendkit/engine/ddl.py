@@ -8,6 +8,7 @@ there is read back and carried out on the store, rows included.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from backendkit.stores import (
     Index,
     IntegrityError,
     NotSupportedError,
+    Row,
     Session,
     Table,
     UniqueViolation,
@@ -129,6 +131,8 @@ def _alter(connection: Connection, session: Session, old: Table, new: Table) -> 
     fresh = [index for index in new.indexes if index not in survivors]
     base = replace(new, indexes=tuple(survivors))
     fill = _fill(connection, new, added)
+    visible = [column for column in added if column.name not in _generated(connection, new)]
+    _check_fill(session, old, visible, fill)
     session.alter_table(old.name, base, renames, fill)
     declarations = connection.declarations
     declarations.forget(new.name)
@@ -138,10 +142,18 @@ def _alter(connection: Connection, session: Session, old: Table, new: Table) -> 
         for column in added
         if (column.hidden and column.declared) or column.name in expressions.generated
     ]
-    if computed or _stricter(old, new, renames):
+    if computed:
         _recompute(connection, session, base)
+    elif _stricter(old, new, renames):
+        # A check of an added column sees the same value in every row.
+        _recheck(connection, base, session, only_first=connection.fill is not None)
     for index in fresh:
         _create_index(session, new, index)
+
+
+def _generated(connection: Connection, table: Table) -> frozenset[str]:
+    connection.declarations.forget(table.name)
+    return connection.declarations.expressions(table).generated
 
 
 def _create_index(session: Session, table: Table, index: Index) -> None:
@@ -170,19 +182,37 @@ def _renames(old: Table, new: Table) -> dict[str, str]:
     return renames
 
 
-def _fill(
-    connection: Connection, table: Table, added: list[Column]
-) -> dict[str, Any]:
-    """Return the defaults of added columns for the rows that exist."""
+def _fill(connection: Connection, table: Table, added: list[Column]) -> dict[str, Any]:
+    """Return the values of added columns in the rows that exist."""
     declarations = connection.declarations
     defaults = declarations.defaults(table.name)
+    given = connection.fill or {}
     fill = {}
     for column in added:
         sql = defaults.get(column.name)
-        if sql is not None:
+        if column.name in given:
+            fill[column.name] = to_store(table.name, column, given[column.name])
+        elif sql is not None:
             (value,) = next(iter(declarations.sqlite.execute(f"SELECT {sql}")))
             fill[column.name] = to_store(table.name, column, value)
     return fill
+
+
+def _check_fill(
+    session: Session, table: Table, added: list[Column], fill: dict[str, Any]
+) -> None:
+    """Refuse a NOT NULL column that would be NULL in the rows that exist."""
+    missing = [
+        column.name
+        for column in added
+        if not (column.nullable or column.hidden) and fill.get(column.name) is None
+    ]
+    if missing and session.estimated_rows(table):
+        msg = (
+            f"NOT NULL constraint failed: {table.name}.{missing[0]}: there are rows,"
+            " and no default for them was given"
+        )
+        raise IntegrityError(msg)
 
 
 def _stricter(old: Table, new: Table, renames: dict[str, str]) -> bool:
@@ -202,31 +232,53 @@ def _stricter(old: Table, new: Table, renames: dict[str, str]) -> bool:
 
 
 def _recompute(connection: Connection, session: Session, table: Table) -> None:
-    """Let every row of a table pass the write path again."""
-    declarations = connection.declarations
-    expressions = declarations.expressions(table)
-    numbers = [
+    """Compute what SQLite has to for every row of a table, and store it."""
+    stored = _stored(connection, table)
+    for row, computed in _computed(connection, session, table):
+        new = [
+            row[n]
+            if n in stored or (column.hidden and not column.declared)
+            else to_store(table.name, column, computed[n])
+            for n, column in enumerate(table.columns)
+        ]
+        session.update(table, table.key_of(row), tuple(new))
+
+
+def _recheck(
+    connection: Connection, table: Table, session: Session, *, only_first: bool
+) -> None:
+    """Check the rows of a table, or one, against its new definition."""
+    for _ in _computed(connection, session, table):
+        if only_first:
+            return
+
+
+def _stored(connection: Connection, table: Table) -> list[int]:
+    """Return the numbers of the columns that statements give values for."""
+    generated = connection.declarations.expressions(table).generated
+    return [
         number
         for number, column in enumerate(table.columns)
-        if not column.hidden and column.name not in expressions.generated
+        if not column.hidden and column.name not in generated
     ]
+
+
+def _computed(
+    connection: Connection, session: Session, table: Table
+) -> Iterator[tuple[Row, tuple[Any, ...]]]:
+    """Return each row, and it again as SQLite completes and checks it."""
+    declarations = connection.declarations
+    numbers = _stored(connection, table)
     given = tuple(table.columns[number].name for number in numbers)
     convert = row_converter(table.columns) or tuple
     names = [column.name for column in table.columns]
     query = session.query(table, names, session.access(table, ()))
-    for row in list(query.fetch()):
+    for row in query.fetch():
         plain = convert(row)
         try:
-            computed = declarations.compute(table, given, [plain[n] for n in numbers])
+            yield row, declarations.compute(table, given, [plain[n] for n in numbers])
         except apsw.Error as error:
             reraise(error)
-        new = [
-            row[n] if n in numbers else to_store(table.name, table.columns[n], value)
-            for n, value in enumerate(computed)
-        ]
-        if table.columns[-1].hidden and table.columns[-1].auto_increment:
-            new[-1] = row[-1]
-        session.update(table, table.key_of(row), tuple(new))
 
 
 def declare_view(database: apsw.Connection, view: Table) -> None:

@@ -28,7 +28,10 @@ class Handed:
         self.filters = tuple(filters)
 
     def __repr__(self) -> str:
-        return f"<{' AND '.join(f'{f.column} {f.lookup}' for f in self.filters)}>"
+        # In logs it stands for its parameter; NULL means no filters, so that
+        # the logged statement can be run.
+        names = " AND ".join(f"{f.column} {f.lookup}" for f in self.filters)
+        return f"NULL /* {names.replace('*/', '* /')} */"
 
 
 class Running:
@@ -80,9 +83,9 @@ class Running:
         self._handed.append(handed)
         return len(self._handed) - 1
 
-    def handed(self, number: int) -> Sequence[Filter]:
-        """Return the filters noted under a number."""
-        return self._handed[number].filters
+    def handed(self, number: int | None) -> Sequence[Filter]:
+        """Return the filters noted under a number; none for None."""
+        return () if number is None else self._handed[number].filters
 
     def number(self, table: str, key: Key) -> int:
         """Return a rowid for a key that isn't an integer."""

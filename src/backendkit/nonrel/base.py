@@ -23,7 +23,7 @@ from .features import NonrelDatabaseFeatures
 from .introspection import NonrelDatabaseIntrospection
 from .operations import NonrelDatabaseOperations
 from .schema import NonrelDatabaseSchemaEditor
-from .validation import NonrelDatabaseValidation
+from .validation import ALLOW_NO_TRANSACTIONS, NonrelDatabaseValidation
 
 
 class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
@@ -31,15 +31,18 @@ class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
     A Django database connection to a store.
 
     A backend's ``base.py`` subclasses it under the name ``DatabaseWrapper``,
-    sets ``display_name`` and ``store_vendor``, and implements
+    sets ``store_class``, ``display_name`` and ``store_vendor``, and implements
     :meth:`open_store`. ``vendor`` stays ``"sqlite"``: by it Django and other
     packages choose the SQL that they write, and SQLite runs it.
     """
 
     display_name = "Nonrel"
+    #: The store's class: what it can do is known before it is opened.
+    store_class: ClassVar[type[Store]]
     #: Name of the store, for code that needs to know it.
     store_vendor = ""
-    #: Names of the OPTIONS that the store takes, beside ``transaction_mode``.
+    #: Names of the OPTIONS that the store takes. All backends have
+    #: ``transaction_mode`` (as Django's SQLite backend) and ``allow_no_transactions``.
     store_options: ClassVar[frozenset[str]] = frozenset()
 
     # The words before SQLite's own tell the store what the values are.
@@ -89,9 +92,12 @@ class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
             )
             raise ImproperlyConfigured(msg)
         self.transaction_mode = str(mode).upper() if mode else None
+        options.pop(ALLOW_NO_TRANSACTIONS, None)
         unknown = sorted(set(options) - self.store_options)
         if unknown:
-            known = ", ".join(sorted(self.store_options | {"transaction_mode"}))
+            known = ", ".join(
+                sorted(self.store_options | {"transaction_mode", ALLOW_NO_TRANSACTIONS})
+            )
             msg = (
                 f"{where}['OPTIONS'] has unknown options: {', '.join(unknown)}."
                 f" Known are: {known}."

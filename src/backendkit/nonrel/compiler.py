@@ -7,19 +7,45 @@ from typing import Any
 
 from django.db.models.constants import OnConflict
 from django.db.models.sql import compiler
+from django.db.models.sql.datastructures import BaseTable, Join
 
 from backendkit.engine.statements import Insert, Select, unquote
+
+from .pushdown import handed_filters
 
 _ON_CONFLICT = {OnConflict.IGNORE: "ignore", OnConflict.UPDATE: "update"}
 
 
 class SQLCompiler(compiler.SQLCompiler):
-    """SELECT. Its results are converted by Django, not by the cursor."""
+    """
+    SELECT.
+
+    Its results are converted by Django, not by the cursor. Filters that SQLite
+    doesn't offer to virtual tables are handed over beside it: the table is
+    written as a table-valued function, ``"book"(?)``, and the parameter brings
+    them. The statement checks them too.
+    """
 
     def as_sql(self, *args: Any, **kwargs: Any) -> tuple[str, tuple[Any, ...]]:
         """Return the statement and its parameters."""
         sql, params = super().as_sql(*args, **kwargs)
         return Select(sql), params
+
+    def get_from_clause(self) -> tuple[list[str], list[Any]]:
+        """Return the tables, with the filters that are handed over."""
+        self._handed = handed_filters(self.query, self.connection)
+        return super().get_from_clause()  # type: ignore[no-any-return]
+
+    def compile(self, node: Any) -> tuple[str, Any]:
+        """Compile a node; tables in FROM take their filters."""
+        sql, params = super().compile(node)
+        if isinstance(node, (BaseTable, Join)):
+            handed = self._handed.get(node.table_alias)
+            if handed is not None:
+                name = self.connection.ops.quote_name(node.table_name)
+                sql = sql.replace(name, f"{name}(%s)", 1)
+                params = (handed, *params)
+        return sql, params
 
 
 class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):

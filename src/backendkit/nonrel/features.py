@@ -25,6 +25,11 @@ class NonrelDatabaseFeatures(DatabaseFeatures):
     supports_select_for_update_with_limit = True
 
     @cached_property
+    def supports_transactions(self) -> bool:
+        """Whether the store has them; see the system check."""
+        return bool(self.connection.store_class.capabilities.transactions)
+
+    @cached_property
     def has_select_for_update(self) -> bool:
         """Always: where a store has no locks, using it is a clear error."""
         return True

@@ -6,13 +6,17 @@ from typing import Any
 
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.backends.sqlite3.schema import DatabaseSchemaEditor
+from django.db.models import CompositePrimaryKey, Field, Model
+from django.db.models.expressions import Value
 
 
 class NonrelDatabaseSchemaEditor(DatabaseSchemaEditor):
     """
     Writes SQLite's DDL, which the engine carries out on the store.
 
-    Changes that SQLite can only make by remaking the table are made so; each is
+    Where SQLite would remake a table and the store needn't, it is altered in
+    place: to add a column, whatever its default, and to make one nullable. Other
+    changes copy to a new table that takes the old one's place. Each is a part of
     one transaction, and fails as a whole.
     """
 
@@ -40,3 +44,82 @@ class NonrelDatabaseSchemaEditor(DatabaseSchemaEditor):
             self.connection.connection.take_changed_tables()
             if self._enforced:
                 self.connection.enable_constraint_checking()
+
+    # Adding a column: rows that exist get its default when they are read.
+
+    _filling = False
+
+    def skip_default(self, field: Field) -> bool:
+        """Leave a one-off default out of the SQL of a column that is added."""
+        return self._filling or super().skip_default(field)
+
+    def skip_default_on_alter(self, field: Field) -> bool:
+        """Leave out the statement that would drop it again."""
+        return self._filling or super().skip_default_on_alter(field)
+
+    def add_field(self, model: type[Model], field: Field) -> None:
+        """Add a field, in place where the column is a plain one."""
+        if (
+            field.many_to_many
+            or isinstance(field, CompositePrimaryKey)
+            or field.primary_key
+            or field.unique
+            or field.generated
+            or (field.has_db_default() and not isinstance(field.db_default, Value))
+        ):
+            super().add_field(model, field)
+            return
+        fill = {}
+        if not field.has_db_default():
+            fill[field.column] = self.effective_default(field)
+        self._filling = True
+        try:
+            if self.collect_sql:
+                BaseDatabaseSchemaEditor.add_field(self, model, field)
+            else:
+                self.connection.ensure_connection()
+                with self.connection.connection.filling(fill):
+                    BaseDatabaseSchemaEditor.add_field(self, model, field)
+        finally:
+            self._filling = False
+
+    def _alter_field(
+        self,
+        model: type[Model],
+        old_field: Field,
+        new_field: Field,
+        old_type: str,
+        new_type: str,
+        old_db_params: dict[str, Any],
+        new_db_params: dict[str, Any],
+        strict: bool = False,
+    ) -> None:
+        """Alter a column; to make it nullable, in place."""
+        if self._only_nullable(old_field, new_field):
+            table = self.quote_name(model._meta.db_table)
+            column = self.quote_name(new_field.column)
+            self.execute(f"ALTER TABLE {table} ALTER COLUMN {column} DROP NOT NULL")
+            return
+        super()._alter_field(
+            model,
+            old_field,
+            new_field,
+            old_type,
+            new_type,
+            old_db_params,
+            new_db_params,
+            strict,
+        )
+
+    def _only_nullable(self, old_field: Field, new_field: Field) -> bool:
+        """Whether all that changes in the database is that NULL is allowed."""
+        if old_field.null or not new_field.null or new_field.primary_key:
+            return False
+        old = old_field.deconstruct()
+        new = new_field.deconstruct()
+        arguments = {**old[3], "null": True}
+        return bool(
+            old_field.column == new_field.column
+            and old[1:3] == new[1:3]
+            and arguments == new[3]
+        )

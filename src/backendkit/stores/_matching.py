@@ -76,7 +76,14 @@ def _text(item: Any) -> str:  # noqa: ANN401
 def _pattern(test: Callable[[str, str], bool]) -> Callable[[Any], Matcher]:
     def make(value: Any) -> Matcher:  # noqa: ANN401
         wanted = ascii_lower(_text(value))
-        return lambda item: test(ascii_lower(_text(item)), wanted)
+
+        def matches(item: Any) -> bool:  # noqa: ANN401
+            text = _text(item)
+            if "\0" in text:  # which ends a text, to SQLite's LIKE
+                text = text.partition("\0")[0]
+            return test(ascii_lower(text), wanted)
+
+        return matches
 
     return make
 

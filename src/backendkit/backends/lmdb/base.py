@@ -72,6 +72,7 @@ class DatabaseWrapper(NonrelDatabaseWrapper):
     """``NAME`` is the directory. It is made when there is none."""
 
     display_name = "LMDB"
+    store_class = LMDBStore
     store_vendor = "lmdb"
     store_options = frozenset(field.name for field in fields(LMDBOptions)) - {
         "transaction_mode"

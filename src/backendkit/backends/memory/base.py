@@ -31,6 +31,7 @@ class DatabaseWrapper(NonrelDatabaseWrapper):
     """All connections of the process with one NAME share one database."""
 
     display_name = "Memory"
+    store_class = MemoryStore
     store_vendor = "memory"
     store_options = frozenset({"timeout"})
     creation_class = DatabaseCreation
