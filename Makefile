@@ -30,9 +30,12 @@ test: pytest conformance-labels
 pytest: $(VENV)/.installed-test
 	$(RUN) -m pytest -n $(JOBS) $(PYTEST)
 
-# Django's own test suite by labels goes here: python -m backendkit.conformance …
+# Django's own tests, unpatched: the labels around the database.
+CONFORMANCE := $(RUN) -m backendkit.conformance run
+
 conformance-labels: $(VENV)/.installed-test
-	@echo "Django's own labels: not wired yet"
+	$(CONFORMANCE) backendkit.backends.lmdb core --parallel $(JOBS)
+	$(CONFORMANCE) backendkit.backends.memory core --parallel $(JOBS)
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .

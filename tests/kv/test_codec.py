@@ -94,7 +94,7 @@ def test_values_of_near_types_are_converted(value_type, value, stored):
         (ValueType.DATETIME, datetime.date(2020, 1, 1)),
         (ValueType.DATETIME, datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)),
         (ValueType.TIME, datetime.time(1, tzinfo=datetime.UTC)),
-        (ValueType.UUID, str(uuid.uuid4())),
+        (ValueType.UUID, "2a4b3c5d-0001-4002-8003-00000000000f"),
         (ValueType.DURATION, 5),
         (ValueType.JSON, {}),
     ],
