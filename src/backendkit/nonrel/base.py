@@ -13,7 +13,13 @@ from django.db.backends.sqlite3._functions import register as register_functions
 from django.utils.asyncio import async_unsafe
 
 from backendkit.engine import dbapi
-from backendkit.engine.statements import Insert, ResetSequences, Select, to_named, to_qmark
+from backendkit.engine.statements import (
+    Insert,
+    ResetSequences,
+    Select,
+    to_named,
+    to_qmark,
+)
 from backendkit.stores import Store
 
 from .client import DatabaseClient

@@ -22,7 +22,7 @@ class DatabaseClient(BaseDatabaseClient):
 
         :param parameters: statements to run instead, one an argument.
         """
-        from .shell import Shell
+        from .shell import Shell  # noqa: PLC0415  # only dbshell needs it
 
         shell = Shell(self.connection, sys.stdout)
         statements = list(parameters)

@@ -34,7 +34,7 @@ class SQLCompiler(compiler.SQLCompiler):
     def get_from_clause(self) -> tuple[list[str], list[Any]]:
         """Return the tables, with the filters that are handed over."""
         self._handed = handed_filters(self.query, self.connection)
-        return super().get_from_clause()  # type: ignore[no-any-return]
+        return super().get_from_clause()
 
     def compile(self, node: Any) -> tuple[str, Any]:
         """Compile a node; tables in FROM take their filters."""
@@ -60,7 +60,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
         self._placeholders = placeholders
         return placeholders, params
 
-    def as_sql(self) -> list[tuple[str, Any]]:  # type: ignore[override]
+    def as_sql(self) -> list[tuple[Insert, Any]]:  # type: ignore[override]
         """Return the statements, each an :class:`Insert`, and their parameters."""
         # The default connector, not SQLCompiler's: a list comes from there.
         statements = compiler.SQLInsertCompiler.as_sql(self)

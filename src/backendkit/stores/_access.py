@@ -154,6 +154,8 @@ def _access(  # noqa: PLR0913  # the inner half of choose_access
     if ordering and not ordered:
         cost += rows * 0.5
     unique = whole and is_unique and seeks == 1.0 and not isnull.intersection(columns)
+    if unique:
+        cost = 0.9  # never worse than a scan, however small the table is
     return Access(name, equalities, ranged, rows, cost, unique, ordered, reverse)
 
 

@@ -32,10 +32,10 @@ class DatabaseCreation(NonrelDatabaseCreation):
         name = settings["TEST"]["NAME"]
         if name:
             # pytest-xdist's suffix comes behind "test_" and NAME.
-            prefix, path = str(name)[:5], str(name)[5:]
-            if not (prefix == "test_" and Path(path).is_absolute()):
+            prefix, own = str(name)[:5], str(name)[5:]
+            if not (prefix == "test_" and Path(own).is_absolute()):
                 return str(name)
-            own, alias = path, ""
+            alias = ""
         else:
             own, alias = str(settings["NAME"]), self.connection.alias
         path = Path(own).absolute()
