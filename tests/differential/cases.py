@@ -12,7 +12,6 @@ from .databases import ORACLE, empty, outcome
 from .rows import Rows
 from .schemas import Schema, build
 
-
 LOG = os.environ.get("DIFFERENTIAL_LOG")
 
 

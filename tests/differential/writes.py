@@ -106,10 +106,19 @@ def _changeable(model, *, unique=True):
 
 @st.composite
 def _filter(draw, name, model, rows):
+    """
+    Text of the rows to change.
+
+    No ``exclude()`` across relations: it is a correlated subquery on the table
+    that changes, and SQLite (3.40 does, 3.54 doesn't) lets it see the rows that
+    the same UPDATE has changed already. A backend that is right would differ.
+    """
     source = f"{name}.objects.all()"
+    table = Table(model, rows.held())
     for _ in range(draw(st.integers(0, 2))):
         method = draw(st.sampled_from(["filter", "filter", "exclude"]))
-        source += f".{method}({draw(lookup(Table(model, rows.held())))})"
+        depth = 0 if method == "exclude" else None
+        source += f".{method}({draw(lookup(table, depth))})"
     return source
 
 
@@ -182,11 +191,9 @@ def _new_row(draw, name, model, rows, *, key=True):
     elif "Auto" in model._meta.pk.get_internal_type() and row[pk] not in keys:
         # The number after the largest one wouldn't exist.
         row[pk] %= 10**6
-    broken = draw(st.integers(0, 9)) == 0
-    if broken:
-        row[draw(st.sampled_from(sorted(row)))] = None
-        if row.get(pk, 1) is None:
-            del row[pk]
+    if draw(st.integers(0, 9)) == 0:
+        # Not the key: which number a non-automatic one gets is SQLite's secret.
+        row[draw(st.sampled_from(sorted(row.keys() - {pk}) or [pk]))] = None
     return str(Row(name, row))
 
 
