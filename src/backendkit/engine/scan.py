@@ -10,7 +10,7 @@ import apsw
 
 from backendkit.stores import FilterShape, sort_key
 
-from .values import Bound, comparison, row_converter
+from .values import Bound, comparison
 
 if TYPE_CHECKING:
     from .running import Running
@@ -34,12 +34,13 @@ class Scan:
     :param running: the statement; its session is the one that is read.
     """
 
-    __slots__ = ("_convert", "_places", "_raw", "_rows", "_running", "_virtual", "row")
+    __slots__ = ("_columns", "_convert", "_places", "_raw", "_rows", "_running", "_virtual", "row")
 
     def __init__(self, virtual: VirtualTable, running: Running) -> None:
         self._virtual = virtual
         self._running = running
         self._rows: Iterator[Any] = iter(())
+        self._columns: Sequence[str] = ()
         self._places: dict[int, int] = {}
         self._convert: Callable[[Any], Sequence[Any]] | None = None
         self._raw: Any = None
@@ -50,6 +51,8 @@ class Scan:
     ) -> None:
         """Begin to read, with the values of this run."""
         plan = self._virtual.plans[number]
+        layout = self._virtual.layouts[number]
+        self._columns, self._places, self._convert = layout
         if self._running.trace is None:
             self._rows = self._read(plan, arguments)
         else:
@@ -116,7 +119,9 @@ class Scan:
         filters = self._filters(plan, values)
         if filters is None:
             return iter(())
-        complete = len(filters) == len(plan.shapes) + len(plan.fixed)
+        complete = [f.lookup for f in filters] == [
+            shape.lookup for shape in (*plan.shapes, *plan.fixed)
+        ]
         filters += handed
         session = self._running.session
         access, sort = plan.access, False
@@ -128,7 +133,7 @@ class Scan:
                 access = other
             elif not complete:
                 access, sort = other, True
-        query = session.query(table, self._columns(plan), access)
+        query = session.query(table, self._columns, access)
         query.add_filters(filters)
         if plan.ordering and not sort:
             query.order_by(plan.ordering)
@@ -148,8 +153,12 @@ class Scan:
             column = table.column(shape.column)
             value = next(values)
             if shape.lookup == "in":
-                items = [comparison(column, "exact", item).value for item in value]
-                if Bound.ANYTHING not in items:
+                found = [comparison(column, "exact", item) for item in value]
+                items = [item.value for item in found]
+                if all(
+                    item.lookup == "exact" and item.value is not Bound.ANYTHING
+                    for item in found
+                ):
                     items = [item for item in items if item is not Bound.NOTHING]
                     filters.append(Filter(column.name, "in", False, column.type, items))
                 continue
@@ -158,6 +167,10 @@ class Scan:
                 return None
             if lookup == "isnull":
                 filters.append(Filter(column.name, "isnull", True, column.type, True))
+            elif lookup == "range":
+                low, high = wanted
+                filters.append(Filter(column.name, "gte", False, column.type, low))
+                filters.append(Filter(column.name, "lte", False, column.type, high))
             elif wanted is not Bound.ANYTHING:
                 filters.append(Filter(column.name, lookup, False, column.type, wanted))
         for shape in plan.fixed:
@@ -166,18 +179,6 @@ class Scan:
                 Filter(shape.column, "isnull", shape.negated, db_type, True)
             )
         return filters
-
-    def _columns(self, plan: Plan) -> list[str]:
-        """Return the columns to fetch: those asked for, and the key."""
-        virtual = self._virtual
-        numbers = list(plan.columns)
-        numbers += [n for n in virtual.table.key_positions if n not in numbers]
-        names = {column.name: n for n, column in enumerate(virtual.table.columns)}
-        numbers += [names[c] for c, _ in plan.ordering if names[c] not in numbers]
-        self._places = {number: place for place, number in enumerate(numbers)}
-        columns = [virtual.table.columns[number] for number in numbers]
-        self._convert = row_converter(columns)
-        return [column.name for column in columns]
 
     def _sorted(self, rows: Iterator[Any], plan: Plan) -> Iterator[Any]:
         """Keep a promised order that the access can't after all."""

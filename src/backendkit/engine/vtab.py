@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import apsw
 
@@ -18,7 +19,7 @@ from backendkit.stores import (
 
 from .scan import Scan
 from .statements import quote
-from .values import DECLARATIONS
+from .values import DECLARATIONS, row_converter
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -49,6 +50,7 @@ class Plan:
     :param handed: whether the first value names filters of the compiler.
     :param limit: whether a LIMIT comes behind the filters' values.
     :param offset: whether an OFFSET does, last.
+    :param label: what to call the index.
     """
 
     shapes: tuple[FilterShape, ...]
@@ -59,14 +61,15 @@ class Plan:
     handed: bool
     limit: bool
     offset: bool
+    label: str = ""
 
     def describe(self) -> str:
         """Return the plan for people, as EXPLAIN QUERY PLAN shows it."""
         access = self.access
         if access.equalities or access.ranged:
-            words = [f"seek {access.index or 'primary key'}"]
+            words = [f"seek {self.label or 'primary key'}"]
         else:
-            words = [f"scan {access.index}" if access.index else "scan"]
+            words = [f"scan {self.label}" if self.label else "scan"]
         tests = [_SHAPES[s.lookup, s.negated].format(s.column) for s in self.shapes]
         tests += [_SHAPES[s.lookup, s.negated].format(s.column) for s in self.fixed]
         if tests:
@@ -93,6 +96,20 @@ _SHAPES = {
     ("isnull", False): "{} IS NULL",
     ("isnull", True): "{} IS NOT NULL",
 }
+
+
+class Layout(NamedTuple):
+    """
+    What a scan fetches.
+
+    :param columns: names of the columns, in the order of the rows.
+    :param places: where each column is in a row, by its number.
+    :param convert: turns a row into SQLite's terms; None for identity.
+    """
+
+    columns: tuple[str, ...]
+    places: dict[int, int]
+    convert: Callable[[tuple[Any, ...]], Sequence[Any]] | None
 
 
 class Module:
@@ -132,8 +149,16 @@ class VirtualTable:
         columns = [self._declare(column.name) for column in self.visible]
         columns.append(f"{quote(handle)} HIDDEN")
         self.declaration = f"CREATE TABLE t ({', '.join(columns)})"
+        # Constraints declared in CREATE TABLE have no name that says anything.
+        self._labels = {
+            index.name: f"unique ({', '.join(index.columns)})"
+            for index in table.indexes
+            if not index.sql
+        }
         self.plans: list[Plan] = []
         self._numbers: dict[Plan, int] = {}
+        #: What each plan fetches.
+        self.layouts: list[Layout] = []
         key = table.key_positions
         self.rowid_column = (
             key[0]
@@ -258,11 +283,13 @@ class VirtualTable:
             handed >= 0,
             has_limit,
             has_limit and offset >= 0,
+            self._labels.get(access.index, access.index),
         )
         number = self._numbers.get(plan, -1)
         if number < 0:
             number = self._numbers[plan] = len(self.plans)
             self.plans.append(plan)
+            self.layouts.append(self._layout(plan))
         info.idxNum = number
         info.idxStr = plan.describe()
         info.orderByConsumed = consumed
@@ -287,6 +314,19 @@ class VirtualTable:
         return tuple(ordering)
 
     # Running
+
+    def _layout(self, plan: Plan) -> Layout:
+        """Return what to fetch for a plan: what SQLite asks for, and the key."""
+        positions = self.table.positions
+        wanted = dict.fromkeys(plan.columns)
+        wanted.update(dict.fromkeys(self.table.key_positions))
+        wanted.update(dict.fromkeys(positions[name] for name, _ in plan.ordering))
+        columns = [self.table.columns[number] for number in wanted]
+        return Layout(
+            tuple(column.name for column in columns),
+            {number: place for place, number in enumerate(wanted)},
+            row_converter(columns),
+        )
 
     def Open(self) -> Scan:  # noqa: N802
         """Begin one use of the table in a running statement."""
