@@ -1,0 +1,1 @@
+"""Django's eight classes on stores, with Django's SQLite backend as the oracle."""
