@@ -24,10 +24,18 @@ from backendkit.stores import (
 from . import ddl
 from .cursor import Cursor
 from .declarations import Declarations, is_view
+from .errors import reraise
 from .foreign_keys import ForeignKeys
 from .functions import Functions
 from .running import Handed, Running
-from .statements import insert_head, lists_are_literal, quote, unquote
+from .statements import (
+    ddl_name,
+    insert_head,
+    lists_are_literal,
+    quote,
+    temporary_ddl,
+    unquote,
+)
 from .values import adapt
 from .vtab import Module
 from .writer import TableWriter
@@ -84,6 +92,8 @@ class Connection:
         self._catalog: Catalog | None = None
         self._declared: dict[str, Table] = {}
         self._has_views = False
+        # Whether this connection made temporary tables or views, SQLite's own.
+        self._temporary = False
         self._writers: dict[str, TableWriter] = {}
         self.sqlite = apsw.Connection(":memory:", statementcachesize=500)
         self.sqlite.execute("PRAGMA temp_store = MEMORY")
@@ -234,7 +244,7 @@ class Connection:
 
     def _whole_lists(self, sql: str) -> bool:
         # A view's text isn't the statement's.
-        return not self._has_views and lists_are_literal(sql)
+        return not (self._has_views or self._temporary) and lists_are_literal(sql)
 
     def start_read(self, cursor: Cursor, sql: str) -> Running:
         """Begin a statement that reads: in the transaction, or on its own."""
@@ -245,12 +255,11 @@ class Connection:
         else:
             session = self._readers.pop() if self._readers else self.store.session()
             session.begin(write=False)
-        running = Running(
-            self, session, self.trace, whole_lists=self._whole_lists(sql)
-        )
+        running = Running(self, session, self.trace)
         self._active = running
         try:
-            self._use(session.catalog())
+            self.use(session.catalog())
+            running.whole_lists = self._whole_lists(sql)
         except BaseException:
             self.finish_read(running)
             raise
@@ -306,15 +315,34 @@ class Connection:
             session,
             self.trace,
             insert_head(sql) if sql else None,
-            whole_lists=self._whole_lists(sql),
         )
         self._active = running
-        self._use(session.catalog())
+        self.use(session.catalog())
+        running.whole_lists = self._whole_lists(sql)
         return work(running)
 
     def run_ddl(self, sql: str, params: Sequence[Any]) -> None:
         """Run a statement that changes the schema."""
+        if self._is_temporary(sql):
+            try:
+                self.sqlite.execute(sql, params).fetchall()
+            except apsw.Error as error:
+                reraise(error)
+            return
         self.run_write(lambda running: ddl.run(self, running.session, sql, params))
+
+    def _is_temporary(self, sql: str) -> bool:
+        """Whether DDL is about a temporary table, index or view."""
+        if temporary_ddl(sql):
+            self._temporary = True
+            return True
+        name = ddl_name(sql) if self._temporary else None
+        if name is None:
+            return False
+        found = self.sqlite.execute(
+            "SELECT 1 FROM sqlite_temp_master WHERE name = ? COLLATE NOCASE", (name,)
+        )
+        return found.fetchone() is not None
 
     def lock(self) -> None:
         """
@@ -409,7 +437,7 @@ class Connection:
 
     # The schema
 
-    def _use(self, catalog: Catalog) -> None:
+    def use(self, catalog: Catalog) -> None:
         """Declare the tables of a catalog; mostly it's the same as before."""
         known = self._catalog
         if catalog is known or (known is not None and catalog.version == known.version):

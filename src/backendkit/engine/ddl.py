@@ -27,7 +27,7 @@ from backendkit.stores import (
 
 from .declarations import Declarations, is_view
 from .errors import reraise
-from .statements import quote
+from .statements import created_as, quote
 from .values import row_converter, to_store
 
 if TYPE_CHECKING:
@@ -58,6 +58,9 @@ def run(connection: Connection, session: Session, sql: str, params: Any) -> None
         reraise(error)
     try:
         _follow(connection, session, declarations, before, sql)
+        copied = created_as(sql)
+        if copied is not None and ("table", copied[0]) not in before:
+            _copy_rows(connection, session, copied, params)
     finally:
         # Whatever came of it, the next statement mirrors the catalog afresh.
         declarations.changed()
@@ -101,6 +104,18 @@ def _follow(
         if is_view(old) or not _touched(name, before, after):
             continue
         _alter(connection, session, old, declarations.read_table(name, old))
+
+
+def _copy_rows(
+    connection: Connection, session: Session, copied: tuple[str, str], params: Any
+) -> None:
+    """Fill a table that was made AS SELECT: the mirror has no rows."""
+    name, select = copied
+    connection.use(session.catalog())
+    try:
+        connection.sqlite.execute(f"INSERT INTO {quote(name)} {select}", params)
+    except apsw.Error as error:
+        reraise(error)
 
 
 def _touched(

@@ -41,7 +41,6 @@ class Running:
     :param session: what it reads and writes, in a transaction.
     :param trace: list to note store calls in, or None.
     :param head: the beginning of the statement, if it is an INSERT.
-    :param whole_lists: whether lists behind IN are taken whole.
     """
 
     __slots__ = (
@@ -62,14 +61,13 @@ class Running:
         session: Session,
         trace: list[dict[str, Any]] | None = None,
         head: InsertHead | None = None,
-        *,
-        whole_lists: bool = False,
     ) -> None:
         self.connection = connection
         self.session = session
         self.trace = trace
         self.head = head
-        self.whole_lists = whole_lists
+        #: Whether lists behind IN are taken whole.
+        self.whole_lists = False
         #: Rows inserted, changed or deleted, cascades not counted.
         self.changes = 0
         self._handed: list[Handed] = []

@@ -83,6 +83,47 @@ def lists_are_literal(sql: str) -> bool:
     return _LIST.search(sql) is None
 
 
+_TEMPORARY = re.compile(
+    _SPACE
+    + r"CREATE\s+(?:TEMP|TEMPORARY)\s+(?:TABLE|VIEW)\b"
+    + rf"|{_SPACE}CREATE\s+(?:TABLE|VIEW|(?:UNIQUE\s+)?INDEX)"
+    + r"\s+(?:IF\s+NOT\s+EXISTS\s+)?temp\s*\.",
+    re.S | re.I,
+)
+_DDL_NAME = re.compile(
+    _SPACE
+    + r"(?:DROP\s+(?:TABLE|VIEW|INDEX)\s+(?:IF\s+EXISTS\s+)?|ALTER\s+TABLE\s+"
+    + r"|CREATE\s+(?:UNIQUE\s+)?INDEX\s.*?\sON\s+)"
+    + rf"(?:temp\s*\.\s*)?(?P<name>{_NAME})",
+    re.S | re.I,
+)
+
+
+_CREATED_AS = re.compile(
+    _SPACE
+    + r"CREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:(?:main|\"main\")\s*\.\s*)?"
+    + rf"(?P<name>{_NAME})\s*{_SPACE}AS\b(?P<select>.*)",
+    re.S | re.I,
+)
+
+
+def created_as(sql: str) -> tuple[str, str] | None:
+    """Return name and SELECT of a CREATE TABLE … AS; None if it isn't one."""
+    match = _CREATED_AS.match(sql)
+    return None if match is None else (unquote(match["name"]), match["select"])
+
+
+def temporary_ddl(sql: str) -> bool:
+    """Whether a statement makes a temporary table or view."""
+    return _TEMPORARY.match(sql) is not None
+
+
+def ddl_name(sql: str) -> str | None:
+    """Return the name of what a statement drops, alters or indexes."""
+    match = _DDL_NAME.match(sql)
+    return None if match is None else unquote(match["name"])
+
+
 def unquote(name: str) -> str:
     """Return an identifier without its quotes."""
     if name[0] in '"`' and name[-1] == name[0]:
