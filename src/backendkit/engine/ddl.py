@@ -58,12 +58,13 @@ def run(connection: Connection, session: Session, sql: str, params: Any) -> None
         reraise(error)
     try:
         _follow(connection, session, declarations, before, sql)
-        copied = created_as(sql)
-        if copied is not None and ("table", copied[0]) not in before:
-            _copy_rows(connection, session, copied, params)
-    finally:
-        # Whatever came of it, the next statement mirrors the catalog afresh.
-        declarations.changed()
+    except BaseException:
+        declarations.invalidate()
+        raise
+    declarations.adopt(session.catalog())
+    copied = created_as(sql)
+    if copied is not None and ("table", copied[0]) not in before:
+        _copy_rows(connection, session, copied, params)
 
 
 def _follow(

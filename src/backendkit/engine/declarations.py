@@ -109,9 +109,12 @@ class Declarations:
                 self.sqlite.execute(index.sql)
         self._tables[table.name] = table
 
-    def changed(self) -> None:
-        """The mirror was changed by a statement: follow the catalog anew."""
-        self.invalidate()
+    def adopt(self, catalog: Catalog) -> None:
+        """Take the mirror, which a statement has changed, as equal to the catalog."""
+        self._tables = dict(catalog.tables)
+        self._version = catalog.version
+        self._expressions.clear()
+        self._fillers.clear()
 
     def forget(self, name: str) -> None:
         """Forget what was computed about a table."""
