@@ -22,7 +22,7 @@ from backendkit.stores import (
     Table,
 )
 
-from .values import TO_SQLITE, Bound, comparison
+from .values import TO_SQLITE, Bound, comparison, to_store
 
 
 class Reference(NamedTuple):
@@ -222,10 +222,10 @@ def _translate(
             continue
         convert = TO_SQLITE.get(from_type)
         written = convert(value) if convert else value
-        wanted = comparison(column, "exact", written).value
+        lookup, wanted = comparison(column, "exact", written)
         if isinstance(wanted, Bound):
             return None
-        result.append(wanted)
+        result.append(wanted if lookup == "exact" else to_store("", column, written))
     return tuple(result)
 
 

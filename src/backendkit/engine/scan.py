@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -142,8 +143,9 @@ class Scan:
             count = next(values)
             low = max(next(values), 0) if plan.offset else 0
             high = None if count < 0 else low + count
-        rows = query.fetch(low, high)
-        return self._sorted(rows, plan) if sort else rows
+        if sort:
+            return itertools.islice(self._sorted(query.fetch(), plan), low, high)
+        return query.fetch(low, high)
 
     def _filters(self, plan: Plan, values: Iterator[Any]) -> list[Filter] | None:
         """Translate the planned filters; None if no row can match."""

@@ -10,12 +10,17 @@ follow https://www.sqlite.org/datatype3.html.
 from __future__ import annotations
 
 import datetime
+import decimal
+import functools
+import math
 import re
 import uuid
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from enum import Enum
 from typing import Any, NamedTuple
+
+import apsw
 
 from backendkit.stores import Column, DataError, ValueType
 
@@ -25,7 +30,15 @@ _MICROSECOND = datetime.timedelta(microseconds=1)
 _INT64 = range(-(2**63), 2**63)
 # What SQLite takes for a number when it applies a numeric affinity to text.
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?)\s*\Z", re.A)
+_INTEGER = re.compile(r"[+-]?\d+\Z", re.A)
+_DIGITS = re.compile(r"\d", re.A)
 _UUID = re.compile(r"[0-9a-f]{32}\Z")
+# How dates, times and datetimes are written, see TO_SQLITE.
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d|\d\d:\d\d:\d\d", re.A)
+#: Decimals of so many digits all differ as floats.
+_FLOAT_DIGITS = 15
+#: Integers up to here are floats.
+_FLOAT_INTEGERS = 2**53
 
 NUMERIC_TYPES = frozenset(
     {
@@ -222,13 +235,30 @@ def _to_float(value: SQLiteValue) -> float | None:
     return None if number != number else number  # noqa: PLR0124  # NaN is NULL
 
 
+def _float_to_decimal(value: float) -> Decimal:
+    """Return the shortest decimal, or the integer that SQLite makes of a float."""
+    if _FLOAT_INTEGERS <= abs(value) < 2**63:
+        return Decimal(int(value))
+    return Decimal(repr(value))
+
+
 def _to_decimal(value: SQLiteValue) -> Decimal:
     if isinstance(value, float):
-        value = repr(value)
-    number = Decimal(value.strip()) if isinstance(value, str) else Decimal(_number(value))
-    if not number.is_finite():
+        number = _float_to_decimal(value)
+    else:
+        number = Decimal(value.strip() if isinstance(value, str) else _number(value))
+    # SQLite would see infinity.
+    if not number.is_finite() or number.adjusted() > 307:  # noqa: PLR2004
         raise ValueError
     return number
+
+
+def _shortened(value: Decimal) -> Decimal:
+    """Drop the digits that SQLite, with its floats, wouldn't keep."""
+    if len(value.as_tuple().digits) <= _FLOAT_DIGITS:
+        return value
+    seen = _decimal_to_sqlite(value)
+    return Decimal(seen) if isinstance(seen, int) else _float_to_decimal(seen)
 
 
 def _to_string(value: SQLiteValue) -> str:
@@ -302,9 +332,11 @@ def _to_time(value: SQLiteValue) -> datetime.time:
     if len(text) > 18:  # noqa: PLR2004  # a date and a time
         return datetime.datetime.fromisoformat(text).time()
     try:
-        return datetime.time.fromisoformat(text)
+        result = datetime.time.fromisoformat(text)
     except ValueError:
-        return datetime.time.fromisoformat(_strict(text))
+        result = datetime.time.fromisoformat(_strict(text))
+    # Without a date an offset means nothing; Django's parser drops it too.
+    return result.replace(tzinfo=None)
 
 
 def _to_duration(value: SQLiteValue) -> datetime.timedelta:
@@ -344,7 +376,10 @@ def to_store(table: str, column: Column, value: Any) -> Any:
     if value is None:
         return None
     try:
-        return _TO_STORE[column.type](adapt(value))
+        stored = _TO_STORE[column.type](adapt(value))
+        if column.type is ValueType.DECIMAL and _is_short(column):
+            return _shortened(stored)
+        return stored
     except (ValueError, OverflowError, InvalidOperation, UnicodeEncodeError) as error:
         shown = repr(value)
         if len(shown) > 100:  # noqa: PLR2004  # enough to recognise it
@@ -370,13 +405,22 @@ class Bound(Enum):
 
 
 class Comparison(NamedTuple):
-    """A comparison in the store's terms. ``value`` is a :class:`Bound` or a value."""
+    """
+    A comparison in the store's terms. ``value`` is a :class:`Bound` or a value.
+
+    The lookup ``isnull`` stands for IS NOT NULL; ``range`` for both ``gte`` the
+    first and ``lte`` the second of a pair of values.
+    """
 
     lookup: str
     value: Any
 
 
 _BELOW = {"lt", "lte"}
+_DOWN = decimal.Context(prec=25, rounding=decimal.ROUND_FLOOR)
+_UP = decimal.Context(prec=25, rounding=decimal.ROUND_CEILING)
+#: Types some of whose values SQLite sees as infinite.
+_UNLIMITED = frozenset({ValueType.FLOAT, ValueType.DECIMAL})
 _NOTHING = Comparison("exact", Bound.NOTHING)
 _ANYTHING = Comparison("exact", Bound.ANYTHING)
 
@@ -394,8 +438,8 @@ def comparison(column: Column, lookup: str, value: SQLiteValue) -> Comparison:
     """
     Translate ``column <lookup> value`` from SQLite's terms to the store's.
 
-    What comes out never excludes a row that SQLite would include. The lookup
-    ``isnull`` in the answer stands for IS NOT NULL.
+    What comes out never excludes a row that SQLite would include, wherever the
+    value is from: a parameter, or a column of any type.
 
     :param lookup: ``exact``, ``gt``, ``gte``, ``lt`` or ``lte``.
     """
@@ -403,7 +447,7 @@ def comparison(column: Column, lookup: str, value: SQLiteValue) -> Comparison:
         return _NOTHING
     kind = column.type
     if kind in NUMERIC_TYPES:
-        return _compare_number(kind, lookup, value)
+        return _compare_number(column, lookup, value)
     if kind is ValueType.BYTES:
         if isinstance(value, bytes):
             return Comparison(lookup, value)
@@ -422,33 +466,82 @@ def comparison(column: Column, lookup: str, value: SQLiteValue) -> Comparison:
         if _UUID.match(value):
             return Comparison(lookup, uuid.UUID(value))
         return _NOTHING if lookup == "exact" else _ANYTHING
+    if lookup in _BELOW and _MOMENT.match(value):
+        # From a column of moments, with a numeric affinity: then all text that
+        # looks like a number becomes one, and is below any text.
+        return _ANYTHING
     return Comparison(lookup, value)
 
 
-def _compare_number(kind: ValueType, lookup: str, value: SQLiteValue) -> Comparison:
-    try:
-        number = _number(value)
-    except ValueError:
+def _compare_number(column: Column, lookup: str, value: SQLiteValue) -> Comparison:
+    kind = column.type
+    if isinstance(value, str) and _NUMBER.match(value):
+        number: int | float = _text_as_number(value)
+    elif isinstance(value, (int, float)):
+        number = value
+    else:
         return _other_class(lookup, column_is_smaller=True)
-    if kind is not ValueType.DECIMAL:
-        if isinstance(number, Decimal):  # written as text: SQLite's own number
-            whole = number == number.to_integral_value() and abs(number) < 2**63
-            number = int(number) if whole else float(number)
-    elif isinstance(value, float):
-        if value in (float("inf"), float("-inf")):
-            return _ANYTHING
-        number = Decimal(repr(value))
     if kind is ValueType.BOOL:
         if lookup != "exact":
             return _ANYTHING
         return Comparison(lookup, bool(number)) if number in (0, 1) else _NOTHING
+    if kind is ValueType.FLOAT:
+        return Comparison(lookup, number)
+    if isinstance(number, float) and math.isinf(number):
+        return _NOTHING if lookup == "exact" and kind not in _UNLIMITED else _ANYTHING
+    if kind is ValueType.DECIMAL:
+        return _compare_decimal(column, lookup, number)
+    if lookup == "exact" and number != int(number):
+        return _NOTHING
     if kind is ValueType.DURATION:
         if number != int(number) or abs(number) > 2**62:
             return _NOTHING if lookup == "exact" else _ANYTHING
         return Comparison(lookup, int(number) * _MICROSECOND)
-    if kind is ValueType.INTEGER and lookup == "exact" and number != int(number):
-        return _NOTHING
     return Comparison(lookup, number)
+
+
+def _text_as_number(text: str) -> int | float:
+    """Return the number that SQLite reads in a text; it rounds in its own way."""
+    text = text.strip()
+    if _INTEGER.match(text) and int(text) in _INT64:
+        return int(text)
+    if len(_DIGITS.findall(text.lower().partition("e")[0])) <= _FLOAT_DIGITS:
+        return float(text)
+    return _long_text_as_number(text)
+
+
+@functools.lru_cache(maxsize=1000)
+def _long_text_as_number(text: str) -> float:
+    database = apsw.Connection(":memory:")
+    try:
+        (number,) = next(database.execute("SELECT CAST(? AS REAL)", (text,)))
+    finally:
+        database.close()
+    return float(number)
+
+
+def _compare_decimal(column: Column, lookup: str, number: float) -> Comparison:
+    """
+    Compare with decimals, which SQLite sees as floats, or as integers of 64 bits.
+
+    Those of up to 15 digits all differ as floats; of others, several may be equal
+    to one number, so the comparison leaves some room.
+    """
+    exact = isinstance(number, int)
+    wanted = Decimal(number) if exact else _float_to_decimal(number)
+    if _is_short(column):
+        return Comparison(lookup, wanted)
+    # More than what rounding to a float may have added or taken.
+    room = _UP.add(_UP.multiply(abs(wanted), Decimal("1e-15")), Decimal("1e-323"))
+    low, high = _DOWN.subtract(wanted, room), _UP.add(wanted, room)
+    if lookup == "exact":
+        return Comparison("range", (low, high))
+    return Comparison("lte", high) if lookup in _BELOW else Comparison("gte", low)
+
+
+def _is_short(column: Column) -> bool:
+    """Whether a DECIMAL column's values all differ as floats."""
+    return 0 < (column.max_digits or 0) <= _FLOAT_DIGITS
 
 
 def _compare_temporal(kind: ValueType, lookup: str, value: str) -> Comparison:
