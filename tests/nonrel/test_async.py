@@ -25,13 +25,22 @@ def in_a_loop(main):
     return asyncio.run(whole())
 
 
+def from_a_thread(main):
+    """Run a coroutine as synchronous code does: the database is this thread's."""
+
+    async def whole():
+        return await main
+
+    return async_to_sync(whole)()
+
+
 @pytest.fixture(params=["in a loop", "from a thread"])
 def running(request, database):
     """How coroutines are run: the second way uses this thread's connection."""
     database.create(Item, Author, Book)
     if request.param == "in a loop":
         return in_a_loop
-    return lambda main: async_to_sync(lambda: main)()
+    return from_a_thread
 
 
 def test_reads_and_writes(running):

@@ -1,6 +1,9 @@
 """Two connections to one database, each in its thread."""
 
+import contextlib
+import gc
 import threading
+from concurrent.futures import TimeoutError as FutureTimeout
 
 import pytest
 from django.db import (
@@ -14,7 +17,7 @@ from django.db import (
 from django.db.models import F
 from django.db.transaction import TransactionManagementError
 
-from .databases import OtherThread, run
+from .databases import OtherThread, forget_connection, run
 from .models import Author, Book, Item
 
 
@@ -44,16 +47,7 @@ def codes():
     return sorted(Item.objects.values_list("code", flat=True))
 
 
-def begin():
-    transaction.set_autocommit(False)
-
-
-def commit():
-    transaction.commit()
-    transaction.set_autocommit(True)
-
-
-def rollback():
+def end():
     transaction.rollback()
     transaction.set_autocommit(True)
 
@@ -130,7 +124,7 @@ class TestLocks:
     def test_immediate(self, other, database):
         """With transaction_mode IMMEDIATE a block takes the right as it begins."""
         database.set_options(transaction_mode="IMMEDIATE")
-        other.do(connection.close)
+        other.do(forget_connection)
         with transaction.atomic():
             with pytest.raises(OperationalError, match="database is locked"):
                 other.do(create, "b")
@@ -151,15 +145,11 @@ class TestConflicts:
     def test_lost_update(self, other):
         """Who read before another one committed can't write; the first one wins."""
         create("a", 1)
-        begin()
-        try:
+        with pytest.raises(OperationalError), transaction.atomic():
             item = Item.objects.get()
             other.do(lambda: Item.objects.update(number=10))
             item.number += 1
-            with pytest.raises(OperationalError):
-                item.save()
-        finally:
-            rollback()
+            item.save()
         assert Item.objects.get().number == 10
 
     def test_block_is_over(self, other):
@@ -187,6 +177,68 @@ class TestConflicts:
         assert not connection.in_atomic_block
         create("d")
         assert codes() == ["a", "b", "d"]
+
+    def test_without_autocommit(self, ours):
+        """After a conflict nothing works, commit included, until rollback."""
+        ours.create(Item)
+        create("a", 1)
+        transaction.set_autocommit(False)
+        with OtherThread() as other:
+            Item.objects.get()
+            other.do(create, "b")
+        for statement in (
+            lambda: create("c"),
+            lambda: create("c"),
+            lambda: Item.objects.count(),
+            lambda: run("SAVEPOINT s"),
+            transaction.commit,
+        ):
+            with pytest.raises(OperationalError, match="another"):
+                statement()
+        end()
+        assert codes() == ["a", "b"]
+
+    @pytest.mark.parametrize("depth", [1, 2, 3])
+    def test_first_statement(self, patient, depth):
+        """Who only writes, or reads for update, waits and has no conflict."""
+
+        def block(code, level=depth):
+            with transaction.atomic():
+                if level > 1:
+                    block(code, level - 1)
+                else:
+                    create(code)
+
+        with transaction.atomic():
+            create("a")
+            waiting = patient.start(block, "b")
+            # It has begun when it waits for the lock; there's no event for that.
+            with contextlib.suppress(FutureTimeout):
+                waiting.result(timeout=0.05)
+        waiting.result(timeout=30)
+        assert codes() == ["a", "b"]
+
+    def test_savepoints_before_the_first_statement(self, database):
+        """Savepoints that are set before anything else are marks of the beginning."""
+        database.create(Item)
+        with transaction.atomic():
+            run("SAVEPOINT one")
+            run("SAVEPOINT two")
+            run("ROLLBACK TO two")
+            create("a")
+            run("SAVEPOINT three")
+            create("b")
+            run("ROLLBACK TO three")
+            assert codes() == ["a"]
+            run("ROLLBACK TO two")
+            create("c")
+            run("RELEASE two")
+            assert codes() == ["c"]
+            run("ROLLBACK TO one")
+            assert codes() == []
+            create("d")
+            run("RELEASE one")
+        assert codes() == ["d"]
 
     def test_survived_inner_block(self, ours):
         """Whoever swallows a conflict in an inner block still keeps nothing."""
@@ -303,18 +355,14 @@ class TestConstraints:
 
     def test_parent_is_deleted(self, other):
         """A parent that one deletes can't get a child from one who read before."""
-        author = Author.objects.create(name="a")
-        begin()
-        try:
-            Author.objects.get(pk=author.pk)
-            other.do(author.delete)
-            with pytest.raises(OperationalError):
-                Book.objects.create(title="t", author_id=author.pk)
-        finally:
-            rollback()
+        key = Author.objects.create(name="a").pk
+        with pytest.raises(OperationalError), transaction.atomic():
+            assert Author.objects.filter(pk=key).exists()
+            other.do(lambda: Author.objects.all().delete())
+            Book.objects.create(title="t", author_id=key)
         assert Book.objects.count() == 0
         with pytest.raises(IntegrityError):
-            Book.objects.create(title="t", author_id=author.pk)
+            Book.objects.create(title="t", author_id=key)
 
     def test_numbers(self, patient):
         """Two threads' rows have different numbers."""
@@ -394,17 +442,18 @@ class TestThreads:
             for other in others:
                 other.__exit__()
 
-    def test_ends_without_closing(self, ours):
+    def test_ends_without_closing(self, database):
         """A thread that ends in the middle of a transaction keeps nobody waiting."""
-        ours.set_options(timeout=5)
-        ours.create(Item)
+        database.set_options(timeout=0.2)
+        database.create(Item)
 
         def leave():
-            begin()
+            transaction.set_autocommit(False)
             create("lost")
 
         thread = threading.Thread(target=leave)
         thread.start()
         thread.join()
+        gc.collect()
         create("a")
         assert codes() == ["a"]

@@ -50,6 +50,11 @@ _TRANSACTION = re.compile(
     re.I | re.S,
 )
 
+_OVER = (
+    "the transaction is over: another one has committed since it began."
+    " Roll it back and run it again."
+)
+
 
 class Connection:
     """
@@ -85,6 +90,8 @@ class Connection:
         self._define = define
         self._closed = False
         self._begun = False
+        #: Whether a conflict has ended the store's transaction before ours.
+        self._over = False
         self._session = store.session()
         self._readers: list[Session] = []
         self._savepoints: list[tuple[str, Any]] = []
@@ -157,6 +164,9 @@ class Connection:
             transaction goes on.
         """
         self._check_open()
+        if self._over:
+            self._end()
+            raise OperationalError(_OVER)
         if self._begun:
             self.foreign_keys.check(self._session, self._session.catalog())
             self._drain()
@@ -172,7 +182,7 @@ class Connection:
         self._end()
 
     def _end(self) -> None:
-        self._begun = self.in_transaction = False
+        self._begun = self._over = self.in_transaction = False
         self._savepoints.clear()
         self.foreign_keys.clear()
 
@@ -283,7 +293,7 @@ class Connection:
         self._check_open()
         if not (self.in_transaction or not self.autocommit):
             return self._run_alone(work, sql)
-        session = self._transaction()
+        session = self._transaction(write=True)
         self._upgrade(session)
         mark = session.savepoint()
         try:
@@ -354,19 +364,34 @@ class Connection:
             msg = "select_for_update() isn't supported: this store has no locks."
             raise NotSupportedError(msg)
         if self.in_transaction or not self.autocommit:
-            session = self._transaction()
+            session = self._transaction(write=True)
             with self._over_on_conflict():
                 session.lock()
 
     # Transactions
 
-    def _transaction(self) -> Session:
-        """Return the transaction's session, begun."""
+    def _transaction(self, *, write: bool = False) -> Session:
+        """
+        Return the transaction's session, begun.
+
+        :param write: whether the statement writes. If it is the transaction's
+            first one, it waits for other writers, and sees what they wrote.
+        :raises OperationalError: a conflict has ended it.
+        """
+        self._check_over()
         session = self._session
         if not self._begun:
-            session.begin(write=self._immediate)
+            session.begin(write=write or self._immediate)
             self._begun = self.in_transaction = True
+            # Savepoints set so far are marks of its very beginning.
+            self._savepoints = [
+                (name, session.savepoint()) for name, _ in self._savepoints
+            ]
         return session
+
+    def _check_over(self) -> None:
+        if self._over:
+            raise OperationalError(_OVER)
 
     def _upgrade(self, session: Session) -> None:
         with self._over_on_conflict():
@@ -379,6 +404,7 @@ class Connection:
         except ConflictError:
             # The store ended the transaction; until ROLLBACK nothing works.
             self._begun = False
+            self._over = True
             self._session.rollback()
             raise
 
@@ -403,8 +429,10 @@ class Connection:
                 self._begun = True
             return
         if match["savepoint"]:
+            self._check_over()
             self.in_transaction = True
-            mark = self._transaction().savepoint()
+            # Before the first statement there is nothing to mark yet.
+            mark = self._session.savepoint() if self._begun else None
             self._savepoints.append((_name(match["savepoint"]), mark))
             return
         if match["rollback_to"] or match["release"]:
@@ -420,6 +448,7 @@ class Connection:
             self.rollback()
 
     def _savepoint_command(self, match: re.Match[str]) -> None:
+        self._check_over()
         name = _name(match["rollback_to"] or match["release"])
         for place in range(len(self._savepoints) - 1, -1, -1):
             if self._savepoints[place][0] == name:
@@ -429,10 +458,12 @@ class Connection:
             raise OperationalError(msg)
         mark = self._savepoints[place][1]
         if match["rollback_to"]:
-            self._session.rollback_to(mark)
+            if self._begun:
+                self._session.rollback_to(mark)
             del self._savepoints[place + 1 :]
         else:
-            self._session.release(mark)
+            if self._begun:
+                self._session.release(mark)
             del self._savepoints[place:]
 
     # The schema

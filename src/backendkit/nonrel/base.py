@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -138,6 +139,15 @@ class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
     def close(self) -> None:
         """Close the connection; the data stay where they are."""
         BaseDatabaseWrapper.close(self)
+
+    def __del__(self) -> None:
+        """Close the connection of a thread that has ended without doing so."""
+        # SQLite refers to its virtual tables, and they to the connection: no
+        # garbage collector sees that, and a lock of the store may hang on it.
+        connection = getattr(self, "connection", None)
+        if connection is not None:
+            with contextlib.suppress(Exception):
+                connection.close()
 
     def is_usable(self) -> bool:
         """Whether the connection works: an embedded store always does."""
