@@ -14,7 +14,17 @@ from backendkit.stores import InterfaceError, ProgrammingError
 from . import inserting
 from .errors import reraise
 from .running import Handed, Running
-from .statements import Insert, Kind, ResetSequences, Select, classify
+from .statements import (
+    MIRRORED_PRAGMAS,
+    Insert,
+    Kind,
+    Pragma,
+    ResetSequences,
+    Select,
+    classify,
+    pragma_of,
+    refuse_sequence,
+)
 from .values import adapt_all
 
 if TYPE_CHECKING:
@@ -119,7 +129,15 @@ class Cursor:
         self._rows = iter(rows)
 
     def _schema(self, sql: str, params: Params) -> None:
-        database = self.connection.schema()
+        """Run a PRAGMA, or a query of SQLite's own tables."""
+        refuse_sequence(sql)
+        connection = self.connection
+        pragma = pragma_of(sql)
+        if pragma is not None and pragma.name == "foreign_keys":
+            self._rows = iter(_foreign_keys(connection, pragma))
+            return
+        mirrored = pragma is None or pragma.name in MIRRORED_PRAGMAS
+        database = connection.schema() if mirrored else connection.sqlite
         bindings = _bindings(params)
         try:
             self._rows = iter(database.execute(sql, bindings).fetchall())
@@ -231,6 +249,16 @@ class Cursor:
 
     def setoutputsize(self, size: Any, column: Any = None) -> None:
         """Do nothing: PEP 249 allows that."""
+
+
+def _foreign_keys(connection: Connection, pragma: Pragma) -> list[tuple[int]]:
+    """Turn foreign keys on or off; without a value tell whether they are on."""
+    keys = connection.foreign_keys
+    if pragma.value is None:
+        return [(int(keys.enforced),)]
+    if not connection.in_transaction:  # as in SQLite, where it has no effect then
+        keys.enforced = pragma.value.lower() in ("1", "on", "yes", "true")
+    return []
 
 
 def _bindings(params: Params, running: Running | None = None) -> Any:

@@ -7,7 +7,24 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
+
+from backendkit.stores import NotSupportedError
+
+
+#: PRAGMAs about the schema; all others are about SQLite itself.
+MIRRORED_PRAGMAS = frozenset(
+    {
+        "collation_list",
+        "foreign_key_list",
+        "index_info",
+        "index_list",
+        "index_xinfo",
+        "table_info",
+        "table_list",
+        "table_xinfo",
+    }
+)
 
 
 class Kind(Enum):
@@ -43,7 +60,12 @@ _KINDS = {
     "PRAGMA": Kind.SCHEMA,
 }
 _WRITES = re.compile(r"\b(INSERT|REPLACE|UPDATE|DELETE)\b", re.I)
-_SCHEMA_TABLES = re.compile(r"\bsqlite_(master|schema|sequence)\b", re.I)
+_SCHEMA_TABLES = re.compile(
+    r"\bsqlite_(?:master|schema|sequence)\b|\bpragma_\w+\s*\(", re.I
+)
+_SEQUENCE = re.compile(
+    r"\b(?:FROM|JOIN|INTO|UPDATE)\s+(?:main\s*\.\s*)?[\"'`\[]?sqlite_sequence\b", re.I
+)
 _NAME = r'"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|[^\W\d]\w*'
 _INSERT = re.compile(
     _SPACE
@@ -67,6 +89,43 @@ def classify(sql: str) -> Kind:
     if kind in (Kind.READ, Kind.WRITE) and _SCHEMA_TABLES.search(sql):
         return Kind.SCHEMA
     return kind
+
+
+_PRAGMA = re.compile(
+    _SPACE
+    + r"PRAGMA\s+(?:\w+\s*\.\s*)?(?P<name>\w+)\s*(?:=\s*(?P<value>\w+)"
+    + r"|\(\s*(?P<argument>\w+)\s*\))?",
+    re.S | re.I,
+)
+
+
+class Pragma(NamedTuple):
+    """A PRAGMA's name in lower case, and its value if it is one word."""
+
+    name: str
+    value: str | None
+
+
+def pragma_of(sql: str) -> Pragma | None:
+    """Read a PRAGMA; None if the statement isn't one."""
+    match = _PRAGMA.match(sql)
+    if match is None:
+        return None
+    return Pragma(match["name"].lower(), match["value"] or match["argument"])
+
+
+def refuse_sequence(sql: str) -> None:
+    """
+    Refuse to work on ``sqlite_sequence``.
+
+    :raises NotSupportedError: always for such a statement: the store keeps the
+        numbering.
+    """
+    if _SEQUENCE.search(sql):
+        raise NotSupportedError(
+            "The table sqlite_sequence isn't there: the store numbers rows itself."
+            " Numbers begin anew with connection.ops.sequence_reset_by_name_sql()."
+        )
 
 
 _LIST = re.compile(r"\bIN\b(?!\s*\(\s*[?:'\d+-])", re.I)
