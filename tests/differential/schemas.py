@@ -23,7 +23,7 @@ NAMESPACE = {
     **{name: getattr(functions, name) for name in functions.__all__},
 }
 
-#: Every relation is one of these: ``{null}`` is put in where it is allowed.
+#: Fields without relations; the options are null, db_index and unique.
 FIELD_SOURCES = (
     "IntegerField({options})",
     "BooleanField({options})",
@@ -201,7 +201,7 @@ def _plain_field(draw):
         options += draw(
             st.sampled_from(["", "", "", "", "db_index=True, ", "unique=True, "])
         )
-    return source.format(options=options)
+    return source.format(options=options).replace(", )", ")")
 
 
 @st.composite
