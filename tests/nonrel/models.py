@@ -58,9 +58,11 @@ class Book(models.Model):
         apps = registry
 
 
-def model(name="Thing", *, bases=(models.Model,), meta=None, **fields):
+def model(name="Thing", /, *, bases=(models.Model,), meta=None, **fields):
     """Return a new model in a registry of its own."""
     options = {"app_label": "nonrel", "apps": Registry(), **(meta or {})}
+    # A field belongs to one model.
+    fields = {name: field.clone() for name, field in fields.items()}
     fields["__module__"] = __name__
     fields["Meta"] = type("Meta", (), options)
     return type(name, bases, fields)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 _TOKEN = re.compile(
     r"""
@@ -13,6 +14,13 @@ _TOKEN = re.compile(
     """,
     re.X | re.S,
 )
+
+
+def words(sql: str) -> Iterator[str]:
+    """Return what a statement consists of, without spaces and comments."""
+    for match in _TOKEN.finditer(sql):
+        if match.lastgroup != "space":
+            yield match[0]
 
 
 def index_parts(sql: str) -> tuple[list[str], str | None]:

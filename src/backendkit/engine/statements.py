@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
 
 from backendkit.stores import NotSupportedError
 
+from .sqltext import words
 
 #: PRAGMAs about the schema; all others are about SQLite itself.
 MIRRORED_PRAGMAS = frozenset(
@@ -67,14 +69,6 @@ _SEQUENCE = re.compile(
     r"\b(?:FROM|JOIN|INTO|UPDATE)\s+(?:main\s*\.\s*)?[\"'`\[]?sqlite_sequence\b", re.I
 )
 _NAME = r'"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|[^\W\d]\w*'
-_INSERT = re.compile(
-    _SPACE
-    + r"(?:INSERT(?:\s+OR\s+(?P<conflict>\w+))?|(?P<replace>REPLACE))\s+INTO\s+"
-    + rf"(?:(?:main|\"main\")\s*\.\s*)?(?P<table>{_NAME})\s*"
-    + rf"(?:AS\s+(?:{_NAME})\s*)?"
-    + rf"(?P<columns>\((?:\s*(?:{_NAME})\s*,?)+\))?",
-    re.S | re.I,
-)
 
 
 @functools.lru_cache(maxsize=1000)
@@ -185,7 +179,7 @@ def ddl_name(sql: str) -> str | None:
 
 def unquote(name: str) -> str:
     """Return an identifier without its quotes."""
-    if name[0] in '"`' and name[-1] == name[0]:
+    if name[0] in "\"`'" and name[-1] == name[0]:
         return name[1:-1].replace(name[0] * 2, name[0])
     if name[0] == "[":
         return name[1:-1]
@@ -209,15 +203,44 @@ class InsertHead:
 @functools.lru_cache(maxsize=1000)
 def insert_head(sql: str) -> InsertHead | None:
     """Read the beginning of an INSERT; None if the statement isn't one."""
-    match = _INSERT.match(sql)
-    if match is None:
+    found = words(sql)
+    verb = next(found, "").upper()
+    if verb == "WITH":
+        verb = _verb_after_with(found)
+    if verb not in ("INSERT", "REPLACE"):
         return None
-    columns = None
-    if match["columns"]:
-        names = re.findall(_NAME, match["columns"])
-        columns = tuple(unquote(name).lower() for name in names)
-    conflict = "REPLACE" if match["replace"] else (match["conflict"] or "").upper()
-    return InsertHead(unquote(match["table"]), columns, conflict)
+    conflict = "REPLACE" if verb == "REPLACE" else ""
+    if next(found, "").upper() == "OR":
+        conflict = next(found, "").upper()
+        next(found, "")  # INTO
+    table, word = next(found, ""), next(found, "")
+    if word == ".":
+        table, word = next(found, ""), next(found, "")
+    if word.upper() == "AS":
+        next(found, "")
+        word = next(found, "")
+    if not table:
+        return None
+    columns: tuple[str, ...] | None = None
+    if word == "(":
+        names = itertools.takewhile(lambda name: name != ")", found)
+        columns = tuple(unquote(name).lower() for name in names if name != ",")
+    elif word.upper() == "DEFAULT":
+        columns = ()
+    return InsertHead(unquote(table), columns, conflict)
+
+
+def _verb_after_with(found: Iterator[str]) -> str:
+    """Return what a statement does that begins with common table expressions."""
+    depth = 0
+    for word in found:
+        depth += (word == "(") - (word == ")")
+        if depth == 0 and word.upper() in _VERBS:
+            return word.upper()
+    return ""
+
+
+_VERBS = frozenset({"SELECT", "VALUES", "INSERT", "REPLACE", "UPDATE", "DELETE"})
 
 
 class Select(str):

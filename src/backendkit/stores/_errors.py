@@ -69,11 +69,12 @@ class UniqueViolation(IntegrityError):  # noqa: N818  # says more than Error wou
     def __init__(self, table: str, columns: tuple[str, ...]) -> None:
         self.table = table
         self.columns = columns
-        super().__init__(table, columns)
+        names = ", ".join(f"{table}.{column}" for column in columns)
+        # The message is the only argument: Django hands on nothing else.
+        super().__init__(f"UNIQUE constraint failed: {names}")
 
-    def __str__(self) -> str:
-        names = ", ".join(f"{self.table}.{column}" for column in self.columns)
-        return f"UNIQUE constraint failed: {names}"
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.table, self.columns)
 
 
 class ConflictError(OperationalError):

@@ -17,21 +17,21 @@ from backendkit.stores import (
 class DatabaseFullError(OperationalError):
     """The data file has reached ``map_size``. The transaction can't go on."""
 
-    def __str__(self) -> str:
-        return (
+    def __init__(self, cause: str = "") -> None:
+        super().__init__(
             "database is full: its map_size is used up. Set the option map_size to"
-            f" more bytes, in all processes that write to it. ({super().__str__()})"
+            f" more bytes, in all processes that write to it. ({cause})"
         )
 
 
 class TooManyReadersError(OperationalError):
     """More transactions read at the same time than ``max_readers``."""
 
-    def __str__(self) -> str:
-        return (
+    def __init__(self, cause: str = "") -> None:
+        super().__init__(
             "too many transactions at the same time: the option max_readers says how"
             " many; it takes effect when no process has the database open."
-            f" ({super().__str__()})"
+            f" ({cause})"
         )
 
 
