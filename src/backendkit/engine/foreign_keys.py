@@ -17,9 +17,11 @@ from backendkit.stores import (
     FilterShape,
     ForeignKey,
     IntegrityError,
+    Precision,
     Row,
     Session,
     Table,
+    matcher,
 )
 
 from .values import TO_SQLITE, Bound, comparison, to_store
@@ -174,12 +176,27 @@ def rows_where(
     session: Session, table: Table, columns: Sequence[str], values: Sequence[Any]
 ) -> Iterator[Row]:
     """Return the rows in which columns equal values of their types, none NULL."""
-    shapes = [FilterShape(name, "exact") for name in columns]
+    capabilities = session.store.capabilities
+    precisions = [
+        capabilities.precision(table.column(name).type, "exact") for name in columns
+    ]
+    shapes = [
+        FilterShape(name, "exact")
+        for name, precision in zip(columns, precisions, strict=True)
+        if precision is not Precision.NONE
+    ]
     access = session.access(table, shapes)
     query = session.query(table, [c.name for c in table.columns], access)
-    for name, value in zip(columns, values, strict=True):
-        query.add_filter(name, "exact", False, table.column(name).type, value)
-    return query.fetch()
+    tests = []
+    for name, value, precision in zip(columns, values, precisions, strict=True):
+        if precision is not Precision.NONE:
+            query.add_filter(name, "exact", False, table.column(name).type, value)
+        if precision is not Precision.EXACT:
+            tests.append((table.positions[name], matcher("exact", value)))
+    rows = query.fetch()
+    if not tests:
+        return rows
+    return (row for row in rows if all(test(row[place]) for place, test in tests))
 
 
 def _first(

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import apsw
 
-from backendkit.stores import FilterShape, sort_key
+from backendkit.stores import (
+    FilterShape,
+    Matcher,
+    Precision,
+    ValueType,
+    matcher,
+    sort_key,
+)
 
 from .values import Bound, comparison
 
@@ -120,9 +127,12 @@ class Scan:
         filters = self._filters(plan, values)
         if filters is None:
             return iter(())
+        tests: list[tuple[int, Matcher]] = []
         complete = [f.lookup for f in filters] == [
             shape.lookup for shape in (*plan.shapes, *plan.fixed)
         ]
+        if not complete:
+            filters, tests = self._supported(filters)
         filters += handed
         session = self._running.session
         access, sort = plan.access, False
@@ -143,9 +153,14 @@ class Scan:
             count = next(values)
             low = max(next(values), 0) if plan.offset else 0
             high = None if count < 0 else low + count
+        if not (sort or tests):
+            return query.fetch(low, high)
+        rows = query.fetch()
+        if tests:
+            rows = (row for row in rows if all(test(row[at]) for at, test in tests))
         if sort:
-            return itertools.islice(self._sorted(query.fetch(), plan), low, high)
-        return query.fetch(low, high)
+            rows = self._sorted(rows, plan)
+        return itertools.islice(rows, low, high)
 
     def _filters(self, plan: Plan, values: Iterator[Any]) -> list[Filter] | None:
         """Translate the planned filters; None if no row can match."""
@@ -176,11 +191,34 @@ class Scan:
             elif wanted is not Bound.ANYTHING:
                 filters.append(Filter(column.name, lookup, False, column.type, wanted))
         for shape in plan.fixed:
+            next(values)
             db_type = table.column(shape.column).type
             filters.append(
                 Filter(shape.column, "isnull", shape.negated, db_type, True)
             )
         return filters
+
+    def _supported(
+        self, filters: list[Filter]
+    ) -> tuple[list[Filter], list[tuple[int, Matcher]]]:
+        """
+        Split off the filters that the store doesn't apply exactly.
+
+        For a value they may have become others than SQLite was told about, and
+        SQLite may rely on them.
+        """
+        capabilities = self._running.connection.store.capabilities
+        positions = self._virtual.table.positions
+        kept, tests = [], []
+        for one in filters:
+            kind = ValueType(one.db_type)
+            precision = capabilities.precision(kind, one.lookup, one.negated)
+            if precision is not Precision.NONE:
+                kept.append(one)
+            if precision is not Precision.EXACT:
+                place = self._places[positions[one.column]]
+                tests.append((place, matcher(one.lookup, one.value, one.negated)))
+        return kept, tests
 
     def _sorted(self, rows: Iterator[Any], plan: Plan) -> Iterator[Any]:
         """Keep a promised order that the access can't after all."""

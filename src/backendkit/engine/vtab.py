@@ -181,6 +181,7 @@ class VirtualTable:
         shapes: list[FilterShape] = []
         fixed: list[FilterShape] = []
         used: list[tuple[int, bool]] = []
+        used_fixed: list[tuple[int, bool]] = []
         handed = limit = offset = -1
         exact = True
         for number in range(info.nConstraint):
@@ -234,6 +235,7 @@ class VirtualTable:
             exact = exact and same
             if lookup == "isnull":
                 fixed.append(FilterShape(column.name, lookup, negated))
+                used_fixed.append((number, same))
                 continue
             if is_list:
                 info.set_aConstraintUsage_in(number, True)
@@ -249,7 +251,9 @@ class VirtualTable:
             info.set_aConstraintUsage_argvIndex(handed, argument)
             info.set_aConstraintUsage_omit(handed, True)
             argument += 1
-        for number, omit in used:
+        # Their value says nothing, but only so SQLite knows that they are used,
+        # and that an outer join's must not be.
+        for number, omit in used + used_fixed:
             info.set_aConstraintUsage_argvIndex(number, argument)
             info.set_aConstraintUsage_omit(number, omit)
             argument += 1

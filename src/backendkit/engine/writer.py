@@ -167,6 +167,8 @@ class TableWriter:
             finally:
                 self.session.release(mark)
             return row
+        if on_conflict == "replace":
+            given = {n: v for n, v in given.items() if not self._defaults_to(n, v)}
         complete = self._complete(given)
         if on_conflict == "replace":
             for key in self._in_the_way(complete):
@@ -178,6 +180,12 @@ class TableWriter:
                 return self.change(self.table.key_of(old), changes)
         (row,) = self._insert([complete])
         return row
+
+    def _defaults_to(self, number: int, value: Any) -> bool:
+        """Whether OR REPLACE puts the default in the place of a NULL."""
+        column = self.table.columns[number]
+        defaults = self._expressions.defaults
+        return value is None and not column.nullable and column.name in defaults
 
     def check_target(self, target: Sequence[int]) -> None:
         """
@@ -211,10 +219,19 @@ class TableWriter:
             for number, value in zip(self._visible, fields, strict=True)
             if names is None or self.table.columns[number].name.lower() in names
         }
+        if names is not None:
+            self.refuse_generated(given, "INSERT into")
         on_conflict = {"IGNORE": "ignore", "REPLACE": "replace"}.get(conflict)
         return self.insert_one(
             list(given), list(given.values()), on_conflict=on_conflict
         )
+
+    def refuse_generated(self, numbers: Iterable[int], verb: str) -> None:
+        """Raise what SQLite raises when a statement sets a generated column."""
+        for number in numbers:
+            name = self.table.columns[number].name
+            if name in self._expressions.generated:
+                raise OperationalError(f'cannot {verb} generated column "{name}"')
 
     def _existing(self, row: Sequence[Any], target: Sequence[int]) -> Row | None:
         """Return the row that has the same values in some columns."""
