@@ -41,7 +41,7 @@ from .vtab import Module
 from .writer import TableWriter
 
 _TRANSACTION = re.compile(
-    r"\s*(?:(?P<begin>BEGIN)(?:\s+(?P<mode>\w+))?(?:\s+TRANSACTION)?"
+    r"\s*(?:(?P<begin>BEGIN)(?:\s+(?P<mode>DEFERRED|IMMEDIATE|EXCLUSIVE))?(?:\s+TRANSACTION)?"
     r"|(?P<commit>COMMIT|END)(?:\s+TRANSACTION)?"
     r"|ROLLBACK(?:\s+TRANSACTION)?\s+TO(?:\s+SAVEPOINT)?\s+(?P<rollback_to>.+?)"
     r"|(?P<rollback>ROLLBACK)(?:\s+TRANSACTION)?"

@@ -14,6 +14,7 @@ from backendkit.stores import InterfaceError, ProgrammingError
 from . import inserting
 from .errors import reraise
 from .running import Handed, Running
+from .sqltext import split
 from .statements import (
     MIRRORED_PRAGMAS,
     Insert,
@@ -23,6 +24,7 @@ from .statements import (
     Select,
     classify,
     pragma_of,
+    refuse_returning,
     refuse_sequence,
 )
 from .values import adapt_all
@@ -61,6 +63,9 @@ class Cursor:
     def execute(self, sql: str, params: Params = ()) -> Self:
         """Execute a statement; return the cursor."""
         self._reset()
+        if ";" in sql and len(split(sql)) > 1:
+            # As in sqlite3: what slips behind a semicolon is never run.
+            raise ProgrammingError("You can only execute one statement at a time.")
         kind = classify(sql)
         if isinstance(sql, ResetSequences):
             self.connection.reset_sequences(sql.tables)
@@ -115,6 +120,8 @@ class Cursor:
                 self._rows = map(convert, self._rows)
 
     def _write(self, sql: str, params: Params) -> None:
+        refuse_returning(sql)
+
         def work(running: Running) -> list[tuple[Any, ...]]:
             database = self.connection.sqlite
             bindings = _bindings(params, running)

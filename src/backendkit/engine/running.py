@@ -119,7 +119,9 @@ class Running:
 
     def change(self, table: Table, key: Key, changes: dict[int, Any]) -> None:
         """Change columns of a row."""
-        self.connection.writer(self.session, table).change(key, changes)
+        writer = self.connection.writer(self.session, table)
+        writer.refuse_generated(changes, "UPDATE")
+        writer.change(key, changes)
         self.changes += 1
 
     def delete(self, table: Table, key: Key) -> None:

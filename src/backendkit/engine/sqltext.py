@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 
@@ -21,6 +22,25 @@ def words(sql: str) -> Iterator[str]:
     for match in _TOKEN.finditer(sql):
         if match.lastgroup != "space":
             yield match[0]
+
+
+@functools.lru_cache(maxsize=1000)
+def split(sql: str) -> tuple[str, ...]:
+    """Split statements at their semicolons; without those that are empty."""
+    statements = []
+    start = 0
+    empty = True
+    for match in _TOKEN.finditer(sql):
+        if match[0] == ";":
+            if not empty:
+                statements.append(sql[start : match.end()])
+            start = match.end()
+            empty = True
+        elif match.lastgroup != "space":
+            empty = False
+    if not empty:
+        statements.append(sql[start:])
+    return tuple(statements)
 
 
 def index_parts(sql: str) -> tuple[list[str], str | None]:

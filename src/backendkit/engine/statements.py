@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
 
-from backendkit.stores import NotSupportedError
+from backendkit.stores import NotSupportedError, OperationalError
 
 from .sqltext import words
 
@@ -228,6 +228,24 @@ def insert_head(sql: str) -> InsertHead | None:
     elif word.upper() == "DEFAULT":
         columns = ()
     return InsertHead(unquote(table), columns, conflict)
+
+
+@functools.lru_cache(maxsize=1000)
+def refuse_returning(sql: str) -> None:
+    """
+    Refuse an INSERT with RETURNING, as SQLite does UPDATE and DELETE.
+
+    SQLite would return what the statement gave, without keys and defaults.
+
+    :raises OperationalError: there is one.
+    """
+    if "RETURNING" not in sql.upper():
+        return
+    depth = 0
+    for word in words(sql):
+        depth += (word == "(") - (word == ")")
+        if depth == 0 and word.upper() == "RETURNING":
+            raise OperationalError("RETURNING is not available on virtual tables")
 
 
 def _verb_after_with(found: Iterator[str]) -> str:

@@ -7,6 +7,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from django.db import DatabaseError
 
+from backendkit.engine.sqltext import split
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -62,8 +64,12 @@ class Shell:
         if buffer.strip():
             self.run(buffer)
 
-    def run(self, statement: str) -> None:
-        """Run one statement; print its rows, its count of rows, or its error."""
+    def run(self, text: str) -> None:
+        """Run statements; print each one's rows, its count of rows, or its error."""
+        for statement in split(text):
+            self._run(statement)
+
+    def _run(self, statement: str) -> None:
         try:
             with self.connection.cursor() as cursor:
                 cursor.execute(statement)
