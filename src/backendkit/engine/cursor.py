@@ -24,6 +24,7 @@ from .statements import (
     Select,
     classify,
     pragma_of,
+    refuse_backup,
     refuse_returning,
     refuse_sequence,
 )
@@ -84,6 +85,8 @@ class Cursor:
             self.connection.run_ddl(sql, _bindings(params))
         elif kind is Kind.TRANSACTION:
             self.connection.run_transaction(sql)
+        elif kind is Kind.VACUUM:
+            refuse_backup(sql)
         else:
             self._schema(sql, params)
         return self

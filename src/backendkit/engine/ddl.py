@@ -7,6 +7,7 @@ there is read back and carried out on the store, rows included.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,14 +28,14 @@ from backendkit.stores import (
 
 from .declarations import Declarations, is_view
 from .errors import reraise
+from .sqltext import words
 from .statements import created_as, quote
 from .values import row_converter, to_store
 
 if TYPE_CHECKING:
     from .connection import Connection
 
-_UNSUPPORTED = re.compile(r"\s*CREATE\s+(?:TEMP\w*\s+)?(TRIGGER|VIRTUAL)\b", re.I)
-_RENAME_TABLE = re.compile(r"\s*ALTER\s+TABLE\s.*\sRENAME\s+TO\s", re.I | re.S)
+_UNSUPPORTED = frozenset({"TRIGGER", "VIRTUAL"})
 
 
 def run(connection: Connection, session: Session, sql: str, params: Any) -> None:
@@ -43,9 +44,10 @@ def run(connection: Connection, session: Session, sql: str, params: Any) -> None
 
     :raises NotSupportedError: triggers, and tables within tables.
     """
-    unsupported = _UNSUPPORTED.match(sql)
-    if unsupported:
-        msg = f"CREATE {unsupported[1].upper()} isn't supported on a store's tables."
+    start = [word.upper() for word in itertools.islice(words(sql), 3)]
+    kinds = start[2:] if start[1:2] in (["TEMP"], ["TEMPORARY"]) else start[1:2]
+    if start[0] == "CREATE" and not _UNSUPPORTED.isdisjoint(kinds):
+        msg = f"CREATE {kinds[0]} isn't supported on a store's tables."
         raise NotSupportedError(msg)
     declarations = connection.declarations
     catalog = session.catalog()
@@ -86,7 +88,7 @@ def _follow(
     names = {name for kind, name in after if kind in ("table", "view")}
     removed = [name for name in tables if name not in names]
     added = sorted(names - tables.keys())
-    if removed and added and _RENAME_TABLE.match(sql):
+    if removed and added and next(words(sql)).upper() == "ALTER":
         (old_name,), (new_name,) = removed, added
         new = declarations.read_table(new_name, tables[old_name])
         session.alter_table(old_name, new)

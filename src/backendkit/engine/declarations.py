@@ -210,9 +210,10 @@ class Declarations:
             key=lambda row: -int(row[0]),
         )
         for _, index_name, unique, origin, _ in listed:
-            if origin == "pk":
+            if origin == "pk" and not self._collated(index_name, known):
                 continue
-            if origin == "u":
+            if origin in ("u", "pk"):
+                # With a collation, more values are equal than the store thinks.
                 parts = self._plain_parts(index_name)
                 fields, extra = self._key_columns(parts, None, known, index_name)
                 own = inline.get((fields, True), f"unique_{uuid.uuid4().hex}")
@@ -233,6 +234,14 @@ class Declarations:
             seen = {column.name for column in hidden}
             hidden += [column for column in extra if column.name not in seen]
         return indexes, hidden
+
+    def _collated(self, index: str, columns: dict[str, Column]) -> bool:
+        return any(
+            name is not None
+            and collation != "BINARY"
+            and columns[name].type is ValueType.STRING
+            for name, collation, _ in self._plain_parts(index)
+        )
 
     def _plain_parts(self, index: str) -> list[tuple[str | None, str, str]]:
         rows = self.sqlite.execute(f"PRAGMA index_xinfo({quote(index)})")

@@ -29,16 +29,19 @@ def split(sql: str) -> tuple[str, ...]:
     """Split statements at their semicolons; without those that are empty."""
     statements = []
     start = 0
-    empty = True
+    parts: list[str] = []
     for match in _TOKEN.finditer(sql):
-        if match[0] == ";":
-            if not empty:
-                statements.append(sql[start : match.end()])
+        if match.lastgroup == "space":
+            continue
+        if match[0] != ";":
+            parts.append(match[0].upper())
+        elif not parts:
             start = match.end()
-            empty = True
-        elif match.lastgroup != "space":
-            empty = False
-    if not empty:
+        elif "TRIGGER" not in parts[:3] or parts[-1] == "END":
+            statements.append(sql[start : match.end()])
+            start = match.end()
+            parts = []
+    if parts:
         statements.append(sql[start:])
     return tuple(statements)
 

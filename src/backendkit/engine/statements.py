@@ -38,6 +38,7 @@ class Kind(Enum):
     TRANSACTION = "transaction"
     #: Answered from the schema: PRAGMAs and sqlite_master.
     SCHEMA = "schema"
+    VACUUM = "vacuum"
 
 
 _SPACE = r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*"
@@ -60,6 +61,7 @@ _KINDS = {
     "SAVEPOINT": Kind.TRANSACTION,
     "RELEASE": Kind.TRANSACTION,
     "PRAGMA": Kind.SCHEMA,
+    "VACUUM": Kind.VACUUM,
 }
 _WRITES = re.compile(r"\b(INSERT|REPLACE|UPDATE|DELETE)\b", re.I)
 _SCHEMA_TABLES = re.compile(
@@ -246,6 +248,18 @@ def refuse_returning(sql: str) -> None:
         depth += (word == "(") - (word == ")")
         if depth == 0 and word.upper() == "RETURNING":
             raise OperationalError("RETURNING is not available on virtual tables")
+
+
+def refuse_backup(sql: str) -> None:
+    """
+    Refuse VACUUM INTO.
+
+    :raises NotSupportedError: it is one.
+    """
+    if any(word.upper() == "INTO" for word in words(sql)):
+        raise NotSupportedError(
+            "VACUUM INTO would copy SQLite's memory, which holds no rows, not the store."
+        )
 
 
 def _verb_after_with(found: Iterator[str]) -> str:
