@@ -13,6 +13,7 @@ import apsw
 from backendkit.stores import (
     Catalog,
     ConflictError,
+    DatabaseError,
     InterfaceError,
     NotSupportedError,
     OperationalError,
@@ -110,7 +111,7 @@ class Connection:
 
     def _set_up(self, database: apsw.Connection) -> None:
         if self._define is not None:
-            self._define(Functions(database))
+            self._define(Functions(self._failures, database))
 
     # PEP 249
 
@@ -216,18 +217,18 @@ class Connection:
         deterministic: bool = False,
     ) -> None:
         """Define an SQL function on this connection, as sqlite3 does."""
-        functions = Functions(self.sqlite, self.declarations.sqlite)
+        functions = Functions(self._failures, self.sqlite, self.declarations.sqlite)
         functions.create_function(name, narg, func, deterministic=deterministic)
 
     def create_aggregate(self, name: str, n_arg: int, aggregate: Any) -> None:
         """Define an SQL aggregate on this connection, as sqlite3 does."""
-        Functions(self.sqlite).create_aggregate(name, n_arg, aggregate)
+        Functions(self._failures, self.sqlite).create_aggregate(name, n_arg, aggregate)
 
     def create_collation(
         self, name: str, callable_: Callable[[str, str], int] | None
     ) -> None:
         """Define a collation on this connection, as sqlite3 does."""
-        functions = Functions(self.sqlite, self.declarations.sqlite)
+        functions = Functions(self._failures, self.sqlite, self.declarations.sqlite)
         functions.create_collation(name, callable_)
 
     def getlimit(self, category: int) -> int:
@@ -248,6 +249,13 @@ class Connection:
             raise InterfaceError(msg)
         return self._active
 
+    def raise_failure(self) -> None:
+        """Raise the first exception of an aggregate in what SQLite just did."""
+        if self._failures:
+            failure = self._failures[0]
+            self._failures.clear()
+            raise failure
+
     def activate(self, running: Running) -> None:
         """Say which statement SQLite is about to work on."""
         self._active = running
@@ -267,6 +275,7 @@ class Connection:
             session.begin(write=False)
         running = Running(self, session, self.trace)
         self._active = running
+        self._failures.clear()
         try:
             self.use(session.catalog())
             running.whole_lists = self._whole_lists(sql)
@@ -327,6 +336,7 @@ class Connection:
             insert_head(sql) if sql else None,
         )
         self._active = running
+        self._failures.clear()
         self.use(session.catalog())
         running.whole_lists = self._whole_lists(sql)
         return work(running)

@@ -109,6 +109,7 @@ class Cursor:
         try:
             bindings = _bindings(params, running)
             self._sqlite = connection.sqlite.execute(sql, bindings)
+            connection.raise_failure()
         except apsw.Error as error:
             self._finish()
             reraise(error)
@@ -132,6 +133,7 @@ class Cursor:
                 rows = database.execute(sql, bindings).fetchall()
             except apsw.Error as error:
                 reraise(error)
+            self.connection.raise_failure()
             self.rowcount = running.changes
             return rows
 
@@ -183,6 +185,7 @@ class Cursor:
         self.connection.activate(running)
         try:
             rows = read()
+            self.connection.raise_failure()
         except apsw.Error as error:
             self._finish()
             reraise(error)

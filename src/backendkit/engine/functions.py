@@ -7,7 +7,7 @@ from typing import Any
 
 import apsw
 
-from backendkit.stores import OperationalError
+from backendkit.stores import DatabaseError, DataError, OperationalError
 
 
 class Functions:
@@ -16,10 +16,14 @@ class Functions:
 
     Django registers the functions of its SQLite dialect through them.
 
+    :param failures: where aggregates leave their exceptions.
     :param databases: the SQLite connections that get each definition.
     """
 
-    def __init__(self, *databases: apsw.Connection) -> None:
+    def __init__(
+        self, failures: list[DatabaseError], *databases: apsw.Connection
+    ) -> None:
+        self._failures = failures
         self._databases = databases
 
     def execute(self, sql: str) -> apsw.Cursor:
@@ -45,7 +49,8 @@ class Functions:
         """Define an aggregate by a class with ``step`` and ``finalize``."""
 
         def start() -> tuple[Any, Callable[..., None], Callable[[Any], Any]]:
-            return _Aggregate(aggregate), _Aggregate.step, _Aggregate.final
+            instance = _Aggregate(aggregate, self._failures)
+            return instance, _Aggregate.step, _Aggregate.final
 
         for database in self._databases:
             database.create_aggregate_function(name, start, n_arg)
@@ -65,27 +70,50 @@ def _guarded(func: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return func(*args)
         except Exception as error:
-            msg = "user-defined function raised exception"
-            raise OperationalError(msg) from error
+            raise _failure(error) from error
 
     return call
 
 
-class _Aggregate:
-    """An aggregate that comes into being with its first row; NULL without one."""
+def _failure(error: Exception) -> DatabaseError:
+    if isinstance(error, OverflowError):
+        return DataError("string or blob too big")
+    return OperationalError("user-defined function raised exception")
 
-    def __init__(self, kind: Any) -> None:
+
+class _Aggregate:
+    """
+    An aggregate that comes into being with its first row; NULL without one.
+
+    SQLite may drop the error of a group that isn't in the answer, and apsw then
+    leaves Python's exception pending. So it is kept aside, for the cursor.
+    """
+
+    def __init__(self, kind: Any, failures: list[DatabaseError]) -> None:
         self._kind = kind
+        self._failures = failures
         self._instance: Any = None
 
     def step(self, *args: Any) -> None:
         """Take a row's arguments."""
-        if self._instance is None:
-            self._instance = _guarded(self._kind)()
-        _guarded(self._instance.step)(*args)
+        try:
+            if self._instance is None:
+                self._instance = self._kind()
+            self._instance.step(*args)
+        except Exception as error:
+            self._fail(error)
 
     def final(self) -> Any:
         """Return the result."""
         if self._instance is None:
             return None
-        return _guarded(self._instance.finalize)()
+        try:
+            return self._instance.finalize()
+        except Exception as error:
+            self._fail(error)
+            return None
+
+    def _fail(self, error: Exception) -> None:
+        failure = _failure(error)
+        failure.__cause__ = error
+        self._failures.append(failure)
