@@ -182,6 +182,8 @@ class VirtualTable:
         fixed: list[FilterShape] = []
         used: list[tuple[int, bool]] = []
         used_fixed: list[tuple[int, bool]] = []
+        #: Columns for which more rows than wanted may be returned.
+        coarse: set[str] = set()
         handed = limit = offset = -1
         exact = True
         for number in range(info.nConstraint):
@@ -242,6 +244,8 @@ class VirtualTable:
                 lookup = "in"
             shapes.append(FilterShape(column.name, lookup))
             used.append((number, same))
+            if not same:
+                coarse.add(column.name)
         ordering = self._ordering(info)
         access = self.connection.active.session.access(
             self.table, shapes + fixed, ordering
@@ -299,9 +303,18 @@ class VirtualTable:
         info.orderByConsumed = consumed
         info.estimatedCost = access.cost
         info.estimatedRows = max(int(access.rows), 1)
-        if access.unique:
+        if access.unique and not coarse.intersection(
+            self._index_columns(access.index)
+        ):
             info.idxFlags = apsw.SQLITE_INDEX_SCAN_UNIQUE
         return True
+
+    def _index_columns(self, name: str) -> tuple[str, ...]:
+        """Return the columns of an index; "" is the primary key."""
+        for index in self.table.indexes:
+            if index.name == name:
+                return index.columns
+        return self.table.primary_key
 
     def _ordering(self, info: apsw.IndexInfo) -> tuple[tuple[str, bool], ...]:
         ordering = []
