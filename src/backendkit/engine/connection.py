@@ -91,6 +91,8 @@ class Connection:
         self._define = define
         self._closed = False
         self._begun = False
+        # Exceptions of aggregates, to be raised by the cursor.
+        self._failures: list[DatabaseError] = []
         #: Whether a conflict has ended the store's transaction before ours.
         self._over = False
         self._session = store.session()
