@@ -303,9 +303,7 @@ class VirtualTable:
         info.orderByConsumed = consumed
         info.estimatedCost = access.cost
         info.estimatedRows = max(int(access.rows), 1)
-        if access.unique and not coarse.intersection(
-            self._index_columns(access.index)
-        ):
+        if access.unique and not coarse.intersection(self._index_columns(access.index)):
             info.idxFlags = apsw.SQLITE_INDEX_SCAN_UNIQUE
         return True
 
