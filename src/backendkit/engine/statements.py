@@ -316,13 +316,13 @@ class Insert(str):
     returning: tuple[str, ...]
 
 
-_FORMAT = re.compile(r"(?<!%)%s")
+_FORMAT = re.compile(r"%([%s])")
 
 
 @functools.lru_cache(maxsize=1000)
 def to_qmark(sql: str) -> str:
     """Convert from PEP 249's "format" style to SQLite's "?"."""
-    return _FORMAT.sub("?", sql).replace("%%", "%")
+    return _FORMAT.sub(lambda match: "?" if match[1] == "s" else "%", sql)
 
 
 def to_named(sql: str, params: Mapping[str, Any]) -> str:
