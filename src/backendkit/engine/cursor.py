@@ -28,7 +28,7 @@ from .statements import (
     refuse_returning,
     refuse_sequence,
 )
-from .values import adapt_all
+from .values import BINDING_ERRORS, adapt_all, reraise_binding
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -106,6 +106,7 @@ class Cursor:
             connection.lock()
         running = connection.start_read(self, sql)
         self._running = running
+        bindings: Any = ()
         try:
             bindings = _bindings(params, running)
             self._sqlite = connection.sqlite.execute(sql, bindings)
@@ -113,6 +114,9 @@ class Cursor:
         except apsw.Error as error:
             self._finish()
             reraise(error)
+        except BINDING_ERRORS as error:
+            self._finish()
+            reraise_binding(bindings, error)
         except BaseException:
             self._finish()
             raise
@@ -133,6 +137,8 @@ class Cursor:
                 rows = database.execute(sql, bindings).fetchall()
             except apsw.Error as error:
                 reraise(error)
+            except BINDING_ERRORS as error:
+                reraise_binding(bindings, error)
             self.connection.raise_failure()
             self.rowcount = running.changes
             return rows
@@ -155,6 +161,8 @@ class Cursor:
             self._rows = iter(database.execute(sql, bindings).fetchall())
         except apsw.Error as error:
             reraise(error)
+        except BINDING_ERRORS as error:
+            reraise_binding(bindings, error)
         self._statement = database, sql, bindings
 
     # Fetching

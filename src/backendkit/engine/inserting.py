@@ -12,7 +12,7 @@ from backendkit.stores import Row
 from .errors import reraise
 from .running import Running
 from .statements import Insert, to_qmark
-from .values import adapt_all, row_converter
+from .values import BINDING_ERRORS, adapt_all, row_converter, reraise_binding
 
 _PLAIN = "%s"
 #: What Django writes for a key that the database is to number.
@@ -93,6 +93,8 @@ def _rows(
                 ).fetchall()
             except apsw.Error as error:
                 reraise(error)
+            except BINDING_ERRORS as error:
+                reraise_binding(adapt_all(bindings), error)
             for (place, *_), value in zip(computed, results, strict=True):
                 given[place] = value
         yield given

@@ -15,14 +15,14 @@ import functools
 import math
 import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import apsw
 
-from backendkit.stores import Column, DataError, ValueType
+from backendkit.stores import Column, DataError, ProgrammingError, ValueType
 
 SQLiteValue = None | int | float | str | bytes
 
@@ -200,6 +200,36 @@ def adapt_all(values: Sequence[Any]) -> Sequence[SQLiteValue]:
         if value.__class__ not in _PLAIN:
             return [adapt(value) for value in values]
     return values
+
+
+#: What apsw raises for a parameter that it can't bind.
+BINDING_ERRORS = (OverflowError, TypeError, UnicodeEncodeError)
+
+
+def reraise_binding(bindings: Any, error: Exception) -> NoReturn:
+    """
+    Say which parameter SQLite refused; if none, raise the error as it is.
+
+    :param bindings: the parameters, adapted; a sequence or a mapping.
+    :raises DataError: one is out of range, or no Unicode.
+    :raises ProgrammingError: one is of a type that SQL doesn't know.
+    """
+    values = bindings.values() if isinstance(bindings, Mapping) else bindings
+    for number, value in enumerate(values, 1):
+        if isinstance(value, int) and value not in _INT64:
+            msg = f"Parameter {number}, {value}, is out of the range of 64 bits."
+            raise DataError(msg) from error
+        if isinstance(value, str):
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                msg = f"Parameter {number}, {value!a}, has surrogates: it isn't Unicode."
+                raise DataError(msg) from error
+        elif not isinstance(value, (int, float, bytes, type(None))):
+            kind = type(value).__name__
+            msg = f"Error binding parameter {number}: type '{kind}' is not supported"
+            raise ProgrammingError(msg) from error
+    raise error
 
 
 # From SQLite to the store: writing

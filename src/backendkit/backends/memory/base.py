@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from threading import TIMEOUT_MAX
 from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
 
 from backendkit.nonrel.base import NonrelDatabaseWrapper
 from backendkit.nonrel.creation import NonrelDatabaseCreation
@@ -38,4 +41,11 @@ class DatabaseWrapper(NonrelDatabaseWrapper):
 
     def open_store(self, name: str, options: Mapping[str, Any]) -> MemoryStore:
         """Return the store of this name, new if there is none."""
-        return MemoryStore.open(name, **options)
+        timeout = options.get("timeout", 5.0)
+        if type(timeout) not in (int, float) or not 0 <= timeout <= TIMEOUT_MAX:
+            msg = (
+                f"settings.DATABASES[{self.alias!r}]['OPTIONS']['timeout'] has to be a"
+                f" number of seconds, 0 or more, not {timeout!r}"
+            )
+            raise ImproperlyConfigured(msg)
+        return MemoryStore.open(name, timeout)
