@@ -500,6 +500,6 @@ def test_errors_are_djangos(database):
     ):
         with pytest.raises(error) as caught:
             work()
-        assert isinstance(caught.value.__cause__, getattr(
-            connection.Database, error.__name__
-        ))
+        assert isinstance(
+            caught.value.__cause__, getattr(connection.Database, error.__name__)
+        )

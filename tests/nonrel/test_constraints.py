@@ -177,9 +177,7 @@ class TestUnique:
         thing.objects.bulk_create(thing(name=name, size=size) for name, size in rows)
         message = "UNIQUE constraint failed: nonrel_thing.name, nonrel_thing.size"
         refused(message, lambda: thing.objects.create(name="a", size=2))
-        refused(
-            message, lambda: thing.objects.filter(name="a", size=1).update(size=2)
-        )
+        refused(message, lambda: thing.objects.filter(name="a", size=1).update(size=2))
 
     def test_conditional(self, database):
         """With a condition, only rows that fulfil it are unique."""
@@ -374,12 +372,16 @@ class TestForeignKeys:
     def test_of_other_columns(self, database):
         """A key may refer to any unique column."""
         registry = Registry()
-        parent = model("Parent", meta={"apps": registry}, code=models.CharField(
-            max_length=9, unique=True
-        ))
-        child = model("Child", meta={"apps": registry}, parent=models.ForeignKey(
-            parent, models.CASCADE, to_field="code"
-        ))
+        parent = model(
+            "Parent",
+            meta={"apps": registry},
+            code=models.CharField(max_length=9, unique=True),
+        )
+        child = model(
+            "Child",
+            meta={"apps": registry},
+            parent=models.ForeignKey(parent, models.CASCADE, to_field="code"),
+        )
         database.create(parent, child)
         one = parent.objects.create(code="x")
         child.objects.create(parent=one)
@@ -503,9 +505,11 @@ class TestGeneratedFields:
         thing.refresh_from_db()
         assert (thing.area, thing.label) == (30, None)
         area.objects.bulk_create([area(width=1, height=1), area(width=9, height=9)])
-        assert list(
-            area.objects.order_by("-area").values_list("area", flat=True)
-        ) == [81, 30, 1]
+        assert list(area.objects.order_by("-area").values_list("area", flat=True)) == [
+            81,
+            30,
+            1,
+        ]
         assert area.objects.filter(area__gt=5, label=None).count() == 2
 
     def test_cannot_be_set(self, area):

@@ -371,8 +371,7 @@ class TestConstraints:
         def fill(prefix):
             start.wait(timeout=30)
             return [
-                Item.objects.create(code=f"{prefix}{number}").pk
-                for number in range(60)
+                Item.objects.create(code=f"{prefix}{number}").pk for number in range(60)
             ]
 
         future = patient.start(fill, "a")

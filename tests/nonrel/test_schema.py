@@ -217,9 +217,7 @@ class TestFields:
         """A many-to-many field has a table of its own, which follows."""
         registry = Registry()
         one = model("One", meta={"apps": registry})
-        two = model(
-            "Two", meta={"apps": registry}, ones=models.ManyToManyField(one)
-        )
+        two = model("Two", meta={"apps": registry}, ones=models.ManyToManyField(one))
         database.create(one, two)
         assert "nonrel_two_ones" in database.tables()
         first = one.objects.create()
@@ -412,9 +410,9 @@ class TestRawDDL:
         """A view can be read, joined, and is listed as one."""
         run("CREATE VIEW v AS SELECT code, size * 2 AS twice FROM nonrel_thing")
         assert run("SELECT twice FROM v WHERE code = '1'") == [(2,)]
-        assert run(
-            "SELECT count(*) FROM v JOIN nonrel_thing t ON t.code = v.code"
-        ) == [(2,)]
+        assert run("SELECT count(*) FROM v JOIN nonrel_thing t ON t.code = v.code") == [
+            (2,)
+        ]
         thing.objects.create(code="9", size=100)
         assert run("SELECT twice FROM v WHERE code = '9'") == [(200,)]
         with connection.cursor() as cursor:

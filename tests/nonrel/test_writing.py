@@ -140,9 +140,11 @@ class TestUpdates:
         Item.objects.update(
             number=F("number") * 2 + Length("code"), note=Concat("code", F("number"))
         )
-        assert list(
-            Item.objects.order_by("code").values_list("number", "note")
-        ) == [(3, "a1"), (5, "b2"), (7, "c3")]
+        assert list(Item.objects.order_by("code").values_list("number", "note")) == [
+            (3, "a1"),
+            (5, "b2"),
+            (7, "c3"),
+        ]
         Item.objects.update(
             number=Case(When(number__gt=4, then=Value(0)), default=F("number"))
         )
@@ -256,7 +258,8 @@ class TestRawSQL:
             )
             assert cursor.rowcount == 50
             cursor.executemany(
-                "UPDATE nonrel_item SET number = 0 WHERE code = %s", iter([["1"], ["2"]])
+                "UPDATE nonrel_item SET number = 0 WHERE code = %s",
+                iter([["1"], ["2"]]),
             )
             assert cursor.rowcount == 2
         assert Item.objects.filter(number=0).count() == 3

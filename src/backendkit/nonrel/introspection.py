@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import apsw
 from django.db.backends.sqlite3.introspection import (
     DatabaseIntrospection,
     FlexibleFieldLookupDict,
 )
+
+from backendkit.engine.statements import quote
 
 
 class NonrelFieldLookupDict(FlexibleFieldLookupDict):
@@ -30,6 +33,19 @@ class NonrelDatabaseIntrospection(DatabaseIntrospection):
     """
 
     data_types_reverse = NonrelFieldLookupDict()
+
+    def _get_column_collations(self, cursor: Any, table_name: str) -> dict[str, str]:
+        """Return the collations of columns: from SQLite, Django reads its SQL."""
+        database = self.connection.connection.schema()
+        found = {}
+        for row in database.execute(f"PRAGMA table_info({quote(table_name)})"):
+            try:
+                collation = database.column_metadata(None, table_name, row[1])[1]
+            except apsw.SQLError:
+                return {}  # a view
+            if collation and collation.upper() != "BINARY":
+                found[row[1]] = collation
+        return found
 
     def get_sequences(
         self, cursor: Any, table_name: str, table_fields: Any = ()
