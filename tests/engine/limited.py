@@ -101,7 +101,7 @@ class LimitedQuery(MemoryQuery):
         if (low_mark, high_mark) != (0, None):
             assert store.capabilities.limit
             assert not self.coarse, "a limit behind a filter that isn't exact"
-        rows = list(self.session.read(self.table.name).by[""].values())
+        rows = list(self.session.read(self.table.name).values())
         store.random.shuffle(rows)
         rows = [row for row in rows if all(test(row[at]) for at, test in self.exact)]
         rows = [

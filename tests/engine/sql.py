@@ -215,7 +215,9 @@ class Builder:
         column, found = self.column(one, kind)
         if kind in {"text", "uuid"} and found not in {"text", "uuid"}:
             column = f"CAST({column} AS text)"
-        return f"{sql} {negation}IN (SELECT {column} FROM {table} {inner} WHERE {where})"
+        return (
+            f"{sql} {negation}IN (SELECT {column} FROM {table} {inner} WHERE {where})"
+        )
 
     def scalar(self, scope):
         table, inner = self.pick(TABLES), self.alias()
@@ -331,7 +333,9 @@ class Builder:
         for _ in range(self.pick([2, 2, 3])):
             source, scope = self.source()
             # Without NOCASE: which of several equal texts remains isn't defined.
-            columns = f"{self.column(scope)[0]} || '', {self.column(scope, 'integer')[0]}"
+            columns = (
+                f"{self.column(scope)[0]} || '', {self.column(scope, 'integer')[0]}"
+            )
             parts.append(f"SELECT {columns} FROM {source}{self.where(scope)}")
         sql = parts[0]
         for part in parts[1:]:
@@ -375,7 +379,9 @@ class Builder:
 
     def write(self):
         """An INSERT, UPDATE or DELETE."""
-        return getattr(self, f"_{self.pick(['insert', 'update', 'update', 'delete'])}")()
+        return getattr(
+            self, f"_{self.pick(['insert', 'update', 'update', 'delete'])}"
+        )()
 
     def _delete(self):
         table = self.pick(TABLES)

@@ -9,7 +9,9 @@ from backendkit.engine import dbapi
 def table(any_connection):
     """A connection whose table t has the rows 1 to 5."""
     any_connection.execute("CREATE TABLE t (id integer PRIMARY KEY, v text UNIQUE)")
-    any_connection.execute("INSERT INTO t VALUES (1,'1'),(2,'2'),(3,'3'),(4,'4'),(5,'5')")
+    any_connection.execute(
+        "INSERT INTO t VALUES (1,'1'),(2,'2'),(3,'3'),(4,'4'),(5,'5')"
+    )
     return any_connection
 
 

@@ -102,6 +102,8 @@ SIDES = st.one_of(
     UUIDS.map(lambda value: value.hex.upper()),
     st.binary(max_size=3),
 )
+
+
 @pytest.fixture(scope="module")
 def database():
     connection = apsw.Connection(":memory:")
@@ -325,9 +327,7 @@ def matched(database, kind, lookup, other, side, values):
     else:
         database.execute(f"CREATE TABLE r (v {DECLARATIONS[other]})")
         database.execute("INSERT INTO r VALUES (?)", (side,))
-        rows = database.execute(
-            f"SELECT n FROM t, r WHERE t.c {OPERATORS[lookup]} r.v"
-        )
+        rows = database.execute(f"SELECT n FROM t, r WHERE t.c {OPERATORS[lookup]} r.v")
     return {number for (number,) in rows}
 
 
@@ -351,9 +351,7 @@ def comparisons(draw, kind):
 @pytest.mark.parametrize("kind", TYPES)
 @settings(max_examples=400)
 @given(data=st.data(), lookup=st.sampled_from(sorted(OPERATORS)))
-def test_a_comparison_never_excludes_what_sqlite_includes(
-    database, kind, data, lookup
-):
+def test_a_comparison_never_excludes_what_sqlite_includes(database, kind, data, lookup):
     """
     The store returns at least the rows that SQLite would match.
 

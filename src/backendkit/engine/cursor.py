@@ -73,9 +73,11 @@ class Cursor:
         elif kind is Kind.READ:
             self._read(sql, params)
         elif isinstance(sql, Insert):
-            insert = sql
+            insert, values = sql, params
+            # The compiler, which alone makes these, numbers its parameters.
+            assert not isinstance(values, Mapping)
             result = self.connection.run_write(
-                lambda running: inserting.run(running, insert, params)
+                lambda running: inserting.run(running, insert, values)
             )
             self.rowcount, rows = result
             self._rows = iter(rows)
@@ -103,7 +105,7 @@ class Cursor:
     def _read(self, sql: str, params: Params) -> None:
         connection = self.connection
         if FOR_UPDATE in sql:
-            connection.lock()
+            connection.transactions.lock()
         running = connection.start_read(self, sql)
         self._running = running
         bindings: Any = ()

@@ -114,7 +114,7 @@ def _copy_rows(
 ) -> None:
     """Fill a table that was made AS SELECT: the mirror has no rows."""
     name, select = copied
-    connection.use(session.catalog())
+    connection.tables.use(session.catalog())
     try:
         connection.sqlite.execute(f"INSERT INTO {quote(name)} {select}", params)
     except apsw.Error as error:
@@ -149,7 +149,9 @@ def _alter(connection: Connection, session: Session, old: Table, new: Table) -> 
     fresh = [index for index in new.indexes if index not in survivors]
     base = replace(new, indexes=tuple(survivors))
     fill = _fill(connection, new, added)
-    visible = [column for column in added if column.name not in _generated(connection, new)]
+    visible = [
+        column for column in added if column.name not in _generated(connection, new)
+    ]
     _check_fill(session, old, visible, fill)
     session.alter_table(old.name, base, renames, fill)
     declarations = connection.declarations

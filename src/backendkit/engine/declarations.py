@@ -352,9 +352,7 @@ class Declarations:
             marks = ", ".join("?" * len(names))
             given = f"({columns}) VALUES ({marks})" if names else "DEFAULT VALUES"
             results = [
-                quote(column.name)
-                if not column.hidden
-                else column.declared or "NULL"
+                quote(column.name) if not column.hidden else column.declared or "NULL"
                 for column in table.columns
             ]
             sql = (
@@ -379,7 +377,9 @@ _KEYS = {"NOCASE": "lower({})", "RTRIM": "rtrim({}, ' ')"}
 
 def _computed(name: str, sql: str) -> Column:
     # Any SQL value may come out, so it is kept as the text of its literal.
-    return Column(name, ValueType.STRING, declared=f"nullif(quote({sql}), 'NULL')", hidden=True)
+    return Column(
+        name, ValueType.STRING, declared=f"nullif(quote({sql}), 'NULL')", hidden=True
+    )
 
 
 def _rowid(columns: Sequence[Column]) -> Column:
@@ -387,7 +387,9 @@ def _rowid(columns: Sequence[Column]) -> Column:
     name = ROWID
     while name in taken:
         name += "_"
-    return Column(name, ValueType.INTEGER, nullable=False, auto_increment=True, hidden=True)
+    return Column(
+        name, ValueType.INTEGER, nullable=False, auto_increment=True, hidden=True
+    )
 
 
 def _key_rank(row: tuple[Any, ...]) -> int:

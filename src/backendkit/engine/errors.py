@@ -35,12 +35,8 @@ _TRANSLATION: dict[type[apsw.Error], type[Error]] = {
 
 def reraise(error: apsw.Error) -> NoReturn:
     """Raise the contract's exception for one of SQLite's."""
-    for theirs, ours in _TRANSLATION.items():
-        if isinstance(error, theirs):
-            break
-    else:
-        ours = OperationalError
-    raise ours(_message(error)) from error
+    found = (ours for theirs, ours in _TRANSLATION.items() if isinstance(error, theirs))
+    raise next(found, OperationalError)(_message(error)) from error
 
 
 def _message(error: apsw.Error) -> str:

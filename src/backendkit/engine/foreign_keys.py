@@ -46,7 +46,9 @@ class ForeignKeys:
     """The foreign keys of a catalog, and what a transaction has to check."""
 
     def __init__(self) -> None:
-        self._pending: dict[tuple[str, tuple[str, ...], str, tuple[Any, ...]], None] = {}
+        self._pending: dict[
+            tuple[str, tuple[str, ...], str, tuple[Any, ...]], None
+        ] = {}
         self._catalog: Catalog | None = None
         self._referring: dict[str, list[Reference]] = {}
         #: Whether foreign keys are enforced at all.
@@ -226,9 +228,7 @@ def _translate(
     result = []
     if len(target_columns) != len(values):
         return None
-    for mine, theirs, value in zip(
-        source_columns, target_columns, values, strict=True
-    ):
+    for mine, theirs, value in zip(source_columns, target_columns, values, strict=True):
         try:
             from_type = source.column(mine).type
             column = target.column(theirs)

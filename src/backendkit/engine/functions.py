@@ -100,7 +100,7 @@ class _Aggregate:
             if self._instance is None:
                 self._instance = self._kind()
             self._instance.step(*args)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # the cursor raises it
             self._fail(error)
 
     def final(self) -> Any:
@@ -109,7 +109,7 @@ class _Aggregate:
             return None
         try:
             return self._instance.finalize()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # the cursor raises it
             self._fail(error)
             return None
 

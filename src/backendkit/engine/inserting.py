@@ -12,7 +12,7 @@ from backendkit.stores import Row
 from .errors import reraise
 from .running import Running
 from .statements import Insert, to_qmark
-from .values import BINDING_ERRORS, adapt_all, row_converter, reraise_binding
+from .values import BINDING_ERRORS, adapt_all, reraise_binding, row_converter
 
 _PLAIN = "%s"
 #: What Django writes for a key that the database is to number.
@@ -21,15 +21,15 @@ _NULL = "NULL"
 
 def run(
     running: Running, insert: Insert, params: Sequence[Any]
-) -> tuple[int, list[Sequence[Any]]]:
+) -> tuple[int, list[tuple[Any, ...]]]:
     """
     Carry out an INSERT; return how many rows it changed, and what it returns.
 
     :param params: the values of all plain placeholders, row by row.
     """
     connection = running.connection
-    table = connection.table(insert.table)
-    writer = connection.writer(running.session, table)
+    table = connection.tables.named(insert.table, running.session.catalog())
+    writer = connection.tables.writer(running.session, table)
     numbers = [writer.number(name) for name in insert.columns]
     rows: list[Row]
     values = _rows(running, insert, params)
@@ -58,7 +58,7 @@ def run(
         return len(rows), []
     places = [writer.number(name) for name in insert.returning]
     convert = row_converter([table.columns[place] for place in places])
-    returned: list[Sequence[Any]] = []
+    returned: list[tuple[Any, ...]] = []
     for row in rows:
         picked = tuple(row[place] for place in places)
         returned.append(picked if convert is None else tuple(convert(picked)))

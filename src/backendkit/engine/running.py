@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from backendkit.stores import Key, Row, Session, Table
 
@@ -11,7 +11,16 @@ from .statements import InsertHead
 
 if TYPE_CHECKING:
     from .connection import Connection
-    from .scan import Filter
+
+
+class Filter(NamedTuple):
+    """The arguments of :meth:`NonrelQuery.add_filter`."""
+
+    column: str
+    lookup: str
+    negated: bool
+    db_type: str
+    value: Any
 
 
 class Handed:
@@ -107,7 +116,7 @@ class Running:
 
     def insert(self, table: Table, fields: Sequence[Any]) -> Row | None:
         """Insert a row of visible columns; None if OR IGNORE left it out."""
-        writer = self.connection.writer(self.session, table)
+        writer = self.connection.tables.writer(self.session, table)
         given: Sequence[str] | None = None
         conflict = ""
         if self.head is not None and self.head.table.lower() == table.name.lower():
@@ -119,12 +128,12 @@ class Running:
 
     def change(self, table: Table, key: Key, changes: dict[int, Any]) -> None:
         """Change columns of a row."""
-        writer = self.connection.writer(self.session, table)
+        writer = self.connection.tables.writer(self.session, table)
         writer.refuse_generated(changes, "UPDATE")
         writer.change(key, changes)
         self.changes += 1
 
     def delete(self, table: Table, key: Key) -> None:
         """Delete a row."""
-        self.connection.writer(self.session, table).delete(key)
+        self.connection.tables.writer(self.session, table).delete(key)
         self.changes += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import apsw
 
@@ -18,21 +18,12 @@ from backendkit.stores import (
     sort_key,
 )
 
+from .running import Filter as StoreFilter  # apsw names a method Filter
 from .values import Bound, comparison
 
 if TYPE_CHECKING:
     from .running import Running
     from .vtab import Plan, VirtualTable
-
-
-class Filter(NamedTuple):
-    """The arguments of :meth:`NonrelQuery.add_filter`."""
-
-    column: str
-    lookup: str
-    negated: bool
-    db_type: str
-    value: Any
 
 
 class Scan:
@@ -42,7 +33,16 @@ class Scan:
     :param running: the statement; its session is the one that is read.
     """
 
-    __slots__ = ("_columns", "_convert", "_places", "_raw", "_rows", "_running", "_virtual", "row")
+    __slots__ = (
+        "_columns",
+        "_convert",
+        "_places",
+        "_raw",
+        "_rows",
+        "_running",
+        "_virtual",
+        "row",
+    )
 
     def __init__(self, virtual: VirtualTable, running: Running) -> None:
         self._virtual = virtual
@@ -121,7 +121,7 @@ class Scan:
     def _read(self, plan: Plan, arguments: tuple[Any, ...]) -> Iterator[Any]:
         table = self._virtual.table
         values = iter(arguments)
-        handed: Sequence[Filter] = ()
+        handed: Sequence[StoreFilter] = ()
         if plan.handed:
             handed = self._running.handed(next(values))
         filters = self._filters(plan, values)
@@ -162,10 +162,10 @@ class Scan:
             rows = self._sorted(rows, plan)
         return itertools.islice(rows, low, high)
 
-    def _filters(self, plan: Plan, values: Iterator[Any]) -> list[Filter] | None:
+    def _filters(self, plan: Plan, values: Iterator[Any]) -> list[StoreFilter] | None:
         """Translate the planned filters; None if no row can match."""
         table = self._virtual.table
-        filters: list[Filter] = []
+        filters: list[StoreFilter] = []
         for shape in plan.shapes:
             column = table.column(shape.column)
             value = next(values)
@@ -177,30 +177,38 @@ class Scan:
                     for item in found
                 ):
                     items = [item for item in items if item is not Bound.NOTHING]
-                    filters.append(Filter(column.name, "in", False, column.type, items))
+                    filters.append(
+                        StoreFilter(column.name, "in", False, column.type, items)
+                    )
                 continue
             lookup, wanted = comparison(column, shape.lookup, value)
             if wanted is Bound.NOTHING:
                 return None
             if lookup == "isnull":
-                filters.append(Filter(column.name, "isnull", True, column.type, True))
+                filters.append(
+                    StoreFilter(column.name, "isnull", True, column.type, True)
+                )
             elif lookup == "range":
                 low, high = wanted
-                filters.append(Filter(column.name, "gte", False, column.type, low))
-                filters.append(Filter(column.name, "lte", False, column.type, high))
+                filters.append(StoreFilter(column.name, "gte", False, column.type, low))
+                filters.append(
+                    StoreFilter(column.name, "lte", False, column.type, high)
+                )
             elif wanted is not Bound.ANYTHING:
-                filters.append(Filter(column.name, lookup, False, column.type, wanted))
+                filters.append(
+                    StoreFilter(column.name, lookup, False, column.type, wanted)
+                )
         for shape in plan.fixed:
             next(values)
             db_type = table.column(shape.column).type
             filters.append(
-                Filter(shape.column, "isnull", shape.negated, db_type, True)
+                StoreFilter(shape.column, "isnull", shape.negated, db_type, True)
             )
         return filters
 
     def _supported(
-        self, filters: list[Filter]
-    ) -> tuple[list[Filter], list[tuple[int, Matcher]]]:
+        self, filters: list[StoreFilter]
+    ) -> tuple[list[StoreFilter], list[tuple[int, Matcher]]]:
         """
         Split off the filters that the store doesn't apply exactly.
 
@@ -231,5 +239,3 @@ class Scan:
                 reverse=descending,
             )
         return iter(result)
-
-

@@ -85,7 +85,5 @@ def index_parts(sql: str) -> tuple[list[str], str | None]:
 def _bare(part: str) -> str:
     """Drop what stands behind a key's expression."""
     part = re.sub(r"\s+(ASC|DESC)\s*\Z", "", part.strip(), flags=re.I)
-    collated = re.sub(
-        r"\s+COLLATE\s+(\w+|\"[^\"]*\")\s*\Z", "", part, flags=re.I
-    )
+    collated = re.sub(r"\s+COLLATE\s+(\w+|\"[^\"]*\")\s*\Z", "", part, flags=re.I)
     return collated.strip()

@@ -29,7 +29,9 @@ SQLiteValue = None | int | float | str | bytes
 _MICROSECOND = datetime.timedelta(microseconds=1)
 _INT64 = range(-(2**63), 2**63)
 # What SQLite takes for a number when it applies a numeric affinity to text.
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?)\s*\Z", re.A)
+_NUMBER = re.compile(
+    r"\s*[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?)\s*\Z", re.A
+)
 _INTEGER = re.compile(r"[+-]?\d+\Z", re.A)
 _DIGITS = re.compile(r"\d", re.A)
 _UUID = re.compile(r"[0-9a-f]{32}\Z")
@@ -223,7 +225,9 @@ def reraise_binding(bindings: Any, error: Exception) -> NoReturn:
             try:
                 value.encode()
             except UnicodeEncodeError:
-                msg = f"Parameter {number}, {value!a}, has surrogates: it isn't Unicode."
+                msg = (
+                    f"Parameter {number}, {value!a}, has surrogates: it isn't Unicode."
+                )
                 raise DataError(msg) from error
         elif not isinstance(value, (int, float, bytes, type(None))):
             kind = type(value).__name__
@@ -257,7 +261,7 @@ def _to_integer(value: SQLiteValue) -> int:
     if number not in _INT64:
         msg = "it is out of the range of 64 bits"
         raise OverflowError(msg)
-    return int(number)  # type: ignore[arg-type]
+    return int(number)
 
 
 def _to_float(value: SQLiteValue) -> float | None:
@@ -449,8 +453,6 @@ class Comparison(NamedTuple):
 _BELOW = {"lt", "lte"}
 _DOWN = decimal.Context(prec=25, rounding=decimal.ROUND_FLOOR)
 _UP = decimal.Context(prec=25, rounding=decimal.ROUND_CEILING)
-#: Types some of whose values SQLite sees as infinite.
-_UNLIMITED = frozenset({ValueType.FLOAT, ValueType.DECIMAL})
 _NOTHING = Comparison("exact", Bound.NOTHING)
 _ANYTHING = Comparison("exact", Bound.ANYTHING)
 
@@ -518,7 +520,9 @@ def _compare_number(column: Column, lookup: str, value: SQLiteValue) -> Comparis
     if kind is ValueType.FLOAT:
         return Comparison(lookup, number)
     if isinstance(number, float) and math.isinf(number):
-        return _NOTHING if lookup == "exact" and kind not in _UNLIMITED else _ANYTHING
+        if kind is ValueType.DECIMAL:
+            return _ANYTHING  # very large ones are infinite as floats
+        return _other_class(lookup, column_is_smaller=number > 0)
     if kind is ValueType.DECIMAL:
         return _compare_decimal(column, lookup, number)
     if lookup == "exact" and number != int(number):

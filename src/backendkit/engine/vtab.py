@@ -141,7 +141,7 @@ class VirtualTable:
         self.connection = connection
         self.table = table
         self.visible = tuple(c for c in table.columns if not c.hidden)
-        self.collations = connection.collations(table)
+        self.collations = connection.tables.collations(table)
         names = {column.name.lower() for column in self.visible}
         handle = "backendkit_filters"
         while handle in names:

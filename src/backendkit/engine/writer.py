@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import apsw
@@ -27,19 +27,21 @@ class TableWriter:
     """
     Inserts, changes and deletes rows of one table, with its constraints.
 
-    :param session: in a transaction with the right to write.
     :param writers: returns the writer of another table, for cascades.
     """
+
+    #: In a transaction with the right to write.
+    session: Session
 
     def __init__(
         self,
         table: Table,
         declarations: Declarations,
         foreign_keys: ForeignKeys,
+        writers: Callable[[Session, Table], TableWriter],
     ) -> None:
         self.table = table
-        self.session: Session
-        self.cascade: Any = None
+        self._writers = writers
         self._declarations = declarations
         self._foreign_keys = foreign_keys
         self._expressions = declarations.expressions(table)
@@ -100,15 +102,15 @@ class TableWriter:
             row[number] = to_store(table.name, columns[number], given[number])
         for number in self._required:
             if row[number] is None:
-                msg = (
-                    f"NOT NULL constraint failed: {table.name}.{columns[number].name}"
-                )
+                msg = f"NOT NULL constraint failed: {table.name}.{columns[number].name}"
                 raise IntegrityError(msg)
         return row
 
     # Inserting
 
-    def insert(self, numbers: Sequence[int], rows: Iterable[Sequence[Any]]) -> list[Row]:
+    def insert(
+        self, numbers: Sequence[int], rows: Iterable[Sequence[Any]]
+    ) -> list[Row]:
         """
         Insert rows; return them complete.
 
@@ -316,7 +318,7 @@ class TableWriter:
         values = [old[table.positions[name]] for name in foreign_key.references]
         if None in values:
             return
-        writer = self.cascade(child)
+        writer = self._writers(self.session, child)
         rows = list(rows_where(self.session, child, foreign_key.columns, values))
         if rows and action == "RESTRICT":
             msg = (

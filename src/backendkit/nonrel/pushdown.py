@@ -9,8 +9,7 @@ from django.db.models.expressions import Col
 from django.db.models.fields import CharField, TextField
 from django.db.models.sql.where import AND
 
-from backendkit.engine.running import Handed
-from backendkit.engine.scan import Filter
+from backendkit.engine.running import Filter, Handed
 from backendkit.engine.statements import unquote
 from backendkit.stores import Precision, ValueType
 

@@ -1,0 +1,156 @@
+"""The store's tables in one connection's SQLite, as the catalog has them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import apsw
+
+from backendkit.stores import Catalog, OperationalError, Session, Table
+
+from . import ddl
+from .declarations import is_view
+from .statements import ddl_name, lists_are_literal, quote, temporary_ddl
+from .vtab import Module
+from .writer import TableWriter
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+
+class Tables:
+    """
+    Follows the catalog: declares tables and views to SQLite, and forgets them.
+
+    :param connection: whose SQLite it is.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._catalog: Catalog | None = None
+        self._declared: dict[str, Table] = {}
+        self._has_views = False
+        # Whether this connection made temporary tables or views, SQLite's own.
+        self._temporary = False
+        self._writers: dict[str, TableWriter] = {}
+
+    def use(self, catalog: Catalog) -> None:
+        """Declare the tables of a catalog; mostly it's the same as before."""
+        known = self._catalog
+        if catalog is known or (known is not None and catalog.version == known.version):
+            return
+        tables = catalog.tables
+        gone = [name for name, t in self._declared.items() if tables.get(name) != t]
+        for name in gone:
+            self._forget(name, replaced=name in tables)
+        for name, table in tables.items():
+            if name not in self._declared:
+                self._declare(table)
+        if gone:
+            # Prepared statements hold on to the tables as they were. SQLite
+            # drops them when an authorizer is set.
+            sqlite = self._connection.sqlite
+            sqlite.authorizer = _allow
+            sqlite.authorizer = None
+        self._has_views = any(is_view(table) for table in tables.values())
+        self._catalog = catalog
+        self._connection.foreign_keys.use(catalog)
+
+    def _declare(self, table: Table) -> None:
+        sqlite = self._connection.sqlite
+        if is_view(table):
+            ddl.declare_view(sqlite, table)
+        else:
+            sqlite.create_module(
+                table.name,
+                # apsw's protocol has methods that it doesn't call if there are none.
+                cast("apsw.VTModule", Module(self._connection, table)),
+                use_bestindex_object=True,
+                use_no_change=True,
+                # Version 3 has a limited number of slots in apsw.
+                iVersion=2,
+                eponymous=True,
+                eponymous_only=True,
+            )
+        self._declared[table.name] = table
+
+    def _forget(self, name: str, *, replaced: bool) -> None:
+        sqlite = self._connection.sqlite
+        self._writers.pop(name, None)
+        if is_view(self._declared.pop(name)):
+            sqlite.execute(f"DROP VIEW IF EXISTS {quote(name)}")
+        elif not replaced:
+            sqlite.create_module(name, None)
+
+    def collations(self, table: Table) -> dict[str, str]:
+        """Return the collations of a table's columns, but for BINARY."""
+        if "COLLATE" not in table.sql.upper():
+            return {}
+        declarations = self._connection.declarations
+        if self._catalog is not None:
+            declarations.sync(self._catalog)
+        found = {}
+        for column in table.columns:
+            if column.hidden:
+                continue
+            _, collation, *_ = declarations.sqlite.column_metadata(
+                None, table.name, column.name
+            )
+            if collation and collation.upper() != "BINARY":
+                found[column.name] = collation
+        return found
+
+    @staticmethod
+    def named(name: str, catalog: Catalog) -> Table:
+        """
+        Return a table by its name in any case.
+
+        :raises OperationalError: there is none.
+        """
+        table = catalog.tables.get(name)
+        if table is not None:
+            return table
+        wanted = name.lower()
+        for other, candidate in catalog.tables.items():
+            if other.lower() == wanted:
+                return candidate
+        raise OperationalError(f"no such table: {name}")
+
+    def writer(self, session: Session, table: Table) -> TableWriter:
+        """Return the write path of a table, for a session."""
+        declarations = self._connection.declarations
+        writer = self._writers.get(table.name)
+        if writer is None or writer.table is not table:
+            declarations.sync(session.catalog())
+            writer = TableWriter(
+                table, declarations, self._connection.foreign_keys, self.writer
+            )
+            self._writers[table.name] = writer
+        elif writer.computes:
+            declarations.sync(session.catalog())
+        writer.session = session
+        return writer
+
+    # What SQLite has beside the catalog
+
+    def is_temporary(self, sql: str) -> bool:
+        """Whether DDL is about a temporary table, index or view."""
+        if temporary_ddl(sql):
+            self._temporary = True
+            return True
+        name = ddl_name(sql) if self._temporary else None
+        if name is None:
+            return False
+        found = self._connection.sqlite.execute(
+            "SELECT 1 FROM sqlite_temp_master WHERE name = ? COLLATE NOCASE", (name,)
+        )
+        return found.fetchone() is not None
+
+    def whole_lists(self, sql: str) -> bool:
+        """Whether lists behind IN may be taken whole; see ``lists_are_literal``."""
+        # A view's text isn't the statement's.
+        return not (self._has_views or self._temporary) and lists_are_literal(sql)
+
+
+def _allow(*_: Any) -> int:
+    return apsw.SQLITE_OK

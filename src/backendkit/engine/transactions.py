@@ -1,0 +1,286 @@
+"""The transactions of a connection: commands, savepoints, statements as a whole."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from backendkit.stores import (
+    ConflictError,
+    NotSupportedError,
+    OperationalError,
+    Session,
+    Store,
+)
+
+from .foreign_keys import ForeignKeys
+from .statements import unquote
+
+_COMMAND = re.compile(
+    r"\s*(?:(?P<begin>BEGIN)(?:\s+(?P<mode>DEFERRED|IMMEDIATE|EXCLUSIVE))?(?:\s+TRANSACTION)?"
+    r"|(?P<commit>COMMIT|END)(?:\s+TRANSACTION)?"
+    r"|ROLLBACK(?:\s+TRANSACTION)?\s+TO(?:\s+SAVEPOINT)?\s+(?P<rollback_to>.+?)"
+    r"|(?P<rollback>ROLLBACK)(?:\s+TRANSACTION)?"
+    r"|SAVEPOINT\s+(?P<savepoint>.+?)"
+    r"|RELEASE(?:\s+SAVEPOINT)?\s+(?P<release>.+?))\s*;?\s*\Z",
+    re.I | re.S,
+)
+_OVER = (
+    "the transaction is over: another one has committed since it began."
+    " Roll it back and run it again."
+)
+
+
+class Transactions:
+    """
+    Who reads and writes when: one session for transactions, others for reading.
+
+    In autocommit mode a statement that reads has a session of its own until its
+    last row, so that it doesn't see what is committed meanwhile.
+
+    :param store: what the sessions are of.
+    :param foreign_keys: checked before each commit.
+    :param before_end: called when a transaction is about to end.
+    :param immediate: whether BEGIN takes the right to write at once.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        foreign_keys: ForeignKeys,
+        before_end: Callable[[], None],
+        *,
+        immediate: bool,
+    ) -> None:
+        #: Whether statements outside of a transaction commit by themselves.
+        self.autocommit = True
+        #: Whether there is a transaction that a command has to end.
+        self.in_transaction = False
+        self._store = store
+        self._foreign_keys = foreign_keys
+        self._before_end = before_end
+        self._immediate = immediate
+        self._session = store.session()
+        self._readers: list[Session] = []
+        self._closed = False
+        # The store's transaction begins with the first statement.
+        self._begun = False
+        #: Whether a conflict has ended the store's transaction before ours.
+        self._over = False
+        #: Whether SAVEPOINT began the transaction, so that RELEASE commits it.
+        self._by_savepoint = False
+        self._savepoints: list[tuple[str, Any]] = []
+
+    @property
+    def lasting(self) -> bool:
+        """Whether statements belong to a transaction that outlasts them."""
+        return self.in_transaction or not self.autocommit
+
+    def close(self) -> None:
+        """Roll back and close all sessions."""
+        self._closed = True
+        for session in (self._session, *self._readers):
+            session.close()
+
+    # Sessions for statements
+
+    def current(self, *, write: bool = False) -> Session:
+        """
+        Return the transaction's session, begun.
+
+        :param write: whether the statement writes. If it is the transaction's
+            first one, it waits for other writers, and sees what they wrote.
+        :raises OperationalError: a conflict has ended it.
+        """
+        self._check_over()
+        session = self._session
+        if not self._begun:
+            session.begin(write=write or self._immediate)
+            self._begun = self.in_transaction = True
+            # Savepoints set so far are marks of its very beginning.
+            self._savepoints = [
+                (name, session.savepoint()) for name, _ in self._savepoints
+            ]
+        return session
+
+    def start_read(self) -> Session:
+        """Return a session to read by, until :meth:`finish_read`."""
+        if self.lasting:
+            return self.current()
+        session = self._readers.pop() if self._readers else self._store.session()
+        try:
+            session.begin(write=False)
+        except BaseException:
+            self._readers.append(session)
+            raise
+        return session
+
+    def finish_read(self, session: Session) -> None:
+        """End a statement that read."""
+        if session is not self._session and not self._closed:
+            session.rollback()
+            self._readers.append(session)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Session]:
+        """
+        Run a statement that writes: all of it, or nothing.
+
+        Outside of a transaction it is one, with its foreign keys checked.
+        """
+        if self.lasting:
+            session = self.current(write=True)
+            with self._over_on_conflict():
+                session.upgrade()
+                mark = session.savepoint()
+                try:
+                    yield session
+                except ConflictError:
+                    raise
+                except BaseException:
+                    session.rollback_to(mark)
+                    session.release(mark)
+                    raise
+                session.release(mark)
+            return
+        session = self._session
+        session.begin(write=True)
+        try:
+            yield session
+            self._foreign_keys.check(session, session.catalog())
+            session.commit()
+        except BaseException:
+            session.rollback()
+            raise
+        finally:
+            self._foreign_keys.clear()
+
+    def lock(self) -> None:
+        """
+        Keep other writers out until the transaction ends (FOR UPDATE).
+
+        :raises NotSupportedError: the store has no locks.
+        """
+        if not self._store.capabilities.locks:
+            raise NotSupportedError(
+                "select_for_update() isn't supported: this store has no locks."
+            )
+        if self.lasting:
+            session = self.current(write=True)
+            with self._over_on_conflict():
+                session.lock()
+
+    def _check_over(self) -> None:
+        if self._over:
+            raise OperationalError(_OVER)
+
+    @contextlib.contextmanager
+    def _over_on_conflict(self) -> Iterator[None]:
+        try:
+            yield
+        except ConflictError:
+            # The store ended the transaction; until ROLLBACK nothing works.
+            self._begun = False
+            self._over = True
+            self._session.rollback()
+            raise
+
+    # Ending
+
+    def commit(self) -> None:
+        """
+        End the transaction and keep its changes.
+
+        :raises IntegrityError: a foreign key refers to nothing; the
+            transaction goes on.
+        :raises OperationalError: a conflict has ended it already.
+        """
+        if self._over:
+            self._end()
+            raise OperationalError(_OVER)
+        if self._begun:
+            self._foreign_keys.check(self._session, self._session.catalog())
+            self._before_end()
+            self._session.commit()
+        self._end()
+
+    def rollback(self) -> None:
+        """End the transaction and undo its changes."""
+        if self._begun:
+            self._before_end()
+            self._session.rollback()
+        self._end()
+
+    def _end(self) -> None:
+        self._begun = self._over = self.in_transaction = False
+        self._by_savepoint = False
+        self._savepoints.clear()
+        self._foreign_keys.clear()
+
+    # Commands
+
+    def run(self, sql: str) -> None:
+        """Run BEGIN, COMMIT, ROLLBACK, SAVEPOINT or RELEASE."""
+        match = _COMMAND.match(sql)
+        if match is None:
+            raise OperationalError(f"syntax error: {sql}")
+        if match["begin"]:
+            self._begin((match["mode"] or "").upper())
+        elif match["savepoint"]:
+            self._set_savepoint(_name(match["savepoint"]))
+        elif match["rollback_to"]:
+            self._rollback_to(_name(match["rollback_to"]))
+        elif match["release"]:
+            self._release(_name(match["release"]))
+        elif not self.in_transaction:
+            word = "commit" if match["commit"] else "rollback"
+            raise OperationalError(f"cannot {word} - no transaction is active")
+        elif match["commit"]:
+            self.commit()
+        else:
+            self.rollback()
+
+    def _begin(self, mode: str) -> None:
+        if self.in_transaction:
+            raise OperationalError("cannot start a transaction within a transaction")
+        if mode in ("IMMEDIATE", "EXCLUSIVE"):
+            self._session.begin(write=True)
+            self._begun = True
+        self.in_transaction = True
+
+    def _set_savepoint(self, name: str) -> None:
+        self._check_over()
+        self._by_savepoint = self._by_savepoint or not self.lasting
+        self.in_transaction = True
+        # Before the first statement there is nothing to mark yet.
+        mark = self._session.savepoint() if self._begun else None
+        self._savepoints.append((name, mark))
+
+    def _rollback_to(self, name: str) -> None:
+        place, mark = self._savepoint(name)
+        if self._begun:
+            self._session.rollback_to(mark)
+        del self._savepoints[place + 1 :]
+
+    def _release(self, name: str) -> None:
+        place, mark = self._savepoint(name)
+        if place == 0 and self._by_savepoint:
+            self.commit()
+            return
+        if self._begun:
+            self._session.release(mark)
+        del self._savepoints[place:]
+
+    def _savepoint(self, name: str) -> tuple[int, Any]:
+        """Return place and mark of the latest savepoint of a name."""
+        self._check_over()
+        for place in range(len(self._savepoints) - 1, -1, -1):
+            if self._savepoints[place][0] == name:
+                return place, self._savepoints[place][1]
+        raise OperationalError(f"no such savepoint: {name}")
+
+
+def _name(text: str) -> str:
+    return unquote(text.strip()).lower()
