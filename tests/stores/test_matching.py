@@ -1,4 +1,4 @@
-"""matcher and sort_key are what SQLite says, which is asked here."""
+"""matcher, sort_key and sort_rows are what SQLite says, which is asked here."""
 
 import sqlite3
 
@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backendkit.stores import COMPARISONS, PATTERNS, DataError, matcher, sort_key
+from backendkit.stores import (
+    COMPARISONS,
+    PATTERNS,
+    Column,
+    DataError,
+    Table,
+    ValueType,
+    matcher,
+    sort_key,
+    sort_rows,
+)
 
 VALUES = {
     "text": st.text(
@@ -108,3 +118,30 @@ def test_sort_key_is_sqlites_order(values):
         wanted = [v for (v,) in connection.execute("SELECT v FROM t ORDER BY v")]
     connection.close()
     assert sorted((value for (value,) in rows), key=sort_key) == wanted
+
+
+SMALL = st.none() | st.integers(0, 2)
+
+
+@given(
+    st.lists(st.tuples(SMALL, SMALL, SMALL), max_size=8),
+    st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=3),
+)
+def test_sort_rows_is_sqlites_order(rows, ordering):
+    """The outermost column counts most; what is equal stays in its order."""
+    table = Table("t", tuple(Column(n, ValueType.INTEGER) for n in "abc"), ("a",))
+    terms = [f"{name} {'DESC' if down else 'ASC'}" for name, down in ordering]
+    with sqlite3.connect(":memory:") as connection:
+        connection.execute("CREATE TABLE t (a, b, c)")
+        connection.executemany("INSERT INTO t VALUES (?, ?, ?)", rows)
+        by = ", ".join([*terms, "rowid"])
+        wanted = connection.execute(f"SELECT * FROM t ORDER BY {by}").fetchall()
+    connection.close()
+    assert list(sort_rows(iter(rows), table, ordering)) == wanted
+
+
+def test_rows_in_no_order_are_not_read():
+    """A query without an order goes on reading rows as they are asked for."""
+    table = Table("t", (Column("a", ValueType.INTEGER),), ("a",))
+    rows = iter([(2,), (1,)])
+    assert sort_rows(rows, table, []) is rows

@@ -11,6 +11,7 @@ from backendkit.stores import (
     Column,
     ForeignKey,
     Index,
+    OperationalError,
     Precision,
     Table,
     ValueType,
@@ -74,6 +75,44 @@ def test_positions_and_keys():
     with pytest.raises(KeyError):
         table.column("B")
     assert Table("t", tuple(columns), ("a",)).auto_increment is None
+
+
+NUMBERED = Table(
+    "t",
+    (
+        Column("n", ValueType.INTEGER, auto_increment=True),
+        Column("a", ValueType.INTEGER),
+        Column("b", ValueType.INTEGER),
+    ),
+    ("n",),
+    (
+        Index("plain", ("a",)),
+        Index("b_a", ("b", "a"), unique=True),
+        Index("a", ("a",), unique=True),
+    ),
+)
+
+
+def test_unique_values():
+    """They are those of the primary key and the unique indexes, but where NULL is."""
+    assert NUMBERED.unique == {"": ("n",), "b_a": ("b", "a"), "a": ("a",)}
+    values = NUMBERED.unique_values
+    assert values((1, 2, 3)) == [("", (1,)), ("b_a", (3, 2)), ("a", (2,))]
+    assert values((1, 2, None)) == [("", (1,)), ("a", (2,))]
+    assert values((1, None, 3)) == values((1, None, None)) == [("", (1,))]
+
+
+def test_rows_are_numbered():
+    """A row without a number gets the next one; a larger one moves the numbering on."""
+    numbered = NUMBERED.numbered
+    assert numbered((None, 2, 3), 7) == ((8, 2, 3), 8)
+    assert numbered((5, 2, 3), 7) == ((5, 2, 3), 7)
+    assert numbered([9, 2, 3], 7) == ((9, 2, 3), 9)
+    assert numbered((None, 2, 3), 2**63 - 2) == ((2**63 - 1, 2, 3), 2**63 - 1)
+    with pytest.raises(OperationalError, match="t has no numbers left"):
+        numbered((None, 2, 3), 2**63 - 1)
+    plain = Table("t", (Column("a", ValueType.INTEGER),), ("a",))
+    assert plain.numbered([None], 7) == ((None,), 7)
 
 
 def test_precision_is_found_by_lookup_type_and_negation():

@@ -27,7 +27,8 @@ from ._errors import (
     Warning,  # noqa: A004  # PEP 249 prescribes this name
     safe_call,
 )
-from ._matching import Matcher, matcher, sort_key
+from ._locks import WriterLock
+from ._matching import Matcher, matcher, sort_key, sort_rows
 from ._query import NonrelQuery
 from ._schema import Catalog, Column, ForeignKey, Index, Table, ValueType
 from ._session import Key, Row, Session, Store
@@ -64,8 +65,10 @@ __all__ = [
     "UniqueViolation",
     "ValueType",
     "Warning",
+    "WriterLock",
     "choose_access",
     "matcher",
     "safe_call",
     "sort_key",
+    "sort_rows",
 ]

@@ -8,10 +8,14 @@ record layer, and :class:`BufferedSession` over any store.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ._errors import DataError
+
+if TYPE_CHECKING:
+    from ._schema import Table
+    from ._session import Row
 
 Matcher = Callable[[Any], bool]
 
@@ -58,6 +62,22 @@ def matcher(lookup: str, value: Any, negated: bool = False) -> Matcher:  # noqa:
 def sort_key(value: Any) -> tuple[bool, Any]:  # noqa: ANN401
     """Return a key that sorts values of one column as SQL does, None first."""
     return (value is not None, value)
+
+
+def sort_rows(
+    rows: Iterable[Row], table: Table, ordering: Sequence[tuple[str, bool]]
+) -> Iterable[Row]:
+    """
+    Return rows in an order as given to :meth:`NonrelQuery.order_by`.
+
+    Rows that it doesn't tell apart stay in the order that they came in. Without
+    an order the rows are returned as they are: nothing is read.
+    """
+    # Sorting is stable, so the innermost column is sorted by first.
+    for column, descending in reversed(ordering):
+        at = table.positions[column]
+        rows = sorted(rows, key=lambda row: sort_key(row[at]), reverse=descending)
+    return rows
 
 
 def _in(choices: list[Any]) -> Matcher:

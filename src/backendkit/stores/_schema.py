@@ -9,6 +9,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
+from ._errors import OperationalError
+
 
 class ValueType(StrEnum):
     """
@@ -153,6 +155,12 @@ class Table:
                 return number
         return None
 
+    @cached_property
+    def unique(self) -> dict[str, tuple[str, ...]]:
+        """Columns of each unique index by its name; "" is the primary key."""
+        unique = {index.name: index.columns for index in self.indexes if index.unique}
+        return {"": self.primary_key, **unique}
+
     def column(self, name: str) -> Column:
         """Return the column of this name. :raises KeyError: there is none."""
         return self.columns[self.positions[name]]
@@ -160,6 +168,36 @@ class Table:
     def key_of(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the primary key of a row in column order."""
         return tuple(row[position] for position in self.key_positions)
+
+    def unique_values(self, row: tuple[Any, ...]) -> list[tuple[str, tuple[Any, ...]]]:
+        """
+        Return what no other row may have: pairs of unique index and values in it.
+
+        "" is the primary key. Of an index that isn't, None equals nothing, as in
+        SQL: with None among the values there is no pair.
+        """
+        at = self.positions
+        pairs = [
+            (index, tuple([row[at[name]] for name in columns]))
+            for index, columns in self.unique.items()
+        ]
+        return [pair for pair in pairs if not pair[0] or None not in pair[1]]
+
+    def numbered(self, row: tuple[Any, ...], last: int) -> tuple[tuple[Any, ...], int]:
+        """
+        Number a row that comes with None in the ``auto_increment`` column, if any.
+
+        :param last: the largest number that was ever given or seen.
+        :returns: the row, and the largest number then.
+        :raises OperationalError: there is no number left below 2 ** 63.
+        """
+        at = self.auto_increment
+        if at is None:
+            return tuple(row), last
+        number = last + 1 if row[at] is None else row[at]
+        if number >= 2**63:
+            raise OperationalError(f"{self.name} has no numbers left")
+        return (*row[:at], number, *row[at + 1 :]), max(last, number)
 
     def to_json(self) -> str:
         """Return the table as a JSON document, for a catalog."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from ._access import Access, FilterShape, choose_access
@@ -64,6 +65,7 @@ class Session(ABC):
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self._closed = False
 
     # Transactions
 
@@ -124,6 +126,7 @@ class Session(ABC):
     def close(self) -> None:
         """Roll back and release everything. The session is unusable then."""
         self.rollback()
+        self._closed = True
 
     # Schema
 
@@ -153,7 +156,8 @@ class Session(ABC):
         What may differ: the table's name; names of columns; added and removed
         columns; nullability, declared type, ``auto_increment``, foreign keys
         and ``sql``. Types and the primary key's columns stay, and ``indexes``
-        hold the same indexes, but for names of renamed columns.
+        hold the same indexes, but for names of renamed columns; see
+        :meth:`create_index` and :meth:`drop_index`.
 
         :param name: the table's present name.
         :param renames: new names of columns by their old ones.
@@ -161,17 +165,27 @@ class Session(ABC):
             new name; None if not given.
         """
 
-    @abstractmethod
     def create_index(self, table: str, index: Index) -> None:
         """
         Build an index over the rows that exist.
 
+        Unless overridden, :meth:`alter_table` is called with one index more: for
+        stores that build all indexes anew there.
+
         :raises UniqueViolation: they violate it.
         """
+        old = self.catalog().tables[table]
+        self.alter_table(table, replace(old, indexes=(*old.indexes, index)))
 
-    @abstractmethod
     def drop_index(self, table: str, name: str) -> None:
-        """Drop an index of a table."""
+        """
+        Drop an index of a table.
+
+        Unless overridden, :meth:`alter_table` is called with one index less.
+        """
+        old = self.catalog().tables[table]
+        indexes = tuple(index for index in old.indexes if index.name != name)
+        self.alter_table(table, replace(old, indexes=indexes))
 
     # Reading
 

@@ -1,0 +1,41 @@
+"""The right to write, for stores that don't keep writers apart themselves."""
+
+from __future__ import annotations
+
+import threading
+
+from ._errors import OperationalError
+
+
+class WriterLock:
+    """
+    A lock that one session at a time has, in one process. Thread-safe.
+
+    It belongs to a session, not to a thread: a session may end in another thread
+    than it began in, and two sessions of one thread exclude each other, too.
+
+    :param timeout: seconds to wait for another session to release it.
+    """
+
+    def __init__(self, timeout: float = 5.0) -> None:
+        self.timeout = timeout
+        #: Who has it; None for nobody.
+        self.owner: object = None
+        self._lock = threading.Lock()
+
+    def acquire(self, session: object) -> None:
+        """
+        Take it. No effect if the session has it already.
+
+        :raises OperationalError: another session had it for too long.
+        """
+        if self.owner is not session:
+            if not self._lock.acquire(timeout=self.timeout):
+                raise OperationalError("database is locked")
+            self.owner = session
+
+    def release(self, session: object) -> None:
+        """Give it up. No effect if the session doesn't have it."""
+        if self.owner is session:
+            self.owner = None
+            self._lock.release()
