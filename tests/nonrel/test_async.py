@@ -76,10 +76,8 @@ def test_iterates(running):
         for number in range(25):
             await Book.objects.acreate(title=f"{number:02}", author=author)
         books = Book.objects.select_related("author").order_by("title")
-        seen = []
-        async for book in books.aiterator(chunk_size=10):
-            seen.append((book.title, book.author.name))
-        return seen
+        rows = books.aiterator(chunk_size=10)
+        return [(book.title, book.author.name) async for book in rows]
 
     assert running(main()) == [(f"{number:02}", "a") for number in range(25)]
 

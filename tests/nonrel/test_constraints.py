@@ -348,9 +348,9 @@ class TestForeignKeys:
         with pytest.raises(
             IntegrityError,
             match=(
-                "The row in table 'nonrel_book' with primary key '3' has an invalid"
-                " foreign key: nonrel_book.author_id contains a value '99' that does"
-                " not have a corresponding value in nonrel_author.id"
+                r"The row in table 'nonrel_book' with primary key '3' has an invalid"
+                r" foreign key: nonrel_book\.author_id contains a value '99' that does"
+                r" not have a corresponding value in nonrel_author\.id"
             ),
         ):
             connection.check_constraints()
@@ -463,7 +463,7 @@ class TestDatabaseActions:
 
     def test_undone(self, database):
         """What the database did is undone with the statement."""
-        parent, child, grandchild = self.tables(database, models.DB_CASCADE)
+        parent, _, grandchild = self.tables(database, models.DB_CASCADE)
         before = database.everything()
         with pytest.raises(ZeroDivisionError), transaction.atomic():
             parent.objects.all().delete()
@@ -654,6 +654,6 @@ class TestTypes:
     def test_too_large(self, ours):
         """What has no place in a column is a DataError that names it."""
         ours.create(Item)
-        with pytest.raises((DataError, OverflowError), match="nonrel_item.number"):
+        with pytest.raises(DataError, match=r"nonrel_item\.number"):
             Item.objects.create(code="a", number=2**63)
         assert Item.objects.count() == 0

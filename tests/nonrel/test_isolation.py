@@ -189,7 +189,7 @@ class TestConflicts:
         for statement in (
             lambda: create("c"),
             lambda: create("c"),
-            lambda: Item.objects.count(),
+            Item.objects.count,
             lambda: run("SAVEPOINT s"),
             transaction.commit,
         ):

@@ -434,8 +434,7 @@ class TestRawDDL:
             "CREATE TRIGGER t AFTER INSERT ON nonrel_thing BEGIN SELECT 1; END",
             "CREATE VIRTUAL TABLE f USING fts5(x)",
             "CREATE TEMP TRIGGER t AFTER INSERT ON nonrel_thing BEGIN SELECT 1; END",
-            "CREATE /* no */ TRIGGER t AFTER INSERT ON nonrel_thing"
-            " BEGIN SELECT 1; END",
+            "CREATE /* no */ TRIGGER t DELETE ON nonrel_thing BEGIN SELECT 1; END",
         ],
     )
     def test_unsupported(self, ours, sql):
@@ -443,7 +442,7 @@ class TestRawDDL:
         thing = model(code=models.CharField(max_length=9))
         ours.create(thing)
         before = ours.everything()
-        with pytest.raises(NotSupportedError, match="(TRIGGER|VIRTUAL)"):
+        with pytest.raises(NotSupportedError, match=r"TRIGGER|VIRTUAL"):
             run(sql)
         assert ours.everything() == before
 

@@ -18,7 +18,6 @@ from django.http import HttpResponse
 from .databases import run
 from .models import Author, Book, Item
 
-
 # Django 6.1 has another name for it.
 savepoint = getattr(transaction, "savepoint_create", transaction.savepoint)
 

@@ -1,0 +1,243 @@
+"""Several processes on one LMDB database."""
+
+import os
+import signal
+
+import pytest
+from django.db import OperationalError, connection
+
+from .databases import forget_connection, run, settings_of
+from .models import Item
+from .projects import Project
+
+
+@pytest.fixture
+def project(lmdb, tmp_path):
+    """A project on the same database as this process."""
+    lmdb.create(Item)
+    project = Project(tmp_path / "project", settings_of("lmdb", tmp_path), apps=())
+    project.write(
+        "helpers.py",
+        """
+        from django.db import connection, transaction
+        def run(sql, params=None):
+            with connection.cursor() as cursor:
+                cursor.execute(sql, params)
+                return cursor.fetchall() if cursor.description else []
+        """,
+    )
+    return project
+
+
+def codes():
+    return sorted(Item.objects.values_list("code", flat=True))
+
+
+def told(process):
+    """Return the next line that a process prints."""
+    line = process.stdout.readline().strip()
+    assert line, process.stderr.read()
+    return line
+
+
+def tell(process, line):
+    process.stdin.write(f"{line}\n")
+    process.stdin.flush()
+
+
+def test_rows(project):
+    """What another process committed is there for the next statement."""
+    assert codes() == []
+    project.script(
+        """
+        from helpers import *
+        run("INSERT INTO nonrel_item (code, number) VALUES ('a', 1)")
+        """
+    )
+    assert codes() == ["a"]
+    Item.objects.create(code="b")
+    assert (
+        project.script(
+            """
+        from helpers import *
+        print(run("SELECT id, code FROM nonrel_item ORDER BY 1"))
+        """
+        ).strip()
+        == "[(1, 'a'), (2, 'b')]"
+    )
+
+
+def test_changed_catalog(project):
+    """A schema that another process changes is noticed by the next transaction."""
+    Item.objects.create(code="a")
+    child = project.start_script(
+        """
+        from helpers import *
+        run("SELECT count(*) FROM nonrel_item")
+        with transaction.atomic():
+            print(run("SELECT * FROM nonrel_item"), flush=True)
+            input()
+            print(run("SELECT * FROM nonrel_item"), flush=True)
+        print(run("SELECT * FROM nonrel_item"), flush=True)
+        input()
+        try:
+            run("SELECT * FROM nonrel_item")
+        except Exception as error:
+            print(error, flush=True)
+        print(run("SELECT * FROM other"), flush=True)
+        run("CREATE TABLE mine (n integer)")
+        run("INSERT INTO mine VALUES (5)")
+        print("made", flush=True)
+        """
+    )
+    try:
+        before = told(child)
+        assert before == "[(1, 'a', 0, None)]"
+        run("ALTER TABLE nonrel_item ADD COLUMN more integer DEFAULT 7")
+        tell(child, "go")
+        assert told(child) == before
+        assert told(child) == "[(1, 'a', 0, None, 7)]"
+        run("ALTER TABLE nonrel_item RENAME TO other")
+        tell(child, "go")
+        assert told(child) == "no such table: nonrel_item"
+        assert told(child) == "[(1, 'a', 0, None, 7)]"
+        assert told(child) == "made"
+        assert run("SELECT n FROM mine") == [(5,)]
+        assert child.wait(timeout=30) == 0
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def test_lock(project, lmdb):
+    """While another process writes, a writer waits, and is told who it is."""
+    lmdb.set_options(timeout=0.05)
+    child = project.start_script(
+        """
+        from helpers import *
+        with transaction.atomic():
+            run("INSERT INTO nonrel_item (code, number) VALUES ('child', 1)")
+            print("writing", flush=True)
+            input()
+        print("done", flush=True)
+        """
+    )
+    try:
+        assert told(child) == "writing"
+        assert codes() == []
+        with pytest.raises(OperationalError, match=rf"locked.*process {child.pid} "):
+            Item.objects.create(code="a")
+        tell(child, "go")
+        assert told(child) == "done"
+        Item.objects.create(code="a")
+        assert codes() == ["a", "child"]
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def test_fork(lmdb):
+    """A child that is forked while connected has a connection that works."""
+    lmdb.create(Item)
+    Item.objects.create(code="before")
+    rows = Item.objects.iterator(chunk_size=1)
+    next(rows)
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            # As Django's own runner does in its workers.
+            forget_connection()
+            assert codes() == ["before"]
+            Item.objects.create(code="child")
+            assert codes() == ["before", "child"]
+            connection.close()
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert codes() == ["before", "child"]
+    Item.objects.create(code="after")
+    assert codes() == ["after", "before", "child"]
+
+
+def test_fork_without_reconnecting(lmdb):
+    """Even the parent's connection object works in the child."""
+    lmdb.create(Item)
+    Item.objects.create(code="before")
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            assert codes() == ["before"]
+            Item.objects.create(code="child")
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    Item.objects.create(code="after")
+    assert codes() == ["after", "before", "child"]
+
+
+@pytest.mark.parametrize("acknowledged", [1, 20, 57])
+def test_killed(project, acknowledged):
+    """After kill -9 all that was acknowledged is there, and no half transaction."""
+    child = project.start_script(
+        """
+        from helpers import *
+        number = 0
+        while True:
+            with transaction.atomic():
+                for part in "abc":
+                    run("INSERT INTO nonrel_item (code, number) VALUES (%s, %s)",
+                        [f"{number}{part}", number])
+                run("UPDATE nonrel_item SET note = %s WHERE id = 1", [str(number)])
+            print(number, flush=True)
+            number += 1
+        """
+    )
+    last = -1
+    try:
+        while last < acknowledged:
+            last = int(told(child))
+    finally:
+        os.kill(child.pid, signal.SIGKILL)
+        rest, _ = child.communicate(timeout=30)
+    complete = [line for line in rest.split("\n")[:-1] if line]
+    last = int(complete[-1]) if complete else last
+    kept = sorted(set(Item.objects.values_list("number", flat=True)))
+    # One more may have been committed, but not told of yet.
+    assert kept in (list(range(last + 1)), list(range(last + 2)))
+    assert Item.objects.count() == 3 * len(kept)
+    assert Item.objects.get(pk=1).note == str(kept[-1])
+    for number in kept:
+        assert Item.objects.filter(code__startswith=f"{number}a").exists()
+    # The lock went with the process; numbers go on.
+    assert Item.objects.create(code="next", number=-1).pk == 3 * len(kept) + 1
+
+
+def test_killed_while_migrating(project):
+    """A process that is killed while it changes the schema leaves it as it was."""
+    for code in "abc":
+        Item.objects.create(code=code)
+    child = project.start_script(
+        """
+        from helpers import *
+        with transaction.atomic():
+            run("ALTER TABLE nonrel_item ADD COLUMN more integer DEFAULT 7")
+            run("CREATE UNIQUE INDEX i ON nonrel_item (code, number)")
+            run("DELETE FROM nonrel_item WHERE code = 'a'")
+            print("working", flush=True)
+            input()
+        """
+    )
+    assert told(child) == "working"
+    os.kill(child.pid, signal.SIGKILL)
+    child.communicate(timeout=30)
+    assert codes() == ["a", "b", "c"]
+    with connection.cursor() as cursor:
+        assert "i" not in connection.introspection.get_constraints(
+            cursor, "nonrel_item"
+        )
+    run("ALTER TABLE nonrel_item ADD COLUMN more integer DEFAULT 8")
+    assert run("SELECT DISTINCT more FROM nonrel_item") == [(8,)]
