@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import NoReturn
 
 import apsw
@@ -31,6 +33,15 @@ _TRANSLATION: dict[type[apsw.Error], type[Error]] = {
     apsw.NotFoundError: InternalError,
     apsw.CorruptError: DatabaseError,
 }
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Raise the contract's exceptions for those of SQLite in this context."""
+    try:
+        yield
+    except apsw.Error as error:
+        reraise(error)
 
 
 def reraise(error: apsw.Error) -> NoReturn:

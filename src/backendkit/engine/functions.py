@@ -9,6 +9,8 @@ import apsw
 
 from backendkit.stores import DatabaseError, DataError, OperationalError
 
+from .errors import translated
+
 
 class Functions:
     """
@@ -41,9 +43,10 @@ class Functions:
         """Define a scalar function; -1 arguments are any number. None removes it."""
         wrapped = None if func is None else _guarded(func)
         for database in self._databases:
-            database.create_scalar_function(
-                name, wrapped, narg, deterministic=deterministic
-            )
+            with translated():
+                database.create_scalar_function(
+                    name, wrapped, narg, deterministic=deterministic
+                )
 
     def create_aggregate(self, name: str, n_arg: int, aggregate: Any) -> None:
         """Define an aggregate by a class with ``step`` and ``finalize``."""
@@ -53,14 +56,16 @@ class Functions:
             return instance, _Aggregate.step, _Aggregate.final
 
         for database in self._databases:
-            database.create_aggregate_function(name, start, n_arg)
+            with translated():
+                database.create_aggregate_function(name, start, n_arg)
 
     def create_collation(
         self, name: str, callable_: Callable[[str, str], int] | None
     ) -> None:
         """Define a collation by a comparison of two strings. None removes it."""
         for database in self._databases:
-            database.create_collation(name, callable_)
+            with translated():
+                database.create_collation(name, callable_)
 
 
 def _guarded(func: Callable[..., Any]) -> Callable[..., Any]:
