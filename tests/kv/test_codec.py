@@ -3,7 +3,6 @@
 import datetime
 import enum
 import math
-import uuid
 from decimal import Decimal
 
 import msgspec

@@ -222,4 +222,3 @@ class FormatCursor(dbapi.Cursor):
     def executemany(self, sql: str, param_list: Iterable[Any]) -> FormatCursor:
         """Execute a statement for each set of parameters."""
         return super().executemany(sql, param_list)
-

@@ -31,4 +31,3 @@ class DatabaseClient(BaseDatabaseClient):
                 shell.run(statement)
         else:
             shell.loop()
-

@@ -30,9 +30,7 @@ _PATTERNS = {
 }
 
 
-def handed_filters(
-    query: Query, connection: BaseDatabaseWrapper
-) -> dict[str, Handed]:
+def handed_filters(query: Query, connection: BaseDatabaseWrapper) -> dict[str, Handed]:
     """
     Return the filters to hand over, by alias.
 

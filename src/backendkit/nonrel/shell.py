@@ -94,7 +94,9 @@ class Shell:
                 for (sql,) in cursor.fetchall():
                     self._print(f"{sql};")
         else:
-            self._print(_HELP if line == ".help" else f"Unknown command {line}\n{_HELP}")
+            self._print(
+                _HELP if line == ".help" else f"Unknown command {line}\n{_HELP}"
+            )
 
     def _table(self, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         cells = [["NULL" if v is None else str(v) for v in row] for row in rows]
