@@ -221,6 +221,7 @@ class TestNames:
             assert name[:30] in found
             assert "%" in name or f"{name} part" in found
 
+    @pytest.mark.filterwarnings("ignore:Using percent signs in a column alias")
     def test_alias(self, guarded, name):
         """An alias that could end a name is refused by Django, others are quoted."""
         try:

@@ -6,7 +6,7 @@ import signal
 import pytest
 from django.db import OperationalError, connection
 
-from .databases import forget_connection, run, settings_of
+from .databases import run, settings_of
 from .models import Item
 from .projects import Project
 
@@ -136,47 +136,57 @@ def test_lock(project, lmdb):
         child.communicate()
 
 
-def test_fork(lmdb):
+@pytest.mark.parametrize("how", ["closing", "as it is"])
+def test_fork(project, how):
     """A child that is forked while connected has a connection that works."""
-    lmdb.create(Item)
-    Item.objects.create(code="before")
-    rows = Item.objects.iterator(chunk_size=1)
-    next(rows)
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            # As Django's own runner does in its workers.
-            forget_connection()
-            assert codes() == ["before"]
-            Item.objects.create(code="child")
-            assert codes() == ["before", "child"]
-            connection.close()
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert codes() == ["before", "child"]
-    Item.objects.create(code="after")
+    project.script(
+        f"""
+        import os
+        from helpers import *
+        add = "INSERT INTO nonrel_item (code, number) VALUES (%s, 0)"
+        ask = "SELECT code FROM nonrel_item ORDER BY id"
+        run(add, ["before"])
+        open_cursor = connection.cursor()
+        open_cursor.execute(ask)
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                if {how == "closing"}:
+                    connection.close()
+                assert run(ask) == [("before",)]
+                with transaction.atomic():
+                    run(add, ["child"])
+                assert run(ask) == [("before",), ("child",)]
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert open_cursor.fetchall() == [("before",)]
+        assert run(ask) == [("before",), ("child",)]
+        run(add, ["after"])
+        """
+    )
     assert codes() == ["after", "before", "child"]
 
 
-def test_fork_without_reconnecting(lmdb):
-    """Even the parent's connection object works in the child."""
-    lmdb.create(Item)
-    Item.objects.create(code="before")
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            assert codes() == ["before"]
-            Item.objects.create(code="child")
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    Item.objects.create(code="after")
-    assert codes() == ["after", "before", "child"]
+def test_multiprocessing(project):
+    """Workers of a pool that forks write and read, each with its connection."""
+    project.script(
+        """
+        import multiprocessing
+        from helpers import *
+        def work(number):
+            run("INSERT INTO nonrel_item (code, number) VALUES (%s, 0)", [str(number)])
+            return run("SELECT count(*) FROM nonrel_item")[0][0]
+        run("SELECT 1")
+        context = multiprocessing.get_context("fork")
+        with context.Pool(2) as pool:
+            counts = pool.map(work, range(20), chunksize=1)
+        assert max(counts) == 20 and len(set(counts)) > 1
+        """
+    )
+    assert len(codes()) == 20
 
 
 @pytest.mark.parametrize("acknowledged", [1, 20, 57])
@@ -202,7 +212,8 @@ def test_killed(project, acknowledged):
             last = int(told(child))
     finally:
         os.kill(child.pid, signal.SIGKILL)
-        rest, _ = child.communicate(timeout=30)
+        rest = child.stdout.read()
+        child.communicate()
     complete = [line for line in rest.split("\n")[:-1] if line]
     last = int(complete[-1]) if complete else last
     kept = sorted(set(Item.objects.values_list("number", flat=True)))
