@@ -57,7 +57,9 @@ def store():
 def table(store):
     """A connection whose table t has the rows 1 to 10."""
     connection = dbapi.connect(store)
-    connection.execute("CREATE TABLE t (id integer PRIMARY KEY, v text, d date, b bool)")
+    connection.execute(
+        "CREATE TABLE t (id integer PRIMARY KEY, v text, d date, b bool)"
+    )
     connection.execute("BEGIN")
     for number in range(1, 11):
         connection.execute(
@@ -104,7 +106,10 @@ def test_fetching_before_executing(table):
         ("SELECT id, v AS value, 1 + 1 FROM t WHERE 0", ["id", "value", "1 + 1"]),
         ("SELECT count(*) AS n FROM t", ["n"]),
         ("VALUES (1, 2)", ["column1", "column2"]),
-        ("PRAGMA table_info(t)", ["cid", "name", "type", "notnull", "dflt_value", "pk"]),
+        (
+            "PRAGMA table_info(t)",
+            ["cid", "name", "type", "notnull", "dflt_value", "pk"],
+        ),
     ],
 )
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -149,7 +154,9 @@ def test_rowcount(table, sql, count):
 def test_executemany(table):
     """executemany runs a statement for each set of parameters and adds up."""
     cursor = table.cursor()
-    cursor.executemany("UPDATE t SET v = ? WHERE id = ?", [("a", 1), ("b", 2), ("c", 99)])
+    cursor.executemany(
+        "UPDATE t SET v = ? WHERE id = ?", [("a", 1), ("b", 2), ("c", 99)]
+    )
     assert cursor.rowcount == 2
     cursor.executemany("INSERT INTO t (v) VALUES (:v)", ({"v": v} for v in "xyz"))
     assert cursor.rowcount == 3
@@ -192,7 +199,11 @@ def test_parameters(table, sql, params):
         ("INSERT INTO t (id) VALUES ('one')", (), dbapi.DataError),
         ("INSERT INTO t (d) VALUES ('soon')", (), dbapi.DataError),
         ("CREATE TABLE t (a)", (), dbapi.OperationalError),
-        ("CREATE TRIGGER x AFTER INSERT ON t BEGIN SELECT 1; END", (), dbapi.NotSupportedError),
+        (
+            "CREATE TRIGGER x AFTER INSERT ON t BEGIN SELECT 1; END",
+            (),
+            dbapi.NotSupportedError,
+        ),
         ("CREATE VIRTUAL TABLE x USING fts5(a)", (), dbapi.NotSupportedError),
         ("DROP TABLE nothing", (), dbapi.OperationalError),
         ("SELECT abs(-9223372036854775808)", (), dbapi.OperationalError),

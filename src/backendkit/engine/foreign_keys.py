@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from backendkit.stores import (
     Catalog,
+    DataError,
     FilterShape,
     ForeignKey,
     IntegrityError,
@@ -42,13 +43,25 @@ class Violation(NamedTuple):
     row: Row
 
 
+class _Noted(NamedTuple):
+    """
+    Values of a foreign key that are to be looked up.
+
+    :param table: name of the table that has the foreign key.
+    :param of_parent: whether they are those of the row that was referred to.
+    """
+
+    table: str
+    key: ForeignKey
+    values: tuple[Any, ...]
+    of_parent: bool
+
+
 class ForeignKeys:
     """The foreign keys of a catalog, and what a transaction has to check."""
 
     def __init__(self) -> None:
-        self._pending: dict[
-            tuple[str, tuple[str, ...], str, tuple[Any, ...]], None
-        ] = {}
+        self._pending: dict[_Noted, None] = {}
         self._catalog: Catalog | None = None
         self._referring: dict[str, list[Reference]] = {}
         #: Whether foreign keys are enforced at all.
@@ -92,7 +105,7 @@ class ForeignKeys:
                 old[positions[name]] for name in key.columns
             ):
                 continue
-            self._pending[table.name, key.columns, key.table, values] = None
+            self._pending[_Noted(table.name, key, values, of_parent=False)] = None
 
     def note_parent(self, table: Table, old: Row, new: Row | None) -> None:
         """Note a deleted or changed row that others may refer to."""
@@ -107,9 +120,7 @@ class ForeignKeys:
                 continue
             if new is not None and values == tuple(new[place] for place in places):
                 continue
-            mine = _translate(table, key.references, child, key.columns, values)
-            if mine is not None:
-                self._pending[child.name, key.columns, key.table, mine] = None
+            self._pending[_Noted(child.name, key, values, of_parent=True)] = None
 
     # Checking
 
@@ -122,42 +133,46 @@ class ForeignKeys:
         if not self._pending:
             return
         tables = {name.lower(): table for name, table in catalog.tables.items()}
-        for name, columns, _, values in self._pending:
-            child = tables.get(name.lower())
+        for noted in self._pending:
+            child = tables.get(noted.table.lower())
             if child is None:
                 continue  # dropped
             for key in child.foreign_keys:
-                if key.columns != columns:
-                    continue
-                parent = tables.get(key.table.lower())
-                if self._refers(session, child, key, parent, values):
-                    continue
-                row = _first(session, child, columns, values)
-                if row is not None:
-                    raise IntegrityError(_message(Violation(child, key, row)))
+                if key.columns == noted.key.columns:
+                    parent = tables.get(key.table.lower())
+                    row = self._broken(session, child, key, parent, noted)
+                    if row is not None:
+                        raise IntegrityError(_message(Violation(child, key, row)))
 
     @staticmethod
-    def _refers(
+    def _broken(
         session: Session,
         child: Table,
         key: ForeignKey,
         parent: Table | None,
-        values: tuple[Any, ...],
-    ) -> bool:
+        noted: _Noted,
+    ) -> Row | None:
+        """Return a row that has what was noted and refers to nothing, or None."""
+        values = noted.values
         if parent is None:
-            return False
-        references = key.references or parent.primary_key
-        wanted = _translate(child, key.columns, parent, references, values)
-        return wanted is not None and (
-            _first(session, parent, references, wanted) is not None
-        )
+            # Dropped, and what it was called isn't known any more.
+            return (
+                None if noted.of_parent else _first(session, child, key.columns, values)
+            )
+        if not noted.of_parent:
+            if _refers(session, child, key, parent, values):
+                return None
+            return _first(session, child, key.columns, values)
+        if _first(session, parent, references_of(key, parent), values) is not None:
+            return None
+        return next(rows_referring(session, child, key, parent, values), None)
 
     def violations(
         self, session: Session, catalog: Catalog, table: Table
     ) -> Iterator[Violation]:
         """Check every row of a table, noted or not."""
         tables = {name.lower(): other for name, other in catalog.tables.items()}
-        if not table.foreign_keys or not session.estimated_rows(table):
+        if not table.foreign_keys:
             return
         names = [column.name for column in table.columns]
         query = session.query(table, names, session.access(table, ()))
@@ -168,7 +183,7 @@ class ForeignKeys:
                 if None in values or (number, values) in known:
                     continue
                 parent = tables.get(key.table.lower())
-                if self._refers(session, table, key, parent, values):
+                if _refers(session, table, key, parent, values):
                     known.add((number, values))
                 else:
                     yield Violation(table, key, row)
@@ -201,6 +216,68 @@ def rows_where(
     return (row for row in rows if all(test(row[place]) for place, test in tests))
 
 
+def references_of(key: ForeignKey, parent: Table) -> tuple[str, ...]:
+    """Return the columns that a foreign key refers to, as the table spells them."""
+    names = key.references or parent.primary_key
+    if all(name in parent.positions for name in names):
+        return names
+    spelt = {column.name.lower(): column.name for column in parent.columns}
+    return tuple(spelt.get(name.lower(), name) for name in names)
+
+
+def rows_referring(
+    session: Session,
+    child: Table,
+    key: ForeignKey,
+    parent: Table,
+    values: tuple[Any, ...],
+) -> Iterator[Row]:
+    """
+    Return the rows of a table that refer to a row of another.
+
+    :param values: what they refer to, of the other table's types; none NULL.
+    """
+    references = references_of(key, parent)
+    try:
+        same = [
+            child.column(mine).type is parent.column(theirs).type
+            for mine, theirs in zip(key.columns, references, strict=True)
+        ]
+    except (KeyError, ValueError):
+        return iter(())
+    if all(same):
+        return rows_where(session, child, key.columns, values)
+    # Several values of another type may come to one: '1' and '01' to 1.
+    found = rows_where(
+        session,
+        child,
+        [name for name, one in zip(key.columns, same, strict=True) if one],
+        [value for value, one in zip(values, same, strict=True) if one],
+    )
+    places = [child.positions[name] for name in key.columns]
+
+    def refers(row: Row) -> bool:
+        own = tuple(row[place] for place in places)
+        return None not in own and _translate(child, key, parent, own) == values
+
+    return filter(refers, found)
+
+
+def _refers(
+    session: Session,
+    child: Table,
+    key: ForeignKey,
+    parent: Table | None,
+    values: tuple[Any, ...],
+) -> bool:
+    if parent is None:
+        return False
+    wanted = _translate(child, key, parent, values)
+    return wanted is not None and (
+        _first(session, parent, references_of(key, parent), wanted) is not None
+    )
+
+
 def _first(
     session: Session, table: Table, columns: Sequence[str], values: tuple[Any, ...]
 ) -> Row | None:
@@ -210,39 +287,43 @@ def _first(
 
 
 def _places(table: Table, key: ForeignKey) -> tuple[int, ...] | None:
-    references = key.references or table.primary_key
     try:
-        return tuple(table.positions[name] for name in references)
+        return tuple(table.positions[name] for name in references_of(key, table))
     except KeyError:
         return None  # refers to a column that isn't there (any more)
 
 
 def _translate(
-    source: Table,
-    source_columns: Sequence[str],
-    target: Table,
-    target_columns: Sequence[str],
-    values: tuple[Any, ...],
+    child: Table, key: ForeignKey, parent: Table, values: tuple[Any, ...]
 ) -> tuple[Any, ...] | None:
-    """Return values of one table's columns as another's; None if there are none."""
-    result = []
-    if len(target_columns) != len(values):
+    """
+    Return a foreign key's values as those of the columns it refers to.
+
+    As SQLite does: with the affinity of these. None if they can't have them.
+    """
+    references = references_of(key, parent)
+    if len(references) != len(values):
         return None
-    for mine, theirs, value in zip(source_columns, target_columns, values, strict=True):
+    result = []
+    for mine, theirs, value in zip(key.columns, references, values, strict=True):
         try:
-            from_type = source.column(mine).type
-            column = target.column(theirs)
+            own, column = child.column(mine), parent.column(theirs)
         except KeyError:
             return None
-        if from_type is column.type:
+        if own.type is column.type:
             result.append(value)
             continue
-        convert = TO_SQLITE.get(from_type)
+        convert = TO_SQLITE.get(own.type)
         written = convert(value) if convert else value
         lookup, wanted = comparison(column, "exact", written)
-        if isinstance(wanted, Bound):
+        if wanted is Bound.NOTHING:
             return None
-        result.append(wanted if lookup == "exact" else to_store("", column, written))
+        if lookup != "exact" or wanted is Bound.ANYTHING:
+            try:
+                wanted = to_store(parent.name, column, written)
+            except DataError:
+                return None
+        result.append(wanted)
     return tuple(result)
 
 

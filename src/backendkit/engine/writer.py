@@ -8,6 +8,7 @@ from typing import Any
 import apsw
 
 from backendkit.stores import (
+    ForeignKey,
     IntegrityError,
     Key,
     OperationalError,
@@ -19,8 +20,11 @@ from backendkit.stores import (
 
 from .declarations import Declarations
 from .errors import reraise
-from .foreign_keys import ForeignKeys, rows_where
+from .foreign_keys import ForeignKeys, references_of, rows_referring, rows_where
 from .values import TO_SQLITE, to_store
+
+#: What ON DELETE may do to the rows that refer to a deleted one.
+_ACTIONS = frozenset({"CASCADE", "RESTRICT", "SET DEFAULT", "SET NULL"})
 
 
 class TableWriter:
@@ -189,22 +193,22 @@ class TableWriter:
         defaults = self._expressions.defaults
         return value is None and not column.nullable and column.name in defaults
 
-    def check_target(self, target: Sequence[int]) -> None:
+    def find_target(self, target: Sequence[int]) -> list[int]:
         """
-        Check that the target of ON CONFLICT is a uniqueness constraint.
+        Return the columns of the constraint that is the target of ON CONFLICT.
 
-        :raises OperationalError: it isn't.
+        With a collation, they are computed of those that the statement names.
+
+        :raises OperationalError: there is no such constraint.
         """
         wanted = {self.table.columns[number].name for number in target}
-        unique = [self.table.primary_key]
-        unique += [index.columns for index in self.table.indexes if index.unique]
-        if not any(
-            wanted == {self._visible_name(name) for name in names} for names in unique
-        ):
-            msg = (
-                "ON CONFLICT clause does not match any PRIMARY KEY or UNIQUE constraint"
-            )
-            raise OperationalError(msg)
+        unique = [index.columns for index in self.table.indexes if index.unique]
+        unique.append(self.table.primary_key)
+        for names in unique:
+            if wanted == {self._visible_name(name) for name in names}:
+                return [self.table.positions[name] for name in names]
+        msg = "ON CONFLICT clause does not match any PRIMARY KEY or UNIQUE constraint"
+        raise OperationalError(msg)
 
     def insert_fields(
         self, fields: Sequence[Any], names: Sequence[str] | None, conflict: str
@@ -298,44 +302,58 @@ class TableWriter:
 
     def delete(self, key: Key) -> bool:
         """Delete a row, and do what foreign keys say; return whether it was there."""
+        # Not recursive: a tree may be deeper than Python's stack.
+        waiting: list[tuple[TableWriter, Key]] = []
+        found = self._delete(key, waiting)
+        while waiting:
+            writer, other = waiting.pop()
+            writer._delete(other, waiting)
+        return found
+
+    def _delete(self, key: Key, waiting: list[tuple[TableWriter, Key]]) -> bool:
+        """Delete a row; note those that are to be deleted with it."""
         references = self._foreign_keys.referring(self.table)
-        if not references:
+        if not references or not self._foreign_keys.enforced:
             return bool(self.session.delete(self.table, [key]))
         old = self.session.get(self.table, key)
         if old is None:
             return False
         self.session.delete(self.table, [key])
         for child, foreign_key in references:
-            action = foreign_key.on_delete
-            if action in ("CASCADE", "SET NULL", "SET DEFAULT", "RESTRICT"):
-                self._act(action, child, foreign_key, old)
+            if foreign_key.on_delete in _ACTIONS:
+                self._act(child, foreign_key, old, waiting)
         self._foreign_keys.note_parent(self.table, old, None)
         return True
 
-    def _act(self, action: str, child: Table, foreign_key: Any, old: Row) -> None:
+    def _act(
+        self,
+        child: Table,
+        foreign_key: ForeignKey,
+        old: Row,
+        waiting: list[tuple[TableWriter, Key]],
+    ) -> None:
         """Carry out an ON DELETE action for the rows that refer to a deleted row."""
         table = self.table
-        values = [old[table.positions[name]] for name in foreign_key.references]
+        names = references_of(foreign_key, table)
+        values = tuple(old[table.positions[name]] for name in names)
         if None in values:
             return
         writer = self._writers(self.session, child)
-        rows = list(rows_where(self.session, child, foreign_key.columns, values))
-        if rows and action == "RESTRICT":
-            msg = (
+        rows = list(rows_referring(self.session, child, foreign_key, table, values))
+        if rows and foreign_key.on_delete == "RESTRICT":
+            raise IntegrityError(
                 f"FOREIGN KEY constraint failed: {child.name} refers to a row of"
                 f" {table.name} that was to be deleted"
             )
-            raise IntegrityError(msg)
+        numbers = [child.positions[name] for name in foreign_key.columns]
         for row in rows:
             key = child.key_of(row)
-            if action == "CASCADE":
-                writer.delete(key)
+            if foreign_key.on_delete == "CASCADE":
+                waiting.append((writer, key))
+            elif foreign_key.on_delete == "SET NULL":
+                writer.change(key, dict.fromkeys(numbers))
             else:
-                numbers = [child.positions[name] for name in foreign_key.columns]
-                if action == "SET NULL":
-                    writer.change(key, dict.fromkeys(numbers))
-                else:
-                    writer.set_defaults(key, numbers)
+                writer.set_defaults(key, numbers)
 
     def set_defaults(self, key: Key, numbers: Sequence[int]) -> None:
         """Set columns of a row to their declared defaults."""
