@@ -39,7 +39,7 @@ def run(
         update = [writer.number(name) for name in insert.update_columns]
         target = [writer.number(name) for name in insert.unique_columns]
         if insert.on_conflict == "update":
-            writer.check_target(target)
+            target = writer.find_target(target)
         rows = []
         for given in values:
             row = writer.insert_one(

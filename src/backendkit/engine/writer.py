@@ -60,6 +60,12 @@ class TableWriter:
             for number in self._visible
             if table.columns[number].name not in generated
         ]
+        #: Columns whose values a change of others leaves as they are.
+        self._kept = [
+            number
+            for number in range(len(table.columns))
+            if number in self._stored or number == table.auto_increment
+        ]
         self._required = [
             number
             for number, column in enumerate(table.columns)
@@ -277,7 +283,7 @@ class TableWriter:
             given = {number: old[number] for number in self._stored}
             given.update(changes)
             new = self._complete(given)
-            for number in self._stored:
+            for number in self._kept:
                 if number not in changes:
                     new[number] = old[number]
         else:
