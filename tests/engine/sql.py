@@ -32,7 +32,7 @@ SCHEMA = [
     )""",
     "CREATE INDEX p_n ON p (n, w)",
     "CREATE UNIQUE INDEX p_some ON p (w, e) WHERE n > 2",
-    "CREATE TABLE r (n integer, s text, f duration bigint, i uuid char(32))",
+    "CREATE TABLE r (n integer CHECK (n <> 77), s text, f duration bigint, i uuid char(32))",
     "CREATE VIEW v AS SELECT id AS vid, s AS vs, n AS vn FROM a WHERE n IS NOT NULL",
 ]
 

@@ -104,9 +104,13 @@ def _follow(
         else:
             session.create_table(declarations.read_table(name, None))
     for name, old in tables.items():
-        if is_view(old) or not _touched(name, before, after):
-            continue
-        _alter(connection, session, old, declarations.read_table(name, old))
+        if is_view(old):
+            view_sql = after["view", name][1] or ""
+            if view_sql != old.sql:  # it names what was renamed
+                session.drop_table(name)
+                session.create_table(Table(name, (), (), sql=view_sql))
+        elif _touched(name, before, after):
+            _alter(connection, session, old, declarations.read_table(name, old))
 
 
 def _copy_rows(
