@@ -312,8 +312,16 @@ class Builder:
         for _ in range(self.pick([1, 2, 3])):
             column, _ = self.column(scope)
             call = self.pick(
-                ["count(*)", "count({})", "count(DISTINCT {})", "sum({})", "total({})"]
-                + ["min(lower({}))", "max(lower({}))", "avg({})"]
+                [
+                    "count(*)",
+                    "count({})",
+                    "count(DISTINCT {})",
+                    "sum({})",
+                    "total({})",
+                    "min(lower({}))",
+                    "max(lower({}))",
+                    "avg({})",
+                ]
             )
             if self.chance(5):
                 call += f" FILTER (WHERE {self.condition(scope, 0)})"

@@ -121,8 +121,10 @@ def test_actions_on_delete(any_connection, action):
     plain.execute("PRAGMA foreign_keys = ON")
     statements = [
         "CREATE TABLE p (id integer PRIMARY KEY)",
-        "CREATE TABLE c (id integer PRIMARY KEY, p integer DEFAULT 2"
-        f" REFERENCES p ON DELETE {action})",
+        (
+            "CREATE TABLE c (id integer PRIMARY KEY, p integer DEFAULT 2"
+            f" REFERENCES p ON DELETE {action})"
+        ),
         "INSERT INTO p VALUES (1), (2), (3)",
         "INSERT INTO c VALUES (10, 1), (11, 1), (12, 2), (13, NULL)",
         "DELETE FROM p WHERE id = 3",

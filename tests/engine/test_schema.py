@@ -60,8 +60,16 @@ def test_declared_columns(connection):
         " b decimal(5, 2) DEFAULT 1.5, c, d uuid char(32), e blob NULL)"
     )
     assert read(connection, "t").columns[1:] == (
-        Column("a", ValueType.STRING, nullable=False, declared="varchar(10)", max_length=10),
-        Column("b", ValueType.DECIMAL, declared="decimal(5, 2)", max_digits=5, decimal_places=2),
+        Column(
+            "a", ValueType.STRING, nullable=False, declared="varchar(10)", max_length=10
+        ),
+        Column(
+            "b",
+            ValueType.DECIMAL,
+            declared="decimal(5, 2)",
+            max_digits=5,
+            decimal_places=2,
+        ),
         Column("c", ValueType.STRING),
         Column("d", ValueType.UUID, declared="uuid char(32)", max_length=32),
         Column("e", ValueType.BYTES, declared="BLOB"),
@@ -76,8 +84,10 @@ KEYS = [
         ForeignKey(("p",), "t", ("id",), "SET NULL"),
     ),
     (
-        'p integer CONSTRAINT "x y" REFERENCES "t" ("id") ON DELETE CASCADE'
-        " DEFERRABLE INITIALLY DEFERRED",
+        (
+            'p integer CONSTRAINT "x y" REFERENCES "t" ("id") ON DELETE CASCADE'
+            " DEFERRABLE INITIALLY DEFERRED"
+        ),
         ForeignKey(("p",), "t", ("id",), "CASCADE"),
     ),
     (
@@ -197,7 +207,7 @@ def test_constraints(any_connection, declaration, values):
 ALTERS = [
     ["ALTER TABLE t RENAME TO u", "SELECT * FROM u ORDER BY id"],
     ["ALTER TABLE t RENAME COLUMN a TO z", "SELECT id, z, b FROM t ORDER BY id"],
-    ["ALTER TABLE t RENAME a TO \"a b\"", "SELECT \"a b\" FROM t ORDER BY id"],
+    ['ALTER TABLE t RENAME a TO "a b"', 'SELECT "a b" FROM t ORDER BY id'],
     ["ALTER TABLE t RENAME id TO key", "SELECT key, a FROM t ORDER BY key"],
     ["ALTER TABLE t ADD COLUMN x integer", "SELECT * FROM t ORDER BY id"],
     ["ALTER TABLE t ADD x integer NOT NULL DEFAULT 5", "SELECT x FROM t WHERE x = 5"],
@@ -383,11 +393,13 @@ def test_any_text_is_a_name(columns, table, index, unique):
     row = tuple(str(number) for number in range(len(columns)))
     c.execute(f"INSERT INTO {q(table)} ({names}) VALUES ({marks})", row)
     c.execute(f"CREATE {unique}INDEX {q(index)} ON {q(table)} ({names})")
-    assert rows(c, f"SELECT {names} FROM {q(table)} WHERE {q(columns[0])} = '0'") == [row]
+    assert rows(c, f"SELECT {names} FROM {q(table)} WHERE {q(columns[0])} = '0'") == [
+        row
+    ]
     new = table + "2"
-    c.execute(f"ALTER TABLE {q(table)} RENAME COLUMN {q(columns[0])} TO \"new ' \"\"\"")
+    c.execute(f'ALTER TABLE {q(table)} RENAME COLUMN {q(columns[0])} TO "new \' """')
     c.execute(f"ALTER TABLE {q(table)} RENAME TO {q(new)}")
-    assert rows(c, f"SELECT \"new ' \"\"\" FROM {q(new)}") == [("0",)]
+    assert rows(c, f'SELECT "new \' """ FROM {q(new)}') == [("0",)]
     c.execute(f"DROP INDEX {q(index)}")
     c.execute(f"DROP TABLE {q(new)}")
     assert rows(c, "SELECT name FROM sqlite_master") == []

@@ -32,8 +32,22 @@ OPERATORS = {"exact": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _EDGES = [0, 1, -1, 2, 5, 10, 2**53, 2**53 + 1, 2**63 - 1, -(2**63), 2**62 + 1]
 INTEGERS = st.sampled_from(_EDGES) | st.integers(-(2**63), 2**63 - 1)
 FLOATS = st.sampled_from(
-    [0.0, -0.0, 0.1, 0.5, 1.0, 1.5, 2.0**53, 2.0**60, 2.0**63, -(2.0**63), 1e30]
-    + [float("inf"), float("-inf"), 0.1 + 0.2]
+    [
+        0.0,
+        -0.0,
+        0.1,
+        0.5,
+        1.0,
+        1.5,
+        2.0**53,
+        2.0**60,
+        2.0**63,
+        -(2.0**63),
+        1e30,
+        float("inf"),
+        float("-inf"),
+        0.1 + 0.2,
+    ]
 ) | st.floats(allow_nan=False)
 DECIMALS = st.sampled_from(
     [Decimal(text) for text in ("0", "0.1", "1", "1.50", "2", "9007199254740993")]
@@ -49,10 +63,40 @@ DURATIONS = st.timedeltas(
 ) | st.integers(-5, 5).map(lambda n: datetime.timedelta(microseconds=n))
 UUIDS = st.uuids() | st.integers(0, 9).map(lambda n: uuid.UUID(int=n))
 NUMBER_LIKE = st.sampled_from(
-    ["5", " 5", "5 ", "05", "5.0", "5e0", ".5", "5.", "-1", "+1", "1e3", "1e", "e1"]
-    + ["0x5", "5\0", "5a", "", " ", "inf", "nan", "1_0", "٥", "\x0b5", "\xa05"]
-    + ["9223372036854775807", "9223372036854775808", "-9223372036854775808"]
-    + ["9007199254740993.0", "0.1", "0.10000000000000000001", "1e400", "-1e400"]
+    [
+        "5",
+        " 5",
+        "5 ",
+        "05",
+        "5.0",
+        "5e0",
+        ".5",
+        "5.",
+        "-1",
+        "+1",
+        "1e3",
+        "1e",
+        "e1",
+        "0x5",
+        "5\x00",
+        "5a",
+        "",
+        " ",
+        "inf",
+        "nan",
+        "1_0",
+        "\u0665",
+        "\x0b5",
+        "\xa05",
+        "9223372036854775807",
+        "9223372036854775808",
+        "-9223372036854775808",
+        "9007199254740993.0",
+        "0.1",
+        "0.10000000000000000001",
+        "1e400",
+        "-1e400",
+    ]
 )
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=4) | NUMBER_LIKE
 
@@ -183,9 +227,12 @@ def test_what_does_not_fit_is_refused_by_name(kind, side):
     try:
         value = to_store("t", Column("c", kind), side)
     except DataError as error:
-        assert "t.c" in str(error)  # noqa: PT017  # both ends are right
-        assert len(str(error)) < 400
-        return
+        message = str(error)
+        value = None
+    else:
+        message = "t.c"
+    assert "t.c" in message
+    assert len(message) < 400
     assert value is None or to_sqlite(kind, value) is not None
     # What is stored must be readable as the same again.
     again = to_store("t", Column("c", kind), to_sqlite(kind, value))
@@ -218,7 +265,7 @@ def test_what_does_not_fit_is_refused_by_name(kind, side):
 )
 def test_wrong_values_are_refused(kind, value):
     """A value that the column can't hold is a DataError, not another value."""
-    with pytest.raises(DataError, match="doesn't fit into column t.c"):
+    with pytest.raises(DataError, match=r"doesn't fit into column t\.c"):
         to_store("t", Column("c", kind), value)
 
 

@@ -14,7 +14,7 @@ from backendkit.stores import DatabaseError, InterfaceError, Store
 from . import ddl
 from .cursor import Cursor
 from .declarations import Declarations, is_view
-from .errors import reraise
+from .errors import translated
 from .foreign_keys import ForeignKeys, Violation
 from .functions import Functions
 from .running import Handed, Running
@@ -256,10 +256,14 @@ class Connection:
     def run_ddl(self, sql: str, params: Sequence[Any]) -> None:
         """Run a statement that changes the schema."""
         if self.tables.is_temporary(sql):
+            # It may read the store: CREATE TEMPORARY TABLE … AS SELECT.
+            session = self.transactions.start_read()
             try:
-                self.sqlite.execute(sql, params).fetchall()
-            except apsw.Error as error:
-                reraise(error)
+                self._start(Running(self, session, self.trace), sql)
+                with translated():
+                    self.sqlite.execute(sql, params).fetchall()
+            finally:
+                self.transactions.finish_read(session)
             return
         self.run_write(lambda running: ddl.run(self, running.session, sql, params))
 

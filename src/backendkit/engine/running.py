@@ -114,14 +114,20 @@ class Running:
 
     # Writing: called by SQLite for raw SQL, row by row
 
-    def insert(self, table: Table, fields: Sequence[Any]) -> Row | None:
-        """Insert a row of visible columns; None if OR IGNORE left it out."""
+    def insert(
+        self, table: Table, fields: Sequence[Any], key: dict[int, int]
+    ) -> Row | None:
+        """
+        Insert a row of visible columns; None if OR IGNORE left it out.
+
+        :param key: the key by column number, if the statement calls it rowid.
+        """
         writer = self.connection.tables.writer(self.session, table)
         given: Sequence[str] | None = None
         conflict = ""
         if self.head is not None and self.head.table.lower() == table.name.lower():
             given, conflict = self.head.columns, self.head.conflict
-        row = writer.insert_fields(fields, given, conflict)
+        row = writer.insert_fields(fields, given, conflict, key)
         if row is not None:
             self.changes += 1
         return row

@@ -12,6 +12,7 @@ from backendkit.stores import (
     Access,
     FilterShape,
     Key,
+    NotSupportedError,
     Precision,
     Table,
     ValueType,
@@ -355,16 +356,19 @@ class VirtualTable:
     # Writing: SQLite has collected the rows to change before it calls these.
 
     def UpdateInsertRow(  # noqa: N802
-        self, _rowid: int | None, fields: tuple[Any, ...]
+        self, rowid: int | None, fields: tuple[Any, ...]
     ) -> int:
-        """Insert a row for raw SQL."""
-        row = self.connection.active.insert(self.table, fields[: len(self.visible)])
+        """Insert a row for raw SQL; ``rowid`` if the statement names it so."""
+        key = {} if rowid is None else {self._settable_rowid(): rowid}
+        row = self.connection.active.insert(
+            self.table, fields[: len(self.visible)], key
+        )
         if row is None or self.rowid_column is None:
             return 0
         return int(row[self.rowid_column])
 
     def UpdateChangeRow(  # noqa: N802
-        self, rowid: int, _new_rowid: int, fields: tuple[Any, ...]
+        self, rowid: int, new_rowid: int, fields: tuple[Any, ...]
     ) -> None:
         """Change a row for raw SQL; unchanged columns are ``apsw.no_change``."""
         changes = {
@@ -372,11 +376,22 @@ class VirtualTable:
             for number, value in enumerate(fields[: len(self.visible)])
             if value is not apsw.no_change
         }
+        if new_rowid != rowid:
+            changes[self._settable_rowid()] = new_rowid
         self.connection.active.change(self.table, self._key(rowid), changes)
 
     def UpdateDeleteRow(self, rowid: int) -> None:  # noqa: N802
         """Delete a row for raw SQL."""
         self.connection.active.delete(self.table, self._key(rowid))
+
+    def _settable_rowid(self) -> int:
+        """Return the number of the column that is called rowid in a statement."""
+        number = self.rowid_column
+        if number is None or self.table.columns[number].hidden:
+            raise NotSupportedError(
+                f"The rowid of {self.table.name} can't be set: it has no column for it."
+            )
+        return number
 
     def _key(self, rowid: int) -> Key:
         if self.rowid_column is not None:

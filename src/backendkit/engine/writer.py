@@ -217,7 +217,11 @@ class TableWriter:
         raise OperationalError(msg)
 
     def insert_fields(
-        self, fields: Sequence[Any], names: Sequence[str] | None, conflict: str
+        self,
+        fields: Sequence[Any],
+        names: Sequence[str] | None,
+        conflict: str,
+        key: dict[int, int],
     ) -> Row | None:
         """
         Insert a row for raw SQL.
@@ -225,12 +229,14 @@ class TableWriter:
         :param fields: values of all visible columns.
         :param names: the columns that were given, in lower case; None for all.
         :param conflict: the statement's OR clause, or "".
+        :param key: values by column number that go before these.
         """
         given = {
             number: value
             for number, value in zip(self._visible, fields, strict=True)
             if names is None or self.table.columns[number].name.lower() in names
         }
+        given.update(key)
         if names is not None:
             self.refuse_generated(given, "INSERT into")
         on_conflict = {"IGNORE": "ignore", "REPLACE": "replace"}.get(conflict)
