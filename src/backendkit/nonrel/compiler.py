@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from django.db import DataError
 from django.db.models.constants import OnConflict
 from django.db.models.sql import compiler
 from django.db.models.sql.datastructures import BaseTable, Join
@@ -103,7 +104,19 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, SQLCompiler):
     """UPDATE."""
 
     def as_sql(self) -> tuple[str, tuple[Any, ...]]:
-        """Return the statement and its parameters."""
+        """
+        Return the statement and its parameters.
+
+        :raises DataError: a number has more than 64 bits. SQLite would only
+            tell which parameter it is.
+        """
+        for field, _, value in self.query.values:
+            if value.__class__ is int and not -(2**63) <= value < 2**63:
+                table = self.query.get_meta().db_table
+                raise DataError(
+                    f"The value {value} doesn't fit into column"
+                    f" {table}.{field.column}: it is out of the range of 64 bits."
+                )
         sql, params = compiler.SQLUpdateCompiler.as_sql(self)
         return str(sql), params
 
