@@ -9,6 +9,7 @@ the project that runs the tests.
 
 import functools
 import hashlib
+import weakref
 from dataclasses import dataclass, field
 
 from django.apps.registry import Apps
@@ -102,21 +103,22 @@ class BuiltSchema:
 
     schema: Schema
     classes: dict[str, type[models.Model]]
-    created_on: set[str] = field(default_factory=set)
+    # Connections, not aliases: an alias may come back with another database.
+    created_on: weakref.WeakSet = field(default_factory=weakref.WeakSet)
 
     def create_tables(self, alias):
-        if alias not in self.created_on:
+        if connections[alias] not in self.created_on:
             with connections[alias].schema_editor() as editor:
                 for model in self.classes.values():
                     editor.create_model(model)
-            self.created_on.add(alias)
+            self.created_on.add(connections[alias])
 
     def drop_tables(self, alias):
-        if alias in self.created_on:
+        if connections[alias] in self.created_on:
             with connections[alias].schema_editor() as editor:
                 for model in reversed(self.classes.values()):
                     editor.delete_model(model)
-            self.created_on.discard(alias)
+            self.created_on.discard(connections[alias])
 
     def all_models(self):
         """The models and the tables behind their many-to-many fields."""

@@ -35,7 +35,11 @@ from ._verdicts import judge
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
     args = _parse(argv)
-    previous = signal.signal(signal.SIGTERM, _interrupt)
+    # SIGINT too: a shell's background jobs inherit that it is ignored.
+    previous = {
+        number: signal.signal(number, _interrupt)
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     folder = Path(tempfile.mkdtemp(prefix="backendkit-"))
     try:
         report = run(args, folder)
@@ -46,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write("\nInterrupted.\n")
         return 130
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
         if args.keep:
             sys.stderr.write(f"Kept: {folder}\n")
         else:

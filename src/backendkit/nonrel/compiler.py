@@ -110,6 +110,7 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, SQLCompiler):
         :raises DataError: a number has more than 64 bits. SQLite would only
             tell which parameter it is.
         """
+        sql, params = compiler.SQLUpdateCompiler.as_sql(self)
         for field, _, value in self.query.values:
             if value.__class__ is int and not -(2**63) <= value < 2**63:
                 table = self.query.get_meta().db_table
@@ -117,7 +118,6 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, SQLCompiler):
                     f"The value {value} doesn't fit into column"
                     f" {table}.{field.column}: it is out of the range of 64 bits."
                 )
-        sql, params = compiler.SQLUpdateCompiler.as_sql(self)
         return str(sql), params
 
 
