@@ -79,6 +79,8 @@ NUMBER_LIKE = st.sampled_from(
         "e1",
         "0x5",
         "5\x00",
+        "5\x00a",
+        "\x005",
         "5a",
         "",
         " ",

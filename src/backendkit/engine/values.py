@@ -507,11 +507,8 @@ def comparison(column: Column, lookup: str, value: SQLiteValue) -> Comparison:
 
 def _compare_number(column: Column, lookup: str, value: SQLiteValue) -> Comparison:
     kind = column.type
-    if isinstance(value, str) and _NUMBER.match(value):
-        number: int | float = _text_as_number(value)
-    elif isinstance(value, (int, float)):
-        number = value
-    else:
+    number = _text_as_number(value) if isinstance(value, str) else value
+    if not isinstance(number, (int, float)):
         return _other_class(lookup, column_is_smaller=True)
     if kind is ValueType.BOOL:
         if lookup != "exact":
@@ -534,24 +531,30 @@ def _compare_number(column: Column, lookup: str, value: SQLiteValue) -> Comparis
     return Comparison(lookup, number)
 
 
-def _text_as_number(text: str) -> int | float:
-    """Return the number that SQLite reads in a text; it rounds in its own way."""
+def _text_as_number(text: str) -> int | float | None:
+    """Return the number that SQLite takes a text for; None if it doesn't."""
+    if "\0" in text:
+        return _ask_sqlite(text)  # its versions differ
+    if not _NUMBER.match(text):
+        return None
     text = text.strip()
     if _INTEGER.match(text) and int(text) in _INT64:
         return int(text)
     if len(_DIGITS.findall(text.lower().partition("e")[0])) <= _FLOAT_DIGITS:
         return float(text)
-    return _long_text_as_number(text)
+    return _ask_sqlite(text)  # it rounds in its own way
 
 
 @functools.lru_cache(maxsize=1000)
-def _long_text_as_number(text: str) -> float:
+def _ask_sqlite(text: str) -> int | float | None:
     database = apsw.Connection(":memory:")
     try:
-        (number,) = next(database.execute("SELECT CAST(? AS REAL)", (text,)))
+        database.execute("CREATE TABLE t (number NUMERIC)")
+        database.execute("INSERT INTO t VALUES (?)", (text,))
+        ((number,),) = database.execute("SELECT number FROM t").fetchall()
     finally:
         database.close()
-    return float(number)
+    return number if isinstance(number, (int, float)) else None
 
 
 def _compare_decimal(column: Column, lookup: str, number: float) -> Comparison:
