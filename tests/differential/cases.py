@@ -118,7 +118,15 @@ def _ask(case, built, alias):
     for query in case.steps:
         scale = case.rows.scale() if query.inexact else None
         answer = outcome(alias, partial(query.evaluate, built))
-        yield str(query), answer, {"ordered": query.ordered, "scale": scale}
+        yield (
+            str(query),
+            answer,
+            {
+                "ordered": query.ordered,
+                "scale": scale,
+                "sliced": query.source.endswith("]"),
+            },
+        )
 
 
 def _write(case, built, alias):

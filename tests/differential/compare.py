@@ -91,16 +91,20 @@ def _canonical_related(related, path):
     return _canonical_instance(related, path)
 
 
-def difference(expected, actual, *, ordered=True, scale=None):
+def difference(expected, actual, *, ordered=True, scale=None, sliced=False):
     """
     Say how ``actual`` differs from ``expected``; None if it doesn't.
 
     Both are :func:`canonical`. Lists are compared in order only if ``ordered``.
-    With ``scale`` numbers may differ by a tiny part of it (see TOLERANCE).
+    ``sliced``: the query has a slice. With ``scale`` numbers may differ by a tiny part of it (see TOLERANCE).
     """
     if expected == actual:
         return None
     if "Raised" in (expected[0], actual[0]):
+        if sliced and _aggregate_failed(expected) and actual[0] == "rows":
+            # Whether groups behind a slice are computed at all is the planner's
+            # choice: an order that comes from the store ends the work earlier.
+            return None
         return _difference_raised(expected, actual)
     both_rows = expected[0] == actual[0] == "rows"
     if both_rows and not ordered:
@@ -113,6 +117,10 @@ def difference(expected, actual, *, ordered=True, scale=None):
     if both_rows and Counter(map(repr, expected[1])) == Counter(map(repr, actual[1])):
         return f"order expected: {_shown(expected[1])}\ngot: {_shown(actual[1])}"
     return f"expected: {_plain(expected)}\ngot: {_plain(actual)}"
+
+
+def _aggregate_failed(answer):
+    return answer[0] == "Raised" and "user-defined aggregate" in str(answer[1])
 
 
 def _difference_raised(expected, actual):

@@ -112,13 +112,28 @@ def unpack(archive: Path) -> SourceTree:
     return SourceTree(tree.root, tree.version, digest)
 
 
+def _extract_safely(tar: tarfile.TarFile, target: Path) -> None:
+    """Extract files and folders; refuse absolute paths, ".." and bad links."""
+    if hasattr(tarfile, "data_filter"):
+        tar.extractall(target, filter="data")
+        return
+    # Python 3.11 before 3.11.4 has no filters. A release needs no links.
+    root = target.resolve()
+    for member in tar.getmembers():
+        inside = (root / member.name).resolve().is_relative_to(root)
+        if not inside or not (member.isfile() or member.isdir()):
+            raise tarfile.ExtractError(
+                f"{member.name!r} would be outside, or is a link"
+            )
+    tar.extractall(target)  # noqa: S202  # all members were checked
+
+
 def _extract(archive: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=".unpacking-"))
     try:
         with tarfile.open(archive) as tar:
-            # "data" refuses absolute paths, ".." and links that lead outside.
-            tar.extractall(scratch, filter="data")
+            _extract_safely(tar, scratch)
         open_folder(_only_child(scratch))
         # Two runs may unpack at once: the first one wins, both have the same.
         with contextlib.suppress(OSError):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db import DataError
+from django.db.models import IntegerField
 from django.db.models.constants import OnConflict
 from django.db.models.sql import compiler
 from django.db.models.sql.datastructures import BaseTable, Join
@@ -112,7 +113,11 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, SQLCompiler):
         """
         sql, params = compiler.SQLUpdateCompiler.as_sql(self)
         for field, _, value in self.query.values:
-            if value.__class__ is int and not -(2**63) <= value < 2**63:
+            if (
+                value.__class__ is int
+                and not -(2**63) <= value < 2**63
+                and isinstance(getattr(field, "target_field", field), IntegerField)
+            ):
                 table = self.query.get_meta().db_table
                 raise DataError(
                     f"The value {value} doesn't fit into column"
