@@ -361,3 +361,15 @@ def test_transactions_commit_where_sqlite_commits(action, changes):
     assert found == wanted
     plain.close(True)
     engine.close()
+
+
+@pytest.mark.parametrize("action", ["CASCADE", "SET NULL", "SET DEFAULT"])
+def test_actions_on_update_are_refused(family, action):
+    """ON UPDATE would be forgotten, so it is an error, and no table is made."""
+    with pytest.raises(dbapi.NotSupportedError, match=f"ON UPDATE {action}"):
+        family.execute(
+            "CREATE TABLE other (parent_id integer REFERENCES parent (id)"
+            f" ON UPDATE {action})"
+        )
+    assert rows(family, "SELECT name FROM sqlite_master WHERE name = 'other'") == []
+    family.execute("INSERT INTO child VALUES (30, 3)")

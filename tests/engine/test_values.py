@@ -10,13 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backendkit.engine import vtab
+from backendkit.engine.comparing import Bound, comparison
 from backendkit.engine.values import (
     DECLARATIONS,
     TO_SQLITE,
-    Bound,
     adapt,
     adapt_all,
-    comparison,
     row_converter,
     size_of,
     to_store,

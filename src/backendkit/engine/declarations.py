@@ -16,7 +16,15 @@ from typing import Any
 
 import apsw
 
-from backendkit.stores import Catalog, Column, ForeignKey, Index, Table, ValueType
+from backendkit.stores import (
+    Catalog,
+    Column,
+    ForeignKey,
+    Index,
+    NotSupportedError,
+    Table,
+    ValueType,
+)
 
 from .sqltext import index_parts
 from .statements import quote
@@ -292,6 +300,11 @@ class Declarations:
             rows = sorted(found[number], key=lambda row: int(row[1]))
             to = tuple(row[4] for row in rows)
             target = rows[0][2]
+            on_update = rows[0][5]
+            if on_update not in ("NO ACTION", "RESTRICT"):
+                raise NotSupportedError(
+                    f"ON UPDATE {on_update} isn't supported: {name} refers to {target}."
+                )
             if None in to:  # REFERENCES t: its primary key
                 to = own_key if target == name else self._primary_key(target)
             keys.append(

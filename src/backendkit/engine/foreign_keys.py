@@ -25,7 +25,8 @@ from backendkit.stores import (
     matcher,
 )
 
-from .values import TO_SQLITE, Bound, comparison, to_store
+from .comparing import Bound, comparison
+from .values import TO_SQLITE, to_store
 
 
 class Reference(NamedTuple):

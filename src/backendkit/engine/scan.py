@@ -18,8 +18,8 @@ from backendkit.stores import (
     sort_key,
 )
 
+from .comparing import Bound, comparison
 from .running import Filter as StoreFilter  # apsw names a method Filter
-from .values import Bound, comparison
 
 if TYPE_CHECKING:
     from .running import Running

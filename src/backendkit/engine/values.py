@@ -10,48 +10,26 @@ follow https://www.sqlite.org/datatype3.html.
 from __future__ import annotations
 
 import datetime
-import decimal
-import functools
-import math
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
-from enum import Enum
-from typing import Any, NamedTuple, NoReturn
-
-import apsw
+from typing import Any, NoReturn
 
 from backendkit.stores import Column, DataError, ProgrammingError, ValueType
 
 SQLiteValue = None | int | float | str | bytes
 
-_MICROSECOND = datetime.timedelta(microseconds=1)
-_INT64 = range(-(2**63), 2**63)
+MICROSECOND = datetime.timedelta(microseconds=1)
+INT64 = range(-(2**63), 2**63)
 # What SQLite takes for a number when it applies a numeric affinity to text.
-_NUMBER = re.compile(
+NUMBER = re.compile(
     r"\s*[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?)\s*\Z", re.A
 )
-_INTEGER = re.compile(r"[+-]?\d+\Z", re.A)
-_DIGITS = re.compile(r"\d", re.A)
-_UUID = re.compile(r"[0-9a-f]{32}\Z")
-# How dates, times and datetimes are written, see TO_SQLITE.
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d|\d\d:\d\d:\d\d", re.A)
 #: Decimals of so many digits all differ as floats.
-_FLOAT_DIGITS = 15
+FLOAT_DIGITS = 15
 #: Integers up to here are floats.
 _FLOAT_INTEGERS = 2**53
-
-NUMERIC_TYPES = frozenset(
-    {
-        ValueType.BOOL,
-        ValueType.INTEGER,
-        ValueType.FLOAT,
-        ValueType.DECIMAL,
-        ValueType.DURATION,
-    }
-)
-_TEMPORAL_TYPES = frozenset({ValueType.DATE, ValueType.TIME, ValueType.DATETIME})
 
 
 # Declared types
@@ -218,7 +196,7 @@ def reraise_binding(bindings: Any, error: Exception) -> NoReturn:
     """
     values = bindings.values() if isinstance(bindings, Mapping) else bindings
     for number, value in enumerate(values, 1):
-        if isinstance(value, int) and value not in _INT64:
+        if isinstance(value, int) and value not in INT64:
             msg = f"Parameter {number}, {value}, is out of the range of 64 bits."
             raise DataError(msg) from error
         if isinstance(value, str):
@@ -243,7 +221,7 @@ def _number(value: SQLiteValue) -> int | float | Decimal:
     """Apply a numeric affinity. :raises ValueError: not a number."""
     if isinstance(value, (int, float)):
         return value
-    if isinstance(value, str) and _NUMBER.match(value):
+    if isinstance(value, str) and NUMBER.match(value):
         return Decimal(value.strip())
     raise ValueError
 
@@ -258,7 +236,7 @@ def _to_bool(value: SQLiteValue) -> bool:
 def _to_integer(value: SQLiteValue) -> int:
     # A fraction is rounded, as by PostgreSQL's assignment casts.
     number = value if value.__class__ is int else round(_number(value))
-    if number not in _INT64:
+    if number not in INT64:
         msg = "it is out of the range of 64 bits"
         raise OverflowError(msg)
     return int(number)
@@ -269,7 +247,7 @@ def _to_float(value: SQLiteValue) -> float | None:
     return None if number != number else number  # noqa: PLR0124  # NaN is NULL
 
 
-def _float_to_decimal(value: float) -> Decimal:
+def float_to_decimal(value: float) -> Decimal:
     """Return the shortest decimal, or the integer that SQLite makes of a float."""
     if _FLOAT_INTEGERS <= abs(value) < 2**63:
         return Decimal(int(value))
@@ -278,7 +256,7 @@ def _float_to_decimal(value: float) -> Decimal:
 
 def _to_decimal(value: SQLiteValue) -> Decimal:
     if isinstance(value, float):
-        number = _float_to_decimal(value)
+        number = float_to_decimal(value)
     else:
         number = Decimal(value.strip() if isinstance(value, str) else _number(value))
     # SQLite would see infinity.
@@ -289,10 +267,10 @@ def _to_decimal(value: SQLiteValue) -> Decimal:
 
 def _shortened(value: Decimal) -> Decimal:
     """Drop the digits that SQLite, with its floats, wouldn't keep."""
-    if len(value.as_tuple().digits) <= _FLOAT_DIGITS:
+    if len(value.as_tuple().digits) <= FLOAT_DIGITS:
         return value
     seen = _decimal_to_sqlite(value)
-    return Decimal(seen) if isinstance(seen, int) else _float_to_decimal(seen)
+    return Decimal(seen) if isinstance(seen, int) else float_to_decimal(seen)
 
 
 def _to_string(value: SQLiteValue) -> str:
@@ -374,7 +352,7 @@ def _to_time(value: SQLiteValue) -> datetime.time:
 
 
 def _to_duration(value: SQLiteValue) -> datetime.timedelta:
-    return _to_integer(value) * _MICROSECOND
+    return _to_integer(value) * MICROSECOND
 
 
 def _to_uuid(value: SQLiteValue) -> uuid.UUID:
@@ -385,7 +363,7 @@ def _to_json(value: SQLiteValue) -> str:
     return _to_string(value)
 
 
-_TO_STORE: dict[ValueType, Callable[[Any], Any]] = {
+TO_STORE: dict[ValueType, Callable[[Any], Any]] = {
     ValueType.BOOL: _to_bool,
     ValueType.INTEGER: _to_integer,
     ValueType.FLOAT: _to_float,
@@ -401,6 +379,11 @@ _TO_STORE: dict[ValueType, Callable[[Any], Any]] = {
 }
 
 
+def is_short(column: Column) -> bool:
+    """Whether a DECIMAL column's values all differ as floats."""
+    return 0 < (column.max_digits or 0) <= FLOAT_DIGITS
+
+
 def to_store(table: str, column: Column, value: Any) -> Any:
     """
     Convert a value that SQL or a parameter gives to what the column holds.
@@ -410,8 +393,8 @@ def to_store(table: str, column: Column, value: Any) -> Any:
     if value is None:
         return None
     try:
-        stored = _TO_STORE[column.type](adapt(value))
-        if column.type is ValueType.DECIMAL and _is_short(column):
+        stored = TO_STORE[column.type](adapt(value))
+        if column.type is ValueType.DECIMAL and is_short(column):
             return _shortened(stored)
         return stored
     except (ValueError, OverflowError, InvalidOperation, UnicodeEncodeError) as error:
@@ -424,174 +407,3 @@ def to_store(table: str, column: Column, value: Any) -> Any:
             f" which holds {column.type.value} values{reason}."
         )
         raise DataError(msg) from error
-
-
-# From SQLite to the store: comparing
-
-
-class Bound(Enum):
-    """What a comparison comes to when its other side has no value in the store."""
-
-    #: No row matches.
-    NOTHING = 0
-    #: Every row may match: the filter can't be handed over.
-    ANYTHING = 1
-
-
-class Comparison(NamedTuple):
-    """
-    A comparison in the store's terms. ``value`` is a :class:`Bound` or a value.
-
-    The lookup ``isnull`` stands for IS NOT NULL; ``range`` for both ``gte`` the
-    first and ``lte`` the second of a pair of values.
-    """
-
-    lookup: str
-    value: Any
-
-
-_BELOW = {"lt", "lte"}
-_DOWN = decimal.Context(prec=25, rounding=decimal.ROUND_FLOOR)
-_UP = decimal.Context(prec=25, rounding=decimal.ROUND_CEILING)
-_NOTHING = Comparison("exact", Bound.NOTHING)
-_ANYTHING = Comparison("exact", Bound.ANYTHING)
-
-
-def _other_class(lookup: str, *, column_is_smaller: bool) -> Comparison:
-    """Compare values of two storage classes: NULL < number < text < blob."""
-    if lookup == "exact":
-        return _NOTHING
-    if (lookup in _BELOW) == column_is_smaller:
-        return Comparison("isnull", None)  # everything but NULL: see comparison()
-    return _NOTHING
-
-
-def comparison(column: Column, lookup: str, value: SQLiteValue) -> Comparison:
-    """
-    Translate ``column <lookup> value`` from SQLite's terms to the store's.
-
-    What comes out never excludes a row that SQLite would include, wherever the
-    value is from: a parameter, or a column of any type.
-
-    :param lookup: ``exact``, ``gt``, ``gte``, ``lt`` or ``lte``.
-    """
-    if value is None:
-        return _NOTHING
-    kind = column.type
-    if kind in NUMERIC_TYPES:
-        return _compare_number(column, lookup, value)
-    if kind is ValueType.BYTES:
-        if isinstance(value, bytes):
-            return Comparison(lookup, value)
-        return _other_class(lookup, column_is_smaller=False)
-    if isinstance(value, bytes):
-        return _other_class(lookup, column_is_smaller=True)
-    if kind in _TEMPORAL_TYPES:
-        # Declared with a numeric affinity, but the values are text.
-        if not isinstance(value, str) or _NUMBER.match(value):
-            return _other_class(lookup, column_is_smaller=False)
-        return _compare_temporal(kind, lookup, value)
-    if not isinstance(value, str):
-        # Compared as text or as numbers, depending on where the value is from.
-        return _ANYTHING
-    if kind is ValueType.UUID:
-        if _UUID.match(value):
-            return Comparison(lookup, uuid.UUID(value))
-        return _NOTHING if lookup == "exact" else _ANYTHING
-    if lookup in _BELOW and _MOMENT.match(value):
-        # From a column of moments, with a numeric affinity: then all text that
-        # looks like a number becomes one, and is below any text.
-        return _ANYTHING
-    return Comparison(lookup, value)
-
-
-def _compare_number(column: Column, lookup: str, value: SQLiteValue) -> Comparison:
-    kind = column.type
-    number = _text_as_number(value) if isinstance(value, str) else value
-    if not isinstance(number, (int, float)):
-        return _other_class(lookup, column_is_smaller=True)
-    if kind is ValueType.BOOL:
-        if lookup != "exact":
-            return _ANYTHING
-        return Comparison(lookup, bool(number)) if number in (0, 1) else _NOTHING
-    if kind is ValueType.FLOAT:
-        return Comparison(lookup, number)
-    if isinstance(number, float) and math.isinf(number):
-        if kind is ValueType.DECIMAL:
-            return _ANYTHING  # very large ones are infinite as floats
-        return _other_class(lookup, column_is_smaller=number > 0)
-    if kind is ValueType.DECIMAL:
-        return _compare_decimal(column, lookup, number)
-    if lookup == "exact" and number != int(number):
-        return _NOTHING
-    if kind is ValueType.DURATION:
-        if number != int(number) or abs(number) > 2**62:
-            return _NOTHING if lookup == "exact" else _ANYTHING
-        return Comparison(lookup, int(number) * _MICROSECOND)
-    return Comparison(lookup, number)
-
-
-def _text_as_number(text: str) -> int | float | None:
-    """Return the number that SQLite takes a text for; None if it doesn't."""
-    if "\0" in text:
-        return _ask_sqlite(text)  # its versions differ
-    if not _NUMBER.match(text):
-        return None
-    text = text.strip()
-    if _INTEGER.match(text) and int(text) in _INT64:
-        return int(text)
-    if len(_DIGITS.findall(text.lower().partition("e")[0])) <= _FLOAT_DIGITS:
-        return float(text)
-    return _ask_sqlite(text)  # it rounds in its own way
-
-
-@functools.lru_cache(maxsize=1000)
-def _ask_sqlite(text: str) -> int | float | None:
-    database = apsw.Connection(":memory:")
-    try:
-        database.execute("CREATE TABLE t (number NUMERIC)")
-        database.execute("INSERT INTO t VALUES (?)", (text,))
-        ((number,),) = database.execute("SELECT number FROM t").fetchall()
-    finally:
-        database.close()
-    return number if isinstance(number, (int, float)) else None
-
-
-def _compare_decimal(column: Column, lookup: str, number: float) -> Comparison:
-    """
-    Compare with decimals, which SQLite sees as floats, or as integers of 64 bits.
-
-    Those of up to 15 digits all differ as floats; of others, several may be equal
-    to one number, so the comparison leaves some room.
-    """
-    exact = isinstance(number, int)
-    wanted = Decimal(number) if exact else _float_to_decimal(number)
-    if _is_short(column):
-        return Comparison(lookup, wanted)
-    # More than what rounding to a float may have added or taken.
-    room = _UP.add(_UP.multiply(abs(wanted), Decimal("1e-15")), Decimal("1e-323"))
-    low, high = _DOWN.subtract(wanted, room), _UP.add(wanted, room)
-    if lookup == "exact":
-        return Comparison("range", (low, high))
-    return Comparison("lte", high) if lookup in _BELOW else Comparison("gte", low)
-
-
-def _is_short(column: Column) -> bool:
-    """Whether a DECIMAL column's values all differ as floats."""
-    return 0 < (column.max_digits or 0) <= _FLOAT_DIGITS
-
-
-def _compare_temporal(kind: ValueType, lookup: str, value: str) -> Comparison:
-    try:
-        moment = _TO_STORE[kind](value)
-        written = str(TO_SQLITE[kind](moment))
-    except ValueError:
-        return _NOTHING if lookup == "exact" else _ANYTHING
-    if written == value:
-        return Comparison(lookup, moment)
-    if lookup == "exact":
-        return _NOTHING
-    if written.startswith(value) or value.startswith(written):
-        # Another way to write this moment: as text just below or above it.
-        return Comparison("lte" if lookup in _BELOW else "gte", moment)
-    return _ANYTHING

@@ -33,7 +33,7 @@ _LOOKUPS = {
     apsw.SQLITE_INDEX_CONSTRAINT_LE: "lte",
 }
 # Types whose comparisons the store answers just as SQLite does, whatever the
-# other side is (see values.comparison): SQLite needn't check them again.
+# other side is (see comparing.py): SQLite needn't check them again.
 _SAME_ANSWER = frozenset({ValueType.INTEGER, ValueType.FLOAT})
 #: SQLite tells the columns after the 63rd only together.
 _LAST_TOLD_COLUMN = 63
