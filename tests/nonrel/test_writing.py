@@ -546,3 +546,29 @@ def test_many_columns(database):
     assert [getattr(one, name) for name in fields] == list(range(300))
     wide.objects.update(c150=-1)
     assert wide.objects.values_list("c149", "c150", "c151").get() == (149, -1, 151)
+
+
+class TestManyParameters:
+    """More values than SQLite binds in one statement."""
+
+    def test_a_long_list(self, ours):
+        """IN takes a list of any length, of numbers and of hostile texts."""
+        ours.create(Item)
+        Item.objects.bulk_create(Item(code=f"c{n}", number=n) for n in range(300))
+        numbers = [*range(-40_000, 0), *range(100, 200)]
+        assert Item.objects.filter(number__in=numbers).count() == 100
+        texts = [f"it's %s ? \"{n}" for n in range(33_000)]
+        Item.objects.filter(number=7).update(code=texts[-1])
+        found = Item.objects.filter(code__in=texts).values_list("number", flat=True)
+        assert list(found) == [7]
+
+    def test_bulk_update(self, ours):
+        """bulk_update() of more objects than fit into one statement."""
+        ours.create(Item)
+        items = [Item(code=f"c{n}", number=n) for n in range(6_000)]
+        Item.objects.bulk_create(items)
+        for item in items:
+            item.number = -item.number
+            item.code += "x"
+        assert Item.objects.bulk_update(items, ["number", "code"]) == 6_000
+        assert Item.objects.filter(number__lte=0, code__endswith="x").count() == 6_000

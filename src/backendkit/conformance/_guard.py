@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 
 def main() -> int:
@@ -26,14 +27,23 @@ def main() -> int:
     )
     signal.signal(signal.SIGUSR1, lambda *_: child.send_signal(signal.SIGUSR1))
 
+    closed = threading.Event()
+
     def wait_for_the_run() -> None:
         sys.stdin.buffer.read()
+        closed.set()
         kill(child.pid)
 
     threading.Thread(target=wait_for_the_run, daemon=True).start()
     status = child.wait()
     # What the command left running.
     kill(child.pid)
+    if closed.is_set():
+        # A process that is killed closes its files before its children see it.
+        for _ in range(20):
+            if os.getppid() != run:
+                break
+            time.sleep(0.025)
     if os.getppid() != run:
         import shutil  # noqa: PLC0415  # seldom needed
 

@@ -4,7 +4,25 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+R = TypeVar("R")
+#: Statements of so many characters aren't remembered: a list of a thousand of
+#: them would take more memory than the time to read them again is worth.
+_LONG = 10_000
+
+
+def remembered(function: Callable[[str], R]) -> Callable[[str], R]:
+    """Remember what a function of a statement gives; of long ones it isn't."""
+    cached = functools.lru_cache(maxsize=1000)(function)
+
+    @functools.wraps(function)
+    def call(sql: str) -> R:
+        return cached(sql) if len(sql) < _LONG else function(sql)
+
+    return call
+
 
 _TOKEN = re.compile(
     r"""
@@ -24,7 +42,7 @@ def words(sql: str) -> Iterator[str]:
             yield match[0]
 
 
-@functools.lru_cache(maxsize=1000)
+@remembered
 def split(sql: str) -> tuple[str, ...]:
     """Split statements at their semicolons; without those that are empty."""
     statements = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,9 +9,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple
 
+import apsw
+
 from backendkit.stores import NotSupportedError, OperationalError
 
-from .sqltext import words
+from .sqltext import remembered, words
+from .values import adapt
 
 #: PRAGMAs about the schema; all others are about SQLite itself.
 MIRRORED_PRAGMAS = frozenset(
@@ -73,7 +75,7 @@ _SEQUENCE = re.compile(
 _NAME = r'"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\]|[^\W\d]\w*'
 
 
-@functools.lru_cache(maxsize=1000)
+@remembered
 def classify(sql: str) -> Kind:
     """Return the kind of a statement. What isn't known is left to SQLite to refuse."""
     first = _FIRST_WORD.match(sql)
@@ -127,7 +129,7 @@ def refuse_sequence(sql: str) -> None:
 _LIST = re.compile(r"\bIN\b(?!\s*\(\s*[?:'\d+-])", re.I)
 
 
-@functools.lru_cache(maxsize=1000)
+@remembered
 def lists_are_literal(sql: str) -> bool:
     """
     Whether every IN of a statement is followed by a list of values.
@@ -202,7 +204,7 @@ class InsertHead:
     conflict: str
 
 
-@functools.lru_cache(maxsize=1000)
+@remembered
 def insert_head(sql: str) -> InsertHead | None:
     """Read the beginning of an INSERT; None if the statement isn't one."""
     found = words(sql)
@@ -232,7 +234,7 @@ def insert_head(sql: str) -> InsertHead | None:
     return InsertHead(unquote(table), columns, conflict)
 
 
-@functools.lru_cache(maxsize=1000)
+@remembered
 def refuse_returning(sql: str) -> None:
     """
     Refuse an INSERT with RETURNING, as SQLite does UPDATE and DELETE.
@@ -319,10 +321,38 @@ class Insert(str):
 _FORMAT = re.compile(r"%([%s])")
 
 
-@functools.lru_cache(maxsize=1000)
+@remembered
 def to_qmark(sql: str) -> str:
     """Convert from PEP 249's "format" style to SQLite's "?"."""
     return _FORMAT.sub(lambda match: "?" if match[1] == "s" else "%", sql)
+
+
+def write_out(sql: str, params: Sequence[Any], most: int) -> tuple[str, list[Any]]:
+    """
+    Write the last parameters out as SQL, where there are too many to bind.
+
+    Each becomes a literal by SQLite's own quoting.
+
+    :param sql: with ``%s``.
+    :param most: how many may be left.
+    """
+    left = list(params[:most])
+    rest = iter(params[most:])
+    seen = 0
+
+    def literal(match: re.Match[str]) -> str:
+        nonlocal seen
+        if match[1] == "s":
+            seen += 1
+            if seen > most:
+                value = adapt(next(rest))
+                if not isinstance(value, (int, float, str, bytes)):
+                    return "NULL"  # as filters handed over: SQLite has them too
+                number = int(value) if isinstance(value, bool) else value
+                return str(apsw.format_sql_value(number)).replace("%", "%%")
+        return match[0]
+
+    return _FORMAT.sub(literal, sql), left
 
 
 def to_named(sql: str, params: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from backendkit.engine.statements import (
     Select,
     to_named,
     to_qmark,
+    write_out,
 )
 from backendkit.stores import Store
 
@@ -203,6 +204,11 @@ def _shown(values: Sequence[Any]) -> str:
     return str(values[0]) if len(values) == 1 else str(tuple(values))
 
 
+#: How many parameters are bound: as many as SQLite takes if it isn't built with
+#: another limit (https://www.sqlite.org/limits.html#max_variable_number).
+MOST_BOUND = 32_766
+
+
 class FormatCursor(dbapi.Cursor):
     """A cursor with the parameter styles that Django writes."""
 
@@ -214,6 +220,9 @@ class FormatCursor(dbapi.Cursor):
             return super().execute(sql)
         if isinstance(params, Mapping):
             return super().execute(to_named(sql, params), params)
+        if len(params) > MOST_BOUND:
+            short, params = write_out(sql, params, MOST_BOUND)
+            sql = Select(short) if isinstance(sql, Select) else short
         converted = to_qmark(sql)
         if isinstance(sql, Select):
             converted = Select(converted)

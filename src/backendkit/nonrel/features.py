@@ -24,6 +24,16 @@ class NonrelDatabaseFeatures(DatabaseFeatures):
     has_select_for_no_key_update = False
     supports_select_for_update_with_limit = True
 
+    @property
+    def max_query_params(self) -> int:
+        """
+        Return how many parameters batches may have: half of what can be bound.
+
+        bulk_update() writes more than it counts: for each object its key once
+        for each field, and once more.
+        """
+        return int(super().max_query_params) // 2
+
     @cached_property
     def supports_transactions(self) -> bool:
         """Whether the store has them; see the system check."""

@@ -28,10 +28,6 @@ class NonrelDatabaseOperations(DatabaseOperations):
             return name
         return '"' + name.replace('"', '""') + '"'
 
-    def bulk_batch_size(self, fields: Sequence[Any], objs: Sequence[Any]) -> int:
-        """Return how many objects one INSERT takes: there is no limit of variables."""
-        return max(min(len(objs), 10_000), 1)
-
     def for_update_sql(
         self,
         nowait: bool = False,

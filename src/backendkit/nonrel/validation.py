@@ -16,11 +16,13 @@ class NonrelDatabaseValidation(BaseDatabaseValidation):
 
     def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
         """Return an error where ``atomic()`` would be a silent no-op."""
+        errors: list[checks.CheckMessage] = super().check(**kwargs)
         connection = self.connection
         allowed = connection.settings_dict["OPTIONS"].get(ALLOW_NO_TRANSACTIONS)
         if connection.store_class.capabilities.transactions or allowed:
-            return []
+            return errors
         return [
+            *errors,
             checks.Error(
                 f"The database {connection.alias!r} ({connection.display_name}) has"
                 " no transactions: atomic() would not undo anything.",
@@ -29,5 +31,5 @@ class NonrelDatabaseValidation(BaseDatabaseValidation):
                     f" OPTIONS[{ALLOW_NO_TRANSACTIONS!r}] = True."
                 ),
                 id="backendkit.E001",
-            )
+            ),
         ]
