@@ -262,10 +262,8 @@ class TableWriter:
     def _in_the_way(self, row: Sequence[Any]) -> list[Key]:
         """Return the keys of the rows that a row would violate uniqueness with."""
         table = self.table
-        unique = [table.primary_key]
-        unique += [index.columns for index in table.indexes if index.unique]
         keys: dict[Key, None] = {}
-        for names in unique:
+        for names in table.unique.values():
             old = self._existing(row, [table.positions[name] for name in names])
             if old is not None:
                 keys[table.key_of(old)] = None
