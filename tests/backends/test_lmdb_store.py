@@ -220,7 +220,7 @@ def test_two_processes_see_each_other(store, path):
     child = run(code, path)
     try:
         for number in (1, 3, 5):
-            print(number, file=child.stdin, flush=True)  # noqa: T201
+            print(number, file=child.stdin, flush=True)
             assert child.stdout.readline() == f"{number}\n"
             assert child.stdout.readline() == "done\n"
             with writing(store) as session:

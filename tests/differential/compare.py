@@ -159,7 +159,7 @@ def _close(a, b, scale):
         return a == b or math.isclose(
             float(a[1]), float(b[1]), rel_tol=TOLERANCE, abs_tol=TOLERANCE * scale
         )
-    return len(a) == len(b) and all(_close(x, y, scale) for x, y in zip(a, b))  # noqa: B905
+    return len(a) == len(b) and all(_close(x, y, scale) for x, y in zip(a, b))  # noqa: B905  # lengths are compared
 
 
 def _plain(value):

@@ -418,7 +418,7 @@ class SessionMachine(RuleBasedStateMachine):
             expected = list(found)
             for name, descending in reversed(ordering):
                 at = table.positions[name]
-                expected.sort(key=lambda row: sort_key(row[at]), reverse=descending)  # noqa: B023
+                expected.sort(key=lambda row: sort_key(row[at]), reverse=descending)
             at = [table.positions[name] for name, _ in ordering]
             assert [[row[i] for i in at] for row in found] == [
                 [row[i] for i in at] for row in expected

@@ -245,7 +245,7 @@ class TestConflicts:
         ours.create(Item)
         create("a", 1)
         with OtherThread() as other:
-            with pytest.raises(Exception), transaction.atomic():  # noqa: B017
+            with pytest.raises(Exception), transaction.atomic():  # noqa: B017  # of any class
                 Item.objects.get()
                 other.do(create, "b")
                 try:

@@ -228,7 +228,7 @@ class Job:
     def close(self) -> None:
         """End the process, and all that it started."""
         if self._process is not None:
-            assert self._process.stdin is not None  # noqa: S101  # it is a pipe
+            assert self._process.stdin is not None  # it is a pipe
             with contextlib.suppress(OSError):
                 # The guard sees it, and kills.
                 self._process.stdin.close()

@@ -25,7 +25,7 @@ from typing import Any
 
 from django.conf import settings
 from django.test.runner import DiscoverRunner
-from django.test.utils import iter_test_cases  # type: ignore[attr-defined,unused-ignore]
+from django.test.utils import iter_test_cases  # type: ignore[attr-defined,unused-ignore]  # no stub knows it
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
 
@@ -54,7 +54,7 @@ class RecordingResult(unittest.TextTestResult):
 
     events: Log
 
-    def startTest(self, test: unittest.TestCase) -> None:  # noqa: N802
+    def startTest(self, test: unittest.TestCase) -> None:
         self.events.write("start", id=test.id())
         self._current: str | None = test.id()
         self._outcome = ""
@@ -62,7 +62,7 @@ class RecordingResult(unittest.TextTestResult):
         self._started = time.perf_counter()
         super().startTest(test)
 
-    def stopTest(self, test: unittest.TestCase) -> None:  # noqa: N802
+    def stopTest(self, test: unittest.TestCase) -> None:
         super().stopTest(test)
         self._current = None
         self.events.write(
@@ -86,31 +86,31 @@ class RecordingResult(unittest.TextTestResult):
         if _SEVERITY.index(outcome) > known:
             self._outcome = outcome
 
-    def addSuccess(self, test: Any) -> None:  # noqa: N802
+    def addSuccess(self, test: Any) -> None:
         super().addSuccess(test)
         self._note(test, "passed")
 
-    def addError(self, test: Any, err: Any) -> None:  # noqa: N802
+    def addError(self, test: Any, err: Any) -> None:
         super().addError(test, err)
         self._note(test, "error", self.errors[-1][1])
 
-    def addFailure(self, test: Any, err: Any) -> None:  # noqa: N802
+    def addFailure(self, test: Any, err: Any) -> None:
         super().addFailure(test, err)
         self._note(test, "failed", self.failures[-1][1])
 
-    def addSkip(self, test: Any, reason: str) -> None:  # noqa: N802
+    def addSkip(self, test: Any, reason: str) -> None:
         super().addSkip(test, reason)
         self._note(test, "skipped", reason)
 
-    def addExpectedFailure(self, test: Any, err: Any) -> None:  # noqa: N802
+    def addExpectedFailure(self, test: Any, err: Any) -> None:
         super().addExpectedFailure(test, err)
         self._note(test, "xfailed", self.expectedFailures[-1][1])
 
-    def addUnexpectedSuccess(self, test: Any) -> None:  # noqa: N802
+    def addUnexpectedSuccess(self, test: Any) -> None:
         super().addUnexpectedSuccess(test)
         self._note(test, "xpassed", "marked as an expected failure, but it passed")
 
-    def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:  # noqa: N802
+    def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:
         super().addSubTest(test, subtest, err)
         if err is not None:
             failed = issubclass(err[0], test.failureException)

@@ -303,7 +303,7 @@ def _bindings(params: Params, running: Running | None = None) -> Any:
     return adapt_all(params)
 
 
-class _Described(Exception):  # noqa: N818  # not an error
+class _Described(Exception):  # not an error
     """Ends a statement that was only prepared to learn its columns."""
 
 

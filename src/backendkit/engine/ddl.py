@@ -152,19 +152,16 @@ def _alter(connection: Connection, session: Session, old: Table, new: Table) -> 
             survivors.append(match)
     fresh = [index for index in new.indexes if index not in survivors]
     base = replace(new, indexes=tuple(survivors))
+    connection.declarations.forget(new.name)
+    generated = connection.declarations.expressions(new).generated
     fill = _fill(connection, new, added)
-    visible = [
-        column for column in added if column.name not in _generated(connection, new)
-    ]
-    _check_fill(session, old, visible, fill)
+    given = [column for column in added if column.name not in generated]
+    _check_fill(session, old, given, fill)
     session.alter_table(old.name, base, renames, fill)
-    declarations = connection.declarations
-    declarations.forget(new.name)
-    expressions = declarations.expressions(new)
     computed = [
         column
         for column in added
-        if (column.hidden and column.declared) or column.name in expressions.generated
+        if (column.hidden and column.declared) or column.name in generated
     ]
     if computed:
         _recompute(connection, session, base)
@@ -173,11 +170,6 @@ def _alter(connection: Connection, session: Session, old: Table, new: Table) -> 
         _recheck(connection, base, session, only_first=connection.fill is not None)
     for index in fresh:
         _create_index(session, new, index)
-
-
-def _generated(connection: Connection, table: Table) -> frozenset[str]:
-    connection.declarations.forget(table.name)
-    return connection.declarations.expressions(table).generated
 
 
 def _create_index(session: Session, table: Table, index: Index) -> None:
@@ -217,7 +209,7 @@ def _fill(connection: Connection, table: Table, added: list[Column]) -> dict[str
         if column.name in given:
             fill[column.name] = to_store(table.name, column, given[column.name])
         elif sql is not None:
-            (value,) = next(iter(declarations.sqlite.execute(f"SELECT {sql}")))
+            value = declarations.evaluate(sql)
             fill[column.name] = to_store(table.name, column, value)
     return fill
 

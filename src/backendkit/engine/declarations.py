@@ -328,6 +328,11 @@ class Declarations:
 
     # Computing rows
 
+    def evaluate(self, sql: str) -> Any:
+        """Return the value of an expression without columns: a default."""
+        (value,) = self._one(f"SELECT {sql}")
+        return value
+
     def expressions(self, table: Table) -> Expressions:
         """Return what SQLite has to compute for the rows of a table."""
         found = self._expressions.get(table.name)

@@ -54,7 +54,7 @@ class Scan:
         self._raw: Any = None
         self.row: Sequence[Any] | None = None
 
-    def Filter(  # noqa: N802  # these five names are apsw's
+    def Filter(  # these five names are apsw's
         self, number: int, description: str, arguments: tuple[Any, ...]
     ) -> None:
         """Begin to read, with the values of this run."""
@@ -67,29 +67,29 @@ class Scan:
             self._rows = self._traced(plan, arguments, description)
         self.Next()
 
-    def Next(self) -> None:  # noqa: N802
+    def Next(self) -> None:
         """Go to the next row."""
         self._raw = raw = next(self._rows, None)
         convert = self._convert
         self.row = raw if convert is None or raw is None else convert(raw)
 
-    def Eof(self) -> bool:  # noqa: N802
+    def Eof(self) -> bool:
         """Whether there is no row left."""
         return self.row is None
 
-    def Column(self, number: int) -> Any:  # noqa: N802
+    def Column(self, number: int) -> Any:
         """Return a value of the current row, in SQLite's terms."""
         if number < 0:
             return self.Rowid()
         place = self._places.get(number)
         # The hidden column of the compiler's filters has no value.
-        return None if place is None else self.row[place]  # type: ignore[index]
+        return None if place is None else self.row[place]  # type: ignore[index]  # SQLite asks only for rows
 
-    def ColumnNoChange(self, _number: int) -> Any:  # noqa: N802
+    def ColumnNoChange(self, _number: int) -> Any:
         """Leave out a value that an UPDATE doesn't change."""
         return apsw.no_change
 
-    def Rowid(self) -> int:  # noqa: N802
+    def Rowid(self) -> int:
         """Return a number for the current row, the same while the statement runs."""
         column = self._virtual.rowid_column
         if column is not None:
@@ -99,7 +99,7 @@ class Scan:
         )
         return self._running.number(self._virtual.table.name, key)
 
-    def Close(self) -> None:  # noqa: N802
+    def Close(self) -> None:
         """Stop reading."""
         self._rows = iter(())
         self._raw = self.row = None
@@ -235,7 +235,7 @@ class Scan:
         for name, descending in reversed(plan.ordering):
             place = self._places[positions[name]]
             result.sort(
-                key=lambda row, place=place: sort_key(row[place]),  # type: ignore[misc]
+                key=lambda row, place=place: sort_key(row[place]),  # type: ignore[misc]  # place: bound now
                 reverse=descending,
             )
         return iter(result)

@@ -260,7 +260,7 @@ def _to_decimal(value: SQLiteValue) -> Decimal:
     else:
         number = Decimal(value.strip() if isinstance(value, str) else _number(value))
     # SQLite would see infinity.
-    if not number.is_finite() or number.adjusted() > 307:  # noqa: PLR2004
+    if not number.is_finite() or number.adjusted() > 307:
         raise ValueError
     return number
 
@@ -293,7 +293,7 @@ def _to_bytes(value: SQLiteValue) -> bytes:
 
 def _text(value: SQLiteValue) -> str:
     if not isinstance(value, str):
-        raise ValueError  # noqa: TRY004  # one exception for "doesn't fit"
+        raise ValueError  # one exception for "doesn't fit"
     return value
 
 
@@ -323,7 +323,7 @@ def _strict(text: str) -> str:
 
 def _to_date(value: SQLiteValue) -> datetime.date:
     text = _text(value)
-    if len(text) > 10:  # noqa: PLR2004  # YYYY-MM-DD and a time
+    if len(text) > 10:  # YYYY-MM-DD and a time
         return datetime.datetime.fromisoformat(text).date()
     return datetime.date.fromisoformat(text)
 
@@ -341,7 +341,7 @@ def _to_datetime(value: SQLiteValue) -> datetime.datetime:
 
 def _to_time(value: SQLiteValue) -> datetime.time:
     text = _text(value)
-    if len(text) > 18:  # noqa: PLR2004  # a date and a time
+    if len(text) > 18:  # a date and a time
         return datetime.datetime.fromisoformat(text).time()
     try:
         result = datetime.time.fromisoformat(text)
@@ -399,7 +399,7 @@ def to_store(table: str, column: Column, value: Any) -> Any:
         return stored
     except (ValueError, OverflowError, InvalidOperation, UnicodeEncodeError) as error:
         shown = repr(value)
-        if len(shown) > 100:  # noqa: PLR2004  # enough to recognise it
+        if len(shown) > 100:  # enough to recognise it
             shown = shown[:100] + "…"
         reason = "" if str(error) == "" else f" ({error})"
         msg = (

@@ -125,7 +125,7 @@ class Module:
         self.connection = connection
         self.table = table
 
-    def Connect(  # noqa: N802  # apsw's name
+    def Connect(  # apsw's name
         self, _db: apsw.Connection, _module: str, _database: str, _name: str, *_: Any
     ) -> tuple[str, VirtualTable]:
         """Declare the table to SQLite."""
@@ -175,7 +175,7 @@ class VirtualTable:
 
     # Planning
 
-    def BestIndexObject(self, info: apsw.IndexInfo) -> bool:  # noqa: N802
+    def BestIndexObject(self, info: apsw.IndexInfo) -> bool:
         """Answer SQLite's planner: what can be used, in what order, at what cost."""
         capabilities = self.connection.store.capabilities
         count = len(self.visible)
@@ -344,20 +344,18 @@ class VirtualTable:
             row_converter(columns),
         )
 
-    def Open(self) -> Scan:  # noqa: N802
+    def Open(self) -> Scan:
         """Begin one use of the table in a running statement."""
         return Scan(self, self.connection.active)
 
-    def Disconnect(self) -> None:  # noqa: N802
+    def Disconnect(self) -> None:
         """Nothing is held that isn't garbage collected."""
 
     Destroy = Disconnect
 
     # Writing: SQLite has collected the rows to change before it calls these.
 
-    def UpdateInsertRow(  # noqa: N802
-        self, rowid: int | None, fields: tuple[Any, ...]
-    ) -> int:
+    def UpdateInsertRow(self, rowid: int | None, fields: tuple[Any, ...]) -> int:
         """Insert a row for raw SQL; ``rowid`` if the statement names it so."""
         key = {} if rowid is None else {self._settable_rowid(): rowid}
         row = self.connection.active.insert(
@@ -367,7 +365,7 @@ class VirtualTable:
             return 0
         return int(row[self.rowid_column])
 
-    def UpdateChangeRow(  # noqa: N802
+    def UpdateChangeRow(
         self, rowid: int, new_rowid: int, fields: tuple[Any, ...]
     ) -> None:
         """Change a row for raw SQL; unchanged columns are ``apsw.no_change``."""
@@ -380,7 +378,7 @@ class VirtualTable:
             changes[self._settable_rowid()] = new_rowid
         self.connection.active.change(self.table, self._key(rowid), changes)
 
-    def UpdateDeleteRow(self, rowid: int) -> None:  # noqa: N802
+    def UpdateDeleteRow(self, rowid: int) -> None:
         """Delete a row for raw SQL."""
         self.connection.active.delete(self.table, self._key(rowid))
 

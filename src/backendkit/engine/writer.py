@@ -371,9 +371,7 @@ class TableWriter:
         changes = {}
         for number in numbers:
             sql = defaults.get(self.table.columns[number].name, "NULL")
-            (changes[number],) = next(
-                iter(self._declarations.sqlite.execute(f"SELECT {sql}"))
-            )
+            changes[number] = self._declarations.evaluate(sql)
         self.change(key, changes)
 
     # Errors

@@ -49,14 +49,14 @@ class KeyRanges:
     points: bool
 
 
-def is_nan(value: Any) -> bool:  # noqa: ANN401
+def is_nan(value: Any) -> bool:
     """Whether a filter's value is NaN, which is NULL to SQLite."""
-    return (type(value) is float and value != value) or (  # noqa: PLR0124
+    return (type(value) is float and value != value) or (  # noqa: PLR0124  # only NaN does
         type(value) is Decimal and value.is_nan()
     )
 
 
-def exact_value(value_type: ValueType, value: Any) -> Any:  # noqa: ANN401
+def exact_value(value_type: ValueType, value: Any) -> Any:
     """
     Return the value of a column's type that equals a value, or None.
 
@@ -85,7 +85,7 @@ def exact_value(value_type: ValueType, value: Any) -> Any:  # noqa: ANN401
     raise ValueError("not of the column's type")
 
 
-def bound_value(value_type: ValueType, value: Any) -> tuple[Any, int]:  # noqa: ANN401
+def bound_value(value_type: ValueType, value: Any) -> tuple[Any, int]:
     """
     Return a value of a column's type near a value, and how it compares.
 

@@ -122,7 +122,7 @@ class RowChecker:
         self._right.add(tuple(map(type, converted)))
         return converted
 
-    def convert(self, column: Column, value: Any) -> Any:  # noqa: ANN401
+    def convert(self, column: Column, value: Any) -> Any:
         """
         Return a value as the column's Python type.
 
@@ -137,7 +137,7 @@ class RowChecker:
             InvalidOperation,
         ) as error:
             shown = repr(value)
-            if len(shown) > 80:  # noqa: PLR2004  # a line
+            if len(shown) > 80:  # a line
                 shown = shown[:77] + "..."
             raise DataError(
                 f"{self.table}.{column.name}: {shown} can't be stored in a column"
@@ -179,13 +179,13 @@ _TESTS: dict[ValueType, Callable[[Any], bool]] = {
 }
 
 
-def _to_bool(value: Any) -> bool:  # noqa: ANN401
+def _to_bool(value: Any) -> bool:
     if isinstance(value, (bool, int)) and value in {0, 1}:
         return bool(value)
     raise TypeError("not a truth value")
 
 
-def _to_int(value: Any) -> int:  # noqa: ANN401
+def _to_int(value: Any) -> int:
     if not isinstance(value, (int, float, Decimal)):
         raise TypeError("not an integer")
     number = int(value)
@@ -196,7 +196,7 @@ def _to_int(value: Any) -> int:  # noqa: ANN401
     return number
 
 
-def _to_float(value: Any) -> float:  # noqa: ANN401
+def _to_float(value: Any) -> float:
     if not isinstance(value, (float, int, Decimal)):
         raise TypeError("not a number")
     number = float(value)
@@ -205,7 +205,7 @@ def _to_float(value: Any) -> float:  # noqa: ANN401
     return number
 
 
-def _to_decimal(value: Any) -> Decimal:  # noqa: ANN401
+def _to_decimal(value: Any) -> Decimal:
     if not isinstance(value, (Decimal, int, float)):
         raise TypeError("not a number")
     number = Decimal(value)
@@ -214,26 +214,26 @@ def _to_decimal(value: Any) -> Decimal:  # noqa: ANN401
     return number
 
 
-def _to_str(value: Any) -> str:  # noqa: ANN401
+def _to_str(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("not text")
     value.encode()  # surrogates are not text
     return str.__str__(value)
 
 
-def _to_bytes(value: Any) -> bytes:  # noqa: ANN401
+def _to_bytes(value: Any) -> bytes:
     if not isinstance(value, (bytes, bytearray, memoryview)):
         raise TypeError("not bytes")
     return bytes(value)
 
 
-def _to_date(value: Any) -> datetime.date:  # noqa: ANN401
+def _to_date(value: Any) -> datetime.date:
     if not isinstance(value, datetime.date) or isinstance(value, datetime.datetime):
         raise TypeError("not a date")
     return datetime.date(value.year, value.month, value.day)
 
 
-def _to_time(value: Any) -> datetime.time:  # noqa: ANN401
+def _to_time(value: Any) -> datetime.time:
     if not isinstance(value, datetime.time):
         raise TypeError("not a time")
     if value.tzinfo is not None:
@@ -241,12 +241,12 @@ def _to_time(value: Any) -> datetime.time:  # noqa: ANN401
     return datetime.time(value.hour, value.minute, value.second, value.microsecond)
 
 
-def _to_datetime(value: Any) -> datetime.datetime:  # noqa: ANN401
+def _to_datetime(value: Any) -> datetime.datetime:
     if not isinstance(value, datetime.datetime):
         raise TypeError("not a date and time")
     if value.tzinfo is not None:
         raise ValueError("it has a time zone")
-    midnight = datetime.datetime(value.year, value.month, value.day)  # noqa: DTZ001
+    midnight = datetime.datetime(value.year, value.month, value.day)
     return midnight + datetime.timedelta(
         hours=value.hour,
         minutes=value.minute,
@@ -255,13 +255,13 @@ def _to_datetime(value: Any) -> datetime.datetime:  # noqa: ANN401
     )
 
 
-def _to_duration(value: Any) -> datetime.timedelta:  # noqa: ANN401
+def _to_duration(value: Any) -> datetime.timedelta:
     if not isinstance(value, datetime.timedelta):
         raise TypeError("not a duration")
     return datetime.timedelta(value.days, value.seconds, value.microseconds)
 
 
-def _to_uuid(value: Any) -> uuid.UUID:  # noqa: ANN401
+def _to_uuid(value: Any) -> uuid.UUID:
     if not isinstance(value, uuid.UUID):
         raise TypeError("not a UUID")
     return uuid.UUID(int=value.int)

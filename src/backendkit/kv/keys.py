@@ -94,7 +94,7 @@ def _encode_bool(value: bool) -> bytes:
 
 
 def _decode_bool(data: bytes, offset: int) -> tuple[bool, int]:
-    return data[offset] == 2, offset + 1  # noqa: PLR2004  # as written above
+    return data[offset] == 2, offset + 1  # as written above
 
 
 def _encode_float(value: float) -> bytes:
@@ -144,9 +144,9 @@ def _encode_decimal(value: Decimal) -> bytes:
 def _decode_decimal(data: bytes, offset: int) -> tuple[Decimal, int]:
     sign = data[offset]
     offset += 1
-    if sign == 0x80:  # noqa: PLR2004  # zero, as written above
+    if sign == 0x80:  # zero, as written above
         return Decimal(0), offset
-    negative = sign == 0x40  # noqa: PLR2004  # as written above
+    negative = sign == 0x40  # as written above
     if negative:
         # The exponent delimits itself in its complement, too.
         exponent, digits = decode_int(_complement_int(data, offset), 0)
@@ -282,7 +282,7 @@ _DECODERS: dict[ValueType, Decoder] = {
 }
 
 
-def encode(value_type: ValueType, value: Any) -> bytes:  # noqa: ANN401
+def encode(value_type: ValueType, value: Any) -> bytes:
     """
     Encode one value, or None.
 

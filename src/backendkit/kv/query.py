@@ -40,7 +40,7 @@ Residual = list[tuple[int, Matcher]]
 _second = itemgetter(1)
 
 
-def _nothing(row: tuple[Any, ...]) -> Row:  # noqa: ARG001  # a Project
+def _nothing(row: tuple[Any, ...]) -> Row:  # a Project
     return ()
 
 
@@ -86,7 +86,7 @@ class RecordQuery(NonrelQuery):
         self.table = table
         self.columns = tuple(columns)
         self.access = access
-        self.driver_errors = session.driver_errors  # type: ignore[misc]
+        self.driver_errors = session.driver_errors  # type: ignore[misc]  # the engine's, known when it is opened
         self.record = session.record(table)
         self._filters: list[Filter] = []
         self._prefix = self.record.prefix
@@ -103,8 +103,8 @@ class RecordQuery(NonrelQuery):
         column: str,
         lookup_type: str,
         negated: bool,
-        db_type: str,  # noqa: ARG002  # the table says it
-        value: Any,  # noqa: ANN401
+        db_type: str,  # the table says it
+        value: Any,
     ) -> None:
         if lookup_type == "in":
             value = [None if is_nan(one) else one for one in value]
@@ -218,7 +218,7 @@ class RecordQuery(NonrelQuery):
                 if primary_key is None:
                     continue
                 key = primary_key  # noqa: PLW2901  # of the row, from here on
-            key = prefix + key  # noqa: PLW2901
+            key = prefix + key  # noqa: PLW2901  # complete from here on
             data = get(key) if len(key) <= longest else None
             if data is not None:
                 row = self.record.read(data)

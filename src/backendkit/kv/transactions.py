@@ -41,7 +41,7 @@ class TransactionSession(Session):
     def __init__(self, store: RecordStore) -> None:
         super().__init__(store)
         self.engine = store.engine
-        self.driver_errors = store.engine.driver_errors  # type: ignore[misc]
+        self.driver_errors = store.engine.driver_errors  # type: ignore[misc]  # the engine's, known when it is opened
         self.max_key = store.engine.max_key_bytes
         self._closed = False
         #: The transaction, None outside of one.
@@ -131,11 +131,11 @@ class TransactionSession(Session):
     def savepoint(self) -> int:
         return self._undo.mark()
 
-    def release(self, mark: Any) -> None:  # noqa: ANN401  # a mark of ours
+    def release(self, mark: Any) -> None:  # a mark of ours
         self._undo.release(mark)
 
     @safe_call
-    def rollback_to(self, mark: Any) -> None:  # noqa: ANN401  # a mark of ours
+    def rollback_to(self, mark: Any) -> None:  # a mark of ours
         if self._undo.undo(mark, self.active()):
             self._state = None
 

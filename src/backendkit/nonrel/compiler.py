@@ -62,7 +62,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
         self._placeholders = placeholders
         return placeholders, params
 
-    def as_sql(self) -> list[tuple[Insert, Any]]:  # type: ignore[override]
+    def as_sql(self) -> list[tuple[Insert, Any]]:  # type: ignore[override]  # as Django's does
         """Return the statements, each an :class:`Insert`, and their parameters."""
         # The default connector, not SQLCompiler's: a list comes from there.
         statements = compiler.SQLInsertCompiler.as_sql(self)

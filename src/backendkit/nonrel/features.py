@@ -11,11 +11,13 @@ class NonrelDatabaseFeatures(DatabaseFeatures):
 
     # A store is shared by all connections that name it.
     test_db_allows_multiple_connections = True
-    # The engine comes with an SQLite of its own: apsw's, at least 3.50.
+    # The engine comes with an SQLite of its own: apsw's, at least 3.53.
     supports_aggregate_order_by_clause = True
     # Virtual tables have no UPDATE … RETURNING
     # (https://www.sqlite.org/lang_returning.html#limitations_and_caveats).
     can_return_rows_from_update = False
+    # Always: where a store has no locks, using it is a clear error.
+    has_select_for_update = True
     # All writers wait for the one that holds the lock, so there is nothing to
     # skip, and no part of a row to lock.
     has_select_for_update_skip_locked = False
@@ -38,11 +40,6 @@ class NonrelDatabaseFeatures(DatabaseFeatures):
     def supports_transactions(self) -> bool:
         """Whether the store has them; see the system check."""
         return bool(self.connection.store_class.capabilities.transactions)
-
-    @cached_property
-    def has_select_for_update(self) -> bool:
-        """Always: where a store has no locks, using it is a clear error."""
-        return True
 
     @cached_property
     def introspected_field_types(self) -> dict[str, str]:

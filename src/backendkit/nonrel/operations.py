@@ -9,7 +9,6 @@ from django.db.backends.sqlite3.operations import DatabaseOperations
 
 from backendkit.engine.cursor import FOR_UPDATE
 from backendkit.engine.statements import ResetSequences
-from backendkit.engine.values import adapt
 
 
 class NonrelDatabaseOperations(DatabaseOperations):
@@ -45,7 +44,7 @@ class NonrelDatabaseOperations(DatabaseOperations):
         tables = [sequence["table"] for sequence in sequences]
         if not tables:
             return []
-        names = ", ".join(str(adapt(f"'{name}'")) for name in tables)
+        names = ", ".join(f"'{name}'" for name in tables)
         statement = ResetSequences(
             f"UPDATE sqlite_sequence SET seq = 0 WHERE name IN ({names});"
         )

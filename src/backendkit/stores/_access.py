@@ -47,7 +47,7 @@ class Access:
     reverse: bool = False
 
 
-def choose_access(  # noqa: PLR0913  # one argument per thing that decides
+def choose_access(  # one argument per thing that decides
     table: Table,
     capabilities: Capabilities,
     total: int,
@@ -108,7 +108,7 @@ def choose_access(  # noqa: PLR0913  # one argument per thing that decides
     return best
 
 
-def _access(  # noqa: PLR0913  # the inner half of choose_access
+def _access(  # the inner half of choose_access
     name: str,
     columns: tuple[str, ...],
     is_unique: bool,

@@ -16,7 +16,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Warning(Exception):  # noqa: A001, N818  # PEP 249 prescribes this name
+class Warning(Exception):  # noqa: A001  # PEP 249 prescribes this name
     """An important warning."""
 
 
@@ -56,7 +56,7 @@ class NotSupportedError(DatabaseError):
     """The store can't do this at all."""
 
 
-class UniqueViolation(IntegrityError):  # noqa: N818  # says more than Error would
+class UniqueViolation(IntegrityError):  # says more than Error would
     """
     A row with the same values of a unique index, or the same primary key, exists.
 
@@ -100,7 +100,7 @@ def safe_call(method: Callable[P, R]) -> Callable[P, R]:
     if inspect.isgeneratorfunction(method):
 
         @functools.wraps(method)
-        def generator(*args: P.args, **kwargs: P.kwargs) -> Any:  # noqa: ANN401
+        def generator(*args: P.args, **kwargs: P.kwargs) -> Any:
             try:
                 return (yield from method(*args, **kwargs))
             except Exception as error:
@@ -120,7 +120,7 @@ def safe_call(method: Callable[P, R]) -> Callable[P, R]:
     return wrapper
 
 
-def _translate(owner: Any, error: Exception) -> None:  # noqa: ANN401
+def _translate(owner: Any, error: Exception) -> None:
     """Raise the contract's exception for a driver's, if there is one."""
     if isinstance(error, Error):
         return

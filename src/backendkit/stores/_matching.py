@@ -27,7 +27,7 @@ def ascii_lower(value: str) -> str:
     return value.translate(_ASCII_LOWER)
 
 
-def matcher(lookup: str, value: Any, negated: bool = False) -> Matcher:  # noqa: ANN401
+def matcher(lookup: str, value: Any, negated: bool = False) -> Matcher:
     """
     Return a function that tells whether a value of a column matches.
 
@@ -59,7 +59,7 @@ def matcher(lookup: str, value: Any, negated: bool = False) -> Matcher:  # noqa:
     return lambda item: item is not None and test(item)
 
 
-def sort_key(value: Any) -> tuple[bool, Any]:  # noqa: ANN401
+def sort_key(value: Any) -> tuple[bool, Any]:
     """Return a key that sorts values of one column as SQL does, None first."""
     return (value is not None, value)
 
@@ -88,16 +88,16 @@ def _in(choices: list[Any]) -> Matcher:
     return lambda item: item in hashed
 
 
-def _text(item: Any) -> str:  # noqa: ANN401
+def _text(item: Any) -> str:
     """Return text as it is; see :data:`PATTERNS` for other types."""
     return item if isinstance(item, str) else str(item)
 
 
 def _pattern(test: Callable[[str, str], bool]) -> Callable[[Any], Matcher]:
-    def make(value: Any) -> Matcher:  # noqa: ANN401
+    def make(value: Any) -> Matcher:
         wanted = ascii_lower(_text(value))
 
-        def matches(item: Any) -> bool:  # noqa: ANN401
+        def matches(item: Any) -> bool:
             text = _text(item)
             if "\0" in text:  # which ends a text, to SQLite's LIKE
                 text = text.partition("\0")[0]
@@ -109,7 +109,7 @@ def _pattern(test: Callable[[str, str], bool]) -> Callable[[Any], Matcher]:
 
 
 def _regex(flags: int) -> Callable[[Any], Matcher]:
-    def make(value: Any) -> Matcher:  # noqa: ANN401
+    def make(value: Any) -> Matcher:
         try:
             search = re.compile(str(value), flags).search
         except re.error as error:

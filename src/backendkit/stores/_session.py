@@ -110,7 +110,7 @@ class Session(ABC):
         The mark stays usable; marks set after it are forgotten.
         """
 
-    def release(self, mark: Hashable) -> None:  # noqa: B027  # optional, not abstract
+    def release(self, mark: Hashable) -> None:  # optional, not abstract
         """Forget a mark and those set after it; their writes are kept."""
 
     def lock(self) -> None:

@@ -78,7 +78,7 @@ class ContractBase:
                 session.close()
             self.remove_store(store)
 
-    def tearDown(self) -> None:  # noqa: N802  # unittest's name
+    def tearDown(self) -> None:  # unittest's name
         """Called by unittest."""
         self.teardown_method()
 
@@ -219,7 +219,9 @@ class ContractBase:
         wanted = [row for row in rows if all(test(row[at]) for at, test in tests)]
         for column, descending in reversed(ordering):
             at = table.positions[column]
-            wanted.sort(key=lambda row: sort_key(row[at]), reverse=descending)  # noqa: B023  # called at once
+            wanted.sort(
+                key=lambda row: sort_key(row[at]), reverse=descending
+            )  # called at once
         at_all = [table.positions[column] for column, _ in ordering]
         what = f"{table.name} by {ordering}, {filters}"
         marks: list[tuple[int, int | None]] = [(0, None)]

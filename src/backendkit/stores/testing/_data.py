@@ -1,4 +1,4 @@
-# ruff: noqa: PT009, PT027  # pytest is no dependency, and -O takes asserts away
+# pytest is no dependency, and -O takes asserts away
 """What the tests of a store write: hard values, hostile names, tables."""
 
 from __future__ import annotations

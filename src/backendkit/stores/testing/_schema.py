@@ -1,4 +1,4 @@
-# ruff: noqa: PT009, PT027  # pytest is no dependency, and -O takes asserts away
+# ruff: noqa: PT009  # pytest is no dependency, and -O takes asserts away
 """Tests of the schema: tables, columns, indexes and their names."""
 
 from __future__ import annotations

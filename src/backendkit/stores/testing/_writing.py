@@ -1,4 +1,4 @@
-# ruff: noqa: PT009, PT027  # pytest is no dependency, and -O takes asserts away
+# ruff: noqa: PT009  # pytest is no dependency, and -O takes asserts away
 """Tests of what a store writes: constraints, numbers, updates."""
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class WritingContract(ContractBase):
         with self.writing(THINGS) as session:
             add(session, None, None)
             add(session, None, 50, None, -5, None)
-            self.check.assertGreater(add(session, None)[0], 50)  # noqa: PLR2004
+            self.check.assertGreater(add(session, None)[0], 50)
         with self.writing() as session:
             last = add(session, None)
             session.delete(THINGS, [(number,) for number in seen])
@@ -138,7 +138,7 @@ class WritingContract(ContractBase):
             self.check.assertEqual(session.delete(THINGS, []), 0)
             self.check.assertEqual(session.insert(THINGS, []), [])
             rows = [(1, "new", "other", 7), (3, "c3", "k", 3), (4, "c4", "k", 4)]
-            rows.append((20, "c2", None, 2))  # type: ignore[arg-type]
+            rows.append((20, "c2", None, 2))  # type: ignore[arg-type]  # NULL
             self.check_all(session, rows)
         with self.reading() as session:
             self.check_all(session, rows)
