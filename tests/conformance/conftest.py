@@ -8,13 +8,14 @@ import textwrap
 import pytest
 
 # Writes the events that the real suite's probe would write, as the label's
-# plan.json says: "pass", "fail", "skip", "die", "hang", "end" (before any test).
+# plan.json says: "pass", "fail", "raise TYPE: TEXT", "skip", "die", "hang"; for all
+# engines, or by their names. "end" instead of a plan: before any test.
 RUNTESTS = """
 import json, os, sys, time
 from pathlib import Path
 module = next(a for a in sys.argv if a.startswith("--settings=")).partition("=")[2]
 settings = __import__(module)
-assert settings.DATABASES["default"]["ENGINE"] == "fake_engine"
+engine = settings.DATABASES["default"]["ENGINE"]
 assert settings.SECRET_KEY == "of the release"
 job = json.loads(Path(settings.CONFORMANCE_JOB).read_text())
 log = open(job["log"], "a", buffering=1)
@@ -31,26 +32,72 @@ for label in sys.argv[4:]:
     for test, what in plan.items():
         if test in job["done"] or test in job["leave_out"]:
             continue
+        if isinstance(what, dict):
+            what = what[engine]
         write("start", id=test)
         if what == "die":
             os._exit(3)
         if what == "hang":
             time.sleep(60)
-        if what == "fail":
-            failed = True
-        outcome = {"pass": "passed", "fail": "failed", "skip": "skipped"}[what]
-        write("end", id=test, outcome=outcome, seconds=0.1, detail=f"it did {what}")
+        word, _, rest = what.partition(" ")
+        failed = failed or word in ("fail", "raise")
+        name, _, text = rest.partition(": ")
+        write(
+            "end",
+            id=test,
+            outcome={"pass": "passed", "fail": "failed", "skip": "skipped"}.get(
+                word, "error"
+            ),
+            seconds=0.1,
+            detail=f"it did {what}",
+            exceptions=[{"types": [name, "builtins.Exception"], "text": text}] * bool(rest),
+        )
 write("finish")
 sys.exit(failed)
+"""
+
+DB = """
+from django.conf import settings
+
+class Creation:
+    def create_test_db(self, **kwargs):
+        if settings.DATABASES["default"].get("HOST") == "down":
+            raise OSError("connection refused")
+
+    def destroy_test_db(self, name, **kwargs):
+        pass
+
+class Connection:
+    creation = Creation()
+
+    @property
+    def settings_dict(self):
+        return settings.DATABASES["default"]
+
+    def ensure_connection(self):
+        pass
+
+    def get_database_version(self):
+        return (16, 4)
+
+connection = Connection()
+"""
+
+CONF = """
+class settings:
+    @classmethod
+    def configure(cls, **values):
+        for name, value in values.items():
+            setattr(cls, name, value)
 """
 
 LOAD_BACKEND = """
 def load_backend(name):
     class Wrapper:
-        display_name, vendor = "Fake", "fake"
+        display_name, vendor = name.capitalize(), "fake"
     class module:
         DatabaseWrapper = Wrapper
-    if name != "fake_engine":
+    if name not in ("fake_engine", "base_engine"):
         raise ImportError(f"no {name}")
     return module
 """
@@ -60,10 +107,12 @@ def release(plans, version="9.1.2"):
     """The files of an archive, by name."""
     files = {
         "PKG-INFO": f"Name: Django\nVersion: {version}\nRequires-Python: >=3.11\n\nHi",
-        "django/__init__.py": "",
-        "django/db/__init__.py": "",
+        "django/__init__.py": "def setup(): pass",
+        "django/conf.py": CONF,
+        "django/db/__init__.py": DB,
         "django/db/utils.py": LOAD_BACKEND,
         "fake_engine.py": "",
+        "base_engine.py": "",
         "tests/runtests.py": RUNTESTS,
         "tests/test_sqlite.py": 'SECRET_KEY = "of the release"',
     }

@@ -9,14 +9,16 @@ from backendkit.conformance import (
     judge,
 )
 from backendkit.conformance._errors import UsageError
-from backendkit.conformance._expectations import load
-from backendkit.conformance._versions import in_range, parse_version
+from backendkit.conformance._expectations import buckets, dead, load, read
+from backendkit.conformance._results import Raised
+from backendkit.conformance._versions import in_range, parse_version, possible
 
 LISTED = Expectations(
     [
         Entry("xfail", "a.tests.Case.test_one", "known"),
         Entry("xfail", "a.tests.Broken", "all of it"),
         Entry("skip", "a.tests.Hangs", "waits for ever"),
+        Entry("raises", "a.R", "known", exception="m.Err", match="^no .*here"),
     ]
 )
 
@@ -36,12 +38,52 @@ LISTED = Expectations(
         ("a.tests.Hangs.test_any", Outcome.SKIPPED, Verdict.SKIPPED),
         ("b.tests.Case.test_one", Outcome.PASSED, Verdict.PASSED),
         ("b.tests.Case.test_one", Outcome.XFAILED, Verdict.XFAILED),
-        ("b.tests.Case.test_one", Outcome.XPASSED, Verdict.FAILED),
+        ("b.tests.Case.test_one", Outcome.XPASSED, Verdict.UNEXPECTED_PASS),
+        ("b.tests.Case.test_one", Outcome.LOST, Verdict.LOST),
+        ("a.tests.Case.test_one", Outcome.LOST, Verdict.LOST),
+        ("a.R.test_one", Outcome.LOST, Verdict.LOST),
+        ("a.R.test_one", Outcome.PASSED, Verdict.UNEXPECTED_PASS),
+        ("a.R.test_one", Outcome.SKIPPED, Verdict.SKIPPED),
+        ("a.R.test_one", Outcome.ERROR, Verdict.FAILED),
     ],
 )
 def test_a_result_is_held_against_what_is_listed(test, outcome, verdict):
     """Only what is listed may fail, and it has to."""
     assert judge(TestResult(test, outcome), LISTED).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("raised", "verdict"),
+    [
+        ([Raised(("m.Err", "m.Base"), "no rows here")], Verdict.RAISED),
+        ([Raised(("m.Sub", "m.Err"), "no rows here")], Verdict.RAISED),
+        ([Raised(("n.Err",), "no rows here")], Verdict.FAILED),
+        ([Raised(("m.Err",), "some rows")], Verdict.FAILED),
+        ([Raised(("m.Err",), "no rows here"), Raised(("x.E",), "")], Verdict.FAILED),
+    ],
+)
+def test_what_is_raised_has_to_be_what_is_listed(raised, verdict):
+    """By its class or a base of it, and its text; each of several (subtests)."""
+    result = TestResult("a.R.test", Outcome.ERROR, exceptions=tuple(raised))
+    assert judge(result, LISTED).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("outcome", "baseline", "verdict"),
+    [
+        (Outcome.FAILED, Outcome.FAILED, Verdict.THERE_TOO),
+        (Outcome.FAILED, Outcome.ERROR, Verdict.THERE_TOO),
+        (Outcome.FAILED, Outcome.PASSED, Verdict.FAILED),
+        (Outcome.FAILED, Outcome.SKIPPED, Verdict.FAILED),
+        (Outcome.ERROR, Outcome.LOST, Verdict.ERROR),
+        (Outcome.LOST, Outcome.FAILED, Verdict.LOST),
+        (Outcome.PASSED, Outcome.FAILED, Verdict.PASSED),
+    ],
+)
+def test_what_fails_on_the_baseline_too_is_not_this_backends(
+    outcome, baseline, verdict
+):
+    assert judge(TestResult("b.C.t", outcome), LISTED, baseline).verdict is verdict
 
 
 def test_the_most_specific_entry_counts():
@@ -89,14 +131,32 @@ def test_a_file_is_read_for_one_release(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('[[xfail]]\ntests = ["a"]', "needs a reason"),
-        ('[[xfail]]\ntests = ["a"]\nreason = " "', "needs a reason"),
+        ('[[xfail]]\ntests = ["a.b"]', "needs a reason"),
+        ('[[xfail]]\ntests = ["a.b"]\nreason = " "', "needs a reason"),
         ('[[xfail]]\nreason = "r"', "list of ids"),
-        ('[[xfail]]\ntests = "a"\nreason = "r"', "list of ids"),
-        ('[[xfail]]\ntests = ["a", "a"]\nreason = "r"', "listed twice"),
-        ('[[xfail]]\ntests = ["a"]\nreason = "r"\nwhy = "x"', "unknown key why"),
-        ('[[xfail]]\ntests = ["a"]\nreason = "r"\ndjango = "6"', "not a range"),
-        ('[[excuse]]\ntests = ["a"]\nreason = "r"', "unknown section excuse"),
+        ('[[xfail]]\ntests = "a.b"\nreason = "r"', "list of ids"),
+        ('[[xfail]]\ntests = ["a.b", "a.b"]\nreason = "r"', "listed twice"),
+        ('[[xfail]]\ntests = ["a.b"]\nreason = "r"\nwhy = "x"', "unknown key why"),
+        ('[[xfail]]\ntests = ["a.b"]\nreason = "r"\ndjango = "6"', "not a range"),
+        ('[[xfail]]\ntests = ["a b"]\nreason = "r"', "isn't the id of a test"),
+        ('[[xfail]]\ntests = ["a.b"]\nreason = 3', "reason has to be a text"),
+        ('[[xfail]]\ntests = ["a.b"]\nbucket = "x"', "unknown bucket 'x'"),
+        ('[[xfail]]\ntests = ["a.b"]\nreason = "r"\nmatch = "x"', "unknown key"),
+        ('[[raises]]\ntests = ["a.b"]\nreason = "r"', "needs exception and match"),
+        (
+            '[[raises]]\ntests = ["a.b"]\nreason = "r"\nexception = "E"\nmatch = "("',
+            "isn't a regular expression",
+        ),
+        (
+            '[[xfail]]\ntests = ["a.b"]\nreason = "r"\ndjango = ">=6.1,<6.0"',
+            "no version is in",
+        ),
+        (
+            '[[xfail]]\ntests = ["a.b"]\nreason = "r"\nserver = ">2,<2"',
+            "no version is in",
+        ),
+        ('xfail = "a"', "double brackets"),
+        ('[[excuse]]\ntests = ["a.b"]\nreason = "r"', "unknown section excuse"),
         ("[[xfail]", "expectations.toml"),
     ],
 )
@@ -125,6 +185,65 @@ def test_a_file_that_cannot_be_meant_is_refused(tmp_path, text, message):
 )
 def test_versions_compare_by_the_numbers_of_the_range(version, spec, expected):
     assert in_range(version, spec) is expected
+
+
+def test_the_same_test_may_be_listed_for_other_versions_only(tmp_path):
+    """Two entries that could both apply contradict each other."""
+    file = tmp_path / "expectations.toml"
+    one = '[[xfail]]\ntests = ["a.b"]\nreason = "r"\n'
+    for first, second, refused in [
+        ('django = "<6.1"', 'django = ">=6.1"', False),
+        ('django = "<=6.1"', 'django = ">=6.1"', True),
+        ('django = "<6.1"', "", True),
+        ('server = "<16"', 'server = ">=16"', False),
+        ('server = "<16"\ndjango = "<6.0"', 'django = ">=6.0"', False),
+        ('server = "<16"', 'django = ">=6.0"', True),
+    ]:
+        file.write_text(one + first + "\n" + one + second)
+        if refused:
+            with pytest.raises(UsageError, match=r"listed twice, see .* number 1"):
+                read(file)
+        else:
+            assert len(read(file)) == 2
+
+
+def test_an_entry_about_another_server_does_not_apply():
+    """Nor does it where the server's version isn't known."""
+    entry = Entry("xfail", "a.b", "r", server=">=15,<17")
+    assert entry.applies("6.1", "16.4")
+    assert not entry.applies("6.1", "17.0")
+    assert not entry.applies("6.1", None)
+
+
+def test_a_range_about_no_supported_release_is_dead():
+    """But the release that runs may be another one."""
+    entries = [Entry("xfail", "a.b", "r", django=d) for d in ("", "<5.2", "==6.2")]
+    assert dead(entries, "6.1.3") == entries[1:]
+    assert dead(entries, "6.2.1") == entries[1:2]
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("", True),
+        ("<6.0", True),
+        (">=6.0,<6.0", False),
+        (">6.0,<6.1", False),
+        (">6.0.1,<6.1", True),
+        (">=6.0,<6.1", True),
+        (">6.1,<6.0", False),
+        ("==6.0,!=6.0", False),
+        ("==6.0,!=6.0.1", True),
+        ("<1", True),
+        ("<0", False),
+    ],
+)
+def test_a_range_may_hold_no_version(spec, expected):
+    assert possible(spec) is expected
+
+
+def test_buckets_are_sentences():
+    assert all(text.endswith(".") and len(text) > 40 for text in buckets().values())
 
 
 def test_a_version_is_its_leading_numbers():

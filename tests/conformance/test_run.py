@@ -27,6 +27,8 @@ def run(make_archive, tmp_path, capfd, monkeypatch):
         report = tmp_path / "report.json"
         command = ["run", "fake_engine", "--archive", str(make_archive(plans))]
         command += ["--json", str(report), "--expectations", str(listed), *args]
+        if "--baseline" not in args:
+            command += ["--no-baseline"]
         status = main(command)
         out, err = capfd.readouterr()
         assert not list(tmp_path.glob("backendkit-*"))
@@ -47,6 +49,7 @@ def test_all_as_expected(run):
     assert out.splitlines()[-1] == "1 passed, 0 failed, 1 skipped"
     assert data["ok"]
     assert (data["engine"], data["django"]) == ("fake_engine", "9.1.2")
+    assert (data["server"], data["baseline"]) == ("16.4", None)
     assert verdicts(data) == {"good.T.a": "passed", "good.T.b": "skipped"}
 
 
@@ -70,7 +73,7 @@ def test_an_unexpected_pass_and_an_unknown_id_deviate(run):
     listed = '[[xfail]]\ntests = ["good.T.a", "good.T.x", "other.T"]\nreason = "known"'
     status, out, _ = run(PLANS, "good", expectations=listed)
     assert status == 1
-    assert "UNEXPECTED PASS: good.T.a\n    It is listed as xfail: known\n" in out
+    assert "UNEXPECTED PASS: good.T.a\n    It is listed as failing: known\n" in out
     assert "no test is called good.T.x" in out
     assert "other.T" not in out
 
@@ -91,15 +94,128 @@ def test_a_crash_and_a_hang_hide_no_other_test(run):
     assert status == 1
     assert verdicts(data) == {
         "worse.T.a": "passed",
-        "worse.T.dies": "error",
+        "worse.T.dies": "lost",
         "worse.T.b": "passed",
-        "worse.T.hangs": "error",
+        "worse.T.hangs": "lost",
         "worse.T.c": "passed",
         "good.T.a": "passed",
         "good.T.b": "skipped",
     }
     assert "the process ended in this test, with status 3" in out
     assert "no end for 0.7 s" in out
+
+
+def test_what_has_to_raise_is_looked_at(run):
+    """The exception's name and text both count; an entry may say how a class fails."""
+    plans = {
+        "odd": {
+            "odd.T.a": "raise django.db.utils.NotSupportedError: no NOWAIT here",
+            "odd.T.b": "raise builtins.ValueError: no NOWAIT here",
+            "odd.T.c": "raise django.db.utils.NotSupportedError: no SKIP LOCKED",
+            "odd.T.d": "pass",
+        }
+    }
+    listed = """
+        [[raises]]
+        tests = ["odd.T"]
+        exception = "NotSupportedError"
+        match = "no NO(WAIT|KEY)"
+        bucket = "locking"
+        reason = "Known."
+    """
+    status, out, data = run(plans, "odd", expectations=listed)
+    assert status == 1
+    assert verdicts(data) == {
+        "odd.T.a": "raised",
+        "odd.T.b": "failed",
+        "odd.T.c": "failed",
+        "odd.T.d": "unexpected pass",
+    }
+    assert "but it raised ValueError: no NOWAIT here" in out
+    assert "but it raised django.db.utils.NotSupportedError: no SKIP LOCKED" in out
+    assert data["tests"][0]["reason"].endswith("is on more. Known.")
+
+
+def test_expectations_are_held_to_account(run):
+    """What is listed and only skipped, or has no reason yet, fails the run."""
+    listed = """
+        [[xfail]]
+        tests = ["good.T.b"]
+        reason = "skipped by its own condition"
+        [[xfail]]
+        tests = ["bad.T.b"]
+        reason = "FIXME: say why"
+        [[xfail]]
+        tests = ["bad.T.a"]
+        reason = "another server"
+        server = "<16"
+        [[xfail]]
+        tests = ["bad.T.c"]
+        reason = "another Django"
+        django = "<6"
+    """
+    listed = listed.replace("<6", "<6.0")
+    status, out, data = run(PLANS, "all", expectations=listed)
+    assert status == 1
+    assert {problem["test"]: problem["kind"] for problem in data["problems"]} == {
+        "good.T.b": "unproven",
+        "bad.T.b": "unreviewed",
+    }
+    assert "UNPROVEN: good.T.b is listed as xfail, but was skipped" in out
+    assert out.splitlines()[-1] == "3 passed, 2 failed, 2 skipped"
+
+
+def test_a_range_without_a_release_is_a_wrong_call(run):
+    listed = '[[xfail]]\ntests = ["good.T.a"]\nreason = "r"\ndjango = "<5.2"'
+    status, out, _ = run(PLANS, "good", expectations=listed)
+    assert status == 2
+    assert "[[xfail]] number 1: django = '<5.2' is about no release" in out
+
+
+BOTH = {
+    "mixed": {
+        "mixed.T.both": "pass",
+        "mixed.T.there": {"fake_engine": "fail", "base_engine": "pass"},
+        "mixed.T.here": {"fake_engine": "pass", "base_engine": "skip"},
+        "mixed.T.neither": {"fake_engine": "fail", "base_engine": "fail"},
+        "mixed.T.skipped_here": {"fake_engine": "skip", "base_engine": "pass"},
+        "mixed.T.dies": {"fake_engine": "die", "base_engine": "fail"},
+    },
+    "empty": {},
+}
+
+
+def test_the_baseline_says_what_is_the_backends_doing(run):
+    """What fails there too doesn't deviate, but a crash always does."""
+    status, out, data = run(BOTH, "all", "--baseline", "base_engine")
+    assert status == 1
+    assert verdicts(data) == {
+        "mixed.T.both": "passed",
+        "mixed.T.there": "failed",
+        "mixed.T.here": "passed",
+        "mixed.T.neither": "fails there too",
+        "mixed.T.skipped_here": "skipped",
+        "mixed.T.dies": "lost",
+    }
+    assert data["baseline"]["engine"] == "base_engine"
+    expected = {"both": 1, "there": 2, "here": 1, "ratio": 0.333333}
+    assert data["comparison"] == expected
+    assert [label["comparison"] for label in data["labels"]] in (
+        [expected, {"both": 0, "there": 0, "here": 0, "ratio": 1.0}],
+        [{"both": 0, "there": 0, "here": 0, "ratio": 1.0}, expected],
+    )
+    assert "Of 3 tests that pass on Base_engine, 1 pass here: 33.33 %. 1 pass" in out
+    assert out.splitlines()[-1] == "2 passed, 2 failed, 2 skipped"
+
+
+def test_enough_has_to_pass_if_that_is_asked_for(run):
+    plans = {"mixed": {**BOTH["mixed"], "mixed.T.dies": "pass"}}
+    listed = '[[xfail]]\ntests = ["mixed.T.there"]\nreason = "known"'
+    args = ["mixed", "--baseline", "base_engine", "--require"]
+    assert run(plans, *args, "50", expectations=listed)[0] == 0
+    status, out, data = run(plans, *args, "50.1", expectations=listed)
+    assert (status, data["ok"]) == (1, False)
+    assert "Fewer than the 50.10% that were asked for." in out
 
 
 def test_what_is_listed_as_skip_is_not_run(run):
@@ -115,7 +231,7 @@ def test_a_label_may_not_take_for_ever(run):
     plans = {"slow": {"slow.T.a": "hang", "slow.T.b": "pass"}}
     status, out, data = run(plans, "slow", "--timeout", "0.7")
     assert status == 1
-    assert verdicts(data) == {"slow.T.a": "error", "slow.T.b": "error"}
+    assert verdicts(data) == {"slow.T.a": "lost", "slow.T.b": "lost"}
     assert "not run: the label took over 0.7 s, in slow.T.a" in out
 
 
@@ -123,7 +239,7 @@ def test_a_label_that_does_not_start_is_an_error(run):
     """With what its process said."""
     status, out, data = run({"broken": "end"}, "broken")
     assert status == 1
-    assert verdicts(data) == {"broken": "error"}
+    assert verdicts(data) == {"broken": "lost"}
     assert "no database" in out
 
 
@@ -133,6 +249,8 @@ def test_a_label_that_does_not_start_is_an_error(run):
         (["nope"], "unknown label 'nope'"),
         (["good", "--django", "1.1"], "but 1.1 was asked for"),
         (["good", "--option", "x"], "KEY=VALUE"),
+        (["good", "--option", "HOST=down"], "OSError: connection refused. Is the"),
+        (["good", "--baseline", "nope"], "ENGINE 'nope' can't be loaded"),
     ],
 )
 def test_a_wrong_call_is_one_clear_line(run, args, message):
@@ -158,17 +276,19 @@ def test_nothing_outlives_the_run(make_archive, tmp_path, signum, status):
     archive = make_archive({"slow": {"slow.T.a": "hang"}})
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    command = [sys.executable, "-m", "backendkit.conformance"]
+    command = [sys.executable, "-m", "backendkit.conformance", "run", "fake_engine"]
+    command += ["slow", "--no-baseline"]
     run = subprocess.Popen(
-        [*command, "run", "fake_engine", "slow", "--archive", str(archive)],
+        [*command, "--archive", str(archive)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=os.environ | {"TMPDIR": str(scratch)},
     )
-    # The job's log says that its test has begun.
-    wait_for(lambda: any(p.stat().st_size for p in scratch.rglob("log")))
-    run.send_signal(signum)
-    assert run.wait(10) == status
+    with run:
+        # The job's log says that its test has begun.
+        wait_for(lambda: any(p.stat().st_size for p in scratch.rglob("log")))
+        run.send_signal(signum)
+        assert run.wait(10) == status
     wait_for(lambda: not list(scratch.iterdir()))
     wait_for(lambda: not processes(str(scratch)))
 

@@ -8,13 +8,17 @@ of its own, and holds every test's result against a list of expectations:
 ``_archive``       the release's source archive: fetched, checked, unpacked
 ``_labels``        which labels to run
 ``_settings``      the settings that Django's suite runs with, per ENGINE
+``_engine``        in a child: does the ENGINE work; drop what was left behind
 ``probe``          inside Django's process: writes one line per test
 ``_guard``         a process between: no child outlives the run
 ``_jobs``          runs labels in processes, with time-outs
 ``_results``       what the lines say, as one result per test
 ``_expectations``  which tests are known to fail, and why, from TOML
-``_verdicts``      results held against expectations
-``_report``        the terminal's text, and JSON
+``_baseline``      the same tests on Django's SQLite
+``_verdicts``      results held against expectations, and the baseline's
+``_run``           all of that together
+``_report``        what it found out, as data
+``_terminal``, ``_html``, ``_junit``  the data for people and for CI servers
 
 Nothing of Django is imported here, but in ``probe`` and ``_engine``, which run in
 the child processes on the Django of the archive.

@@ -1,8 +1,8 @@
 """
 Labels, each run in a process of its own, several at a time.
 
-A test that hangs or kills its process gets an error, and the label goes on without
-it in a new process; so no test hides another one.
+A test that hangs or kills its process is lost, and the label goes on without it in
+a new process; so no test hides another one.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ class Plan:
     tree: SourceTree
     engine: str
     options: Mapping[str, Any]
-    #: A temporary folder; each job gets one in it.
+    #: The run's temporary folder; each job gets one in it, below the plan's name.
     folder: Path
+    name: str = "run"
     #: Seconds that one label may take.
     timeout: float = 1800.0
     #: Seconds in which one test has to end, or the next one to start.
@@ -58,6 +59,8 @@ class LabelRun:
     """What became of one label."""
 
     label: str
+    #: Whether all of the label was asked for.
+    whole: bool
     collected: list[str]
     results: list[TestResult]
     seconds: float
@@ -74,7 +77,7 @@ class Job:
         self.plan = plan
         self.module = module
         self.labels = list(labels)
-        self.folder = plan.folder / module
+        self.folder = plan.folder / plan.name / module
         self.recorder = Recorder()
         self.statuses: list[int | None] = []
         self._output = ""
@@ -157,7 +160,7 @@ class Job:
             # All tests passed, so it is what comes after them that failed.
             name = f"{self.module} (after its tests)"
             why = f"{self._output}\nthe process ended with status {status}"
-            self.recorder.add(TestResult(name, Outcome.ERROR, 0.0, why))
+            self.recorder.add(TestResult(name, Outcome.LOST, 0.0, why))
         return self._complete()
 
     def _timed_out(self, why: str) -> LabelRun | None:
@@ -175,7 +178,7 @@ class Job:
         if blamed is None:
             return self._complete(why)
         detail = f"{self._output}\n{why}"
-        self.recorder.add(TestResult(blamed, Outcome.ERROR, 0.0, detail))
+        self.recorder.add(TestResult(blamed, Outcome.LOST, 0.0, detail))
         if overdue or len(self.statuses) >= MAX_ATTEMPTS:
             return self._complete(f"not run: {why}, in {blamed}")
         self._remove_attempt()
@@ -191,13 +194,14 @@ class Job:
                     recorder.add(TestResult(test, Outcome.SKIPPED))
         detail = f"{self._output}\n{why_missing}".strip()
         for test in recorder.missing():
-            recorder.add(TestResult(test, Outcome.ERROR, 0.0, detail))
-        if not recorder.collected and not recorder.results:
+            recorder.add(TestResult(test, Outcome.LOST, 0.0, detail))
+        if not recorder.began and not recorder.results:
             # It didn't get as far as its tests.
-            recorder.add(TestResult(self.module, Outcome.ERROR, 0.0, detail))
+            recorder.add(TestResult(self.module, Outcome.LOST, 0.0, detail))
         self._remove_attempt()
         return LabelRun(
             self.module,
+            self.labels == [self.module],
             recorder.collected,
             list(recorder.results.values()),
             round(self.seconds, 2),

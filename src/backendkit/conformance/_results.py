@@ -5,8 +5,10 @@ The process appends lines of JSON (see ``probe``)::
 
     {"event": "collect", "ids": [...]}               all tests of the label
     {"event": "start", "id": ...}
-    {"event": "end", "id": ..., "outcome": ..., "seconds": ..., "detail": ...}
-    {"event": "fixture", "id": "setUpClass (a.b.C)", "outcome": ..., "detail": ...}
+    {"event": "end", "id": ..., "outcome": ..., "seconds": ..., "detail": ...,
+     "exceptions": [{"types": [...], "text": ...}]}
+    {"event": "fixture", "id": "setUpClass (a.b.C)", "outcome": ..., "detail": ...,
+     "exceptions": ...}
     {"event": "finish"}                              all tests ran
 
 so that what is there is right, however the process ended.
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -33,11 +35,22 @@ class Outcome(StrEnum):
     XFAILED = "xfailed"
     #: Marked so, but it passed.
     XPASSED = "xpassed"
+    #: Its process died in it, or was killed for its time; or it never began.
+    LOST = "lost"
 
     @property
     def bad(self) -> bool:
-        """Whether Django's own runner calls it a failure."""
-        return self in {Outcome.FAILED, Outcome.ERROR, Outcome.XPASSED}
+        """Whether Django's own runner calls it a failure, or should."""
+        return self in {Outcome.FAILED, Outcome.ERROR, Outcome.XPASSED, Outcome.LOST}
+
+
+@dataclass(frozen=True)
+class Raised:
+    """An exception, as a text."""
+
+    #: Qualified names of its class, and of the classes that it inherits from.
+    types: tuple[str, ...]
+    text: str
 
 
 @dataclass(frozen=True)
@@ -52,6 +65,8 @@ class TestResult:
     seconds: float = 0.0
     #: Traceback, or the reason of a skip.
     detail: str = ""
+    #: What was raised: several by a test with subtests.
+    exceptions: tuple[Raised, ...] = ()
 
 
 class Recorder:
@@ -59,6 +74,8 @@ class Recorder:
 
     def __init__(self) -> None:
         self.collected: list[str] = []
+        #: Whether the tests are known, though there may be none.
+        self.began = False
         self.results: dict[str, TestResult] = {}
         #: The test that runs now.
         self.running: str | None = None
@@ -88,6 +105,7 @@ class Recorder:
     def _event(self, event: dict[str, Any]) -> None:
         match event["event"]:
             case "collect":
+                self.began = True
                 # A second attempt collects the same tests.
                 self.collected = self.collected or list(dict.fromkeys(event["ids"]))
             case "start":
@@ -117,10 +135,10 @@ class Recorder:
             if test.startswith(owner + ".") and test not in self.results
         ]
         if not name.startswith("setUp") or not below:
-            self.add(TestResult(result.id, result.outcome, 0.0, result.detail))
+            self.add(result)
             return
         for test in below:
-            self.add(TestResult(test, result.outcome, 0.0, result.detail))
+            self.add(replace(result, id=test))
 
     def missing(self) -> list[str]:
         """Collected tests without a result."""
@@ -133,4 +151,8 @@ def _result(event: dict[str, Any]) -> TestResult:
         Outcome(event["outcome"]),
         event.get("seconds", 0.0),
         event.get("detail", ""),
+        tuple(
+            Raised(tuple(raised["types"]), raised["text"])
+            for raised in event.get("exceptions", ())
+        ),
     )

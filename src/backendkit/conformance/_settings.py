@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pprint
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -63,11 +64,13 @@ def databases(
     In texts of ``options``, ``{folder}`` is the job's own temporary folder,
     ``{alias}`` the database's alias, and ``{job}`` a name that no other job of any
     run has: a server's databases have to be told apart. If there is no ``NAME``,
-    it is a path in the job's folder; Django's own SQLite gets none, which makes it
-    a database in memory.
+    it is such a name for Django's own servers and whatever has a ``HOST`` or
+    ``PORT``, and a path in the job's folder for others; Django's own SQLite gets
+    none, which makes it a database in memory.
     """
     own: dict[str, Any] = {"ENGINE": engine}
-    if engine.startswith("django.db.backends.") and not engine.endswith(".sqlite3"):
+    stock = engine.startswith("django.db.backends.") and not engine.endswith(".sqlite3")
+    if stock or options.get("HOST") or options.get("PORT"):
         own["NAME"] = "{job}_{alias}"
     elif engine != "django.db.backends.sqlite3":
         own["NAME"] = "{folder}/{alias}"
@@ -106,7 +109,7 @@ def environment(tree: SourceTree, folder: Path, pycache: Path) -> dict[str, str]
     path = [folder, tree.root, ours]
     # Then where the run itself finds a backend: `python -m` looks here too.
     given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
-    path += [Path(entry).resolve() for entry in (*given, ".")]
+    path += [Path(entry).resolve() for entry in (*given, sys.path[0], ".")]
     env["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(map(str, path)))
     # The release's folder stays as it was unpacked, and starts fast all the same.
     env["PYTHONPYCACHEPREFIX"] = str(pycache)

@@ -46,3 +46,24 @@ def in_range(version: str, spec: str) -> bool:
         if not _OPERATORS[found[1]](padded, limit):
             return False
     return True
+
+
+def possible(spec: str) -> bool:
+    """
+    Whether some version is in a range.
+
+    Raises:
+        ValueError: the range can't be read.
+
+    """
+    limits = [parse_version(text) for text in re.findall(r"\d+(?:\.\d+)*", spec)]
+    # At, just above and just below each limit: a range that holds none is empty.
+    near = [version for limit in limits for version in _around(limit)]
+    return any(in_range(".".join(map(str, v)), spec) for v in near or [(1,)])
+
+
+def _around(limit: Version) -> list[Version]:
+    *rest, last = limit
+    below = (*rest, last - 1) if last else (*rest[:-1], rest[-1] - 1) if rest else ()
+    around = [limit, (*rest, last + 1), (*limit, 1)]
+    return [*around, below, (*below, 99)] if below and min(below) >= 0 else around

@@ -8,33 +8,40 @@ start as asked, 130 after Ctrl-C.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
 import os
-import platform
-import re
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import _archive, _labels
+from . import _archive, _baseline, _labels
 from ._errors import UsageError
-from ._expectations import Expectations, load
-from ._jobs import Job, LabelRun, Plan, run_jobs
-from ._report import Label, Report, Terminal, write_json
-from ._settings import environment, parse_options
-from ._verdicts import judge
+from ._report import as_data, write_json
+from ._run import Request, Run
+from ._settings import parse_options
+
+# Options that name a file to write, with what writes it.
+_WRITERS = {"json": write_json}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
-    args = _parse(argv)
+    return call(_parse(argv))
+
+
+def call(args: argparse.Namespace, settings: Mapping[str, Any] | None = None) -> int:
+    """
+    Do what parsed arguments say; the exit status.
+
+    Args:
+        args: what :func:`add_arguments` defines.
+        settings: of the database, besides what the arguments say; from Django's
+            settings, as ``manage.py`` knows them.
+
+    """
     # SIGINT too: a shell's background jobs inherit that it is ignored.
     previous = {
         number: signal.signal(number, _interrupt)
@@ -42,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     folder = Path(tempfile.mkdtemp(prefix="backendkit-"))
     try:
-        report = run(args, folder)
+        return _run(args, {**(settings or {}), **parse_options(args.option)}, folder)
     except UsageError as e:
         sys.stderr.write(f"backendkit.conformance: {e}\n")
         return 2
@@ -56,6 +63,35 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stderr.write(f"Kept: {folder}\n")
         else:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(args: argparse.Namespace, options: Mapping[str, Any], folder: Path) -> int:
+    for name in _WRITERS:
+        file = getattr(args, name)
+        if file is not None and not file.resolve().parent.is_dir():
+            raise UsageError(f"--{name} {file}: there is no such folder")
+    run = Run(
+        Request(
+            args.engine,
+            options,
+            labels=args.labels or ["all"],
+            django=args.django,
+            archive=args.archive,
+            baseline=None if args.no_baseline else args.baseline,
+            expectations=args.expectations,
+            require=args.require / 100,
+            parallel=args.parallel,
+            timeout=args.timeout,
+            test_timeout=args.test_timeout,
+            keep=args.keep,
+        ),
+        folder,
+    )
+    report = run.go(sys.stdout)
+    data = as_data(report)
+    for name, write in _WRITERS.items():
+        if (file := getattr(args, name)) is not None:
+            write(data, file)
     return 0 if report.ok else 1
 
 
@@ -65,7 +101,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     args, rest = parser.parse_known_args(argv)
     if wrong := [text for text in rest if text.startswith("-")]:
         parser.error(f"unknown option: {' '.join(wrong)}")
-    args.labels = [*args.labels, *rest] or ["core"]
+    args.labels = [*args.labels, *rest]
     return args
 
 
@@ -79,15 +115,22 @@ def _parser() -> argparse.ArgumentParser:
         description="Django's own test suite, unpatched, against any database ENGINE.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    add = commands.add_parser("run", help="run labels against an ENGINE").add_argument
-    add("engine", metavar="ENGINE", help="as in DATABASES, a dotted path")
+    run = commands.add_parser("run", help="run labels against an ENGINE")
+    run.add_argument("engine", metavar="ENGINE", help="as in DATABASES, a dotted path")
+    add_arguments(run)
+    return parser
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add a run's arguments, but for its ENGINE."""
+    add = parser.add_argument
     add(
         "labels",
         nargs="*",
         default=[],
         metavar="LABEL",
         help="labels as for Django's runtests.py, or a named set of them: "
-        f"{', '.join(_labels.named_sets())}, all (default: core)",
+        f"{', '.join(_labels.named_sets())}, all (default: all)",
     )
     add(
         "--django",
@@ -96,6 +139,21 @@ def _parser() -> argparse.ArgumentParser:
         help="6.1, 5.2.19, or installed (default)",
     )
     add("--archive", type=Path, metavar="PATH", help="Django's source archive")
+    add(
+        "--baseline",
+        default=_baseline.ENGINE,
+        metavar="ENGINE",
+        help="compare with this ENGINE (default: Django's SQLite backend, whose "
+        "results are kept)",
+    )
+    add("--no-baseline", action="store_true", help="compare with nothing")
+    add(
+        "--require",
+        type=_percent,
+        default=0.0,
+        metavar="PERCENT",
+        help="fail if fewer of the tests that pass on the baseline pass here",
+    )
     add(
         "--parallel",
         type=_positive(int),
@@ -118,6 +176,8 @@ def _parser() -> argparse.ArgumentParser:
         help="seconds that one test may take (default: 300)",
     )
     add("--json", type=Path, metavar="FILE", help="write all results to FILE")
+    add("--html", type=Path, metavar="FILE", help="write a page for people to FILE")
+    add("--junit", type=Path, metavar="FILE", help="write JUnit's XML to FILE")
     add(
         "--option",
         action="append",
@@ -133,7 +193,13 @@ def _parser() -> argparse.ArgumentParser:
         help="instead of the backend's own expectations.toml",
     )
     add("--keep", action="store_true", help="keep the temporary folder, and say where")
-    return parser
+
+
+def _percent(text: str) -> float:
+    value = float(text.rstrip("% "))
+    if not 0 <= value <= 100:
+        raise ValueError(text)
+    return value
 
 
 def _positive(kind: type[int] | type[float]) -> Any:
@@ -145,108 +211,3 @@ def _positive(kind: type[int] | type[float]) -> Any:
 
     convert.__name__ = f"positive {kind.__name__}"
     return convert
-
-
-def run(args: argparse.Namespace, folder: Path) -> Report:
-    """Run what the command's arguments say, in a temporary folder."""
-    began = time.monotonic()
-    options = parse_options(args.option)
-    if args.json is not None and not args.json.resolve().parent.is_dir():
-        raise UsageError(f"--json {args.json}: there is no such folder")
-    tree = _archive.get_source(args.django, args.archive)
-    groups = _labels.expand(args.labels, tree.tests)
-    engine = _describe(args.engine, tree, folder)
-    expectations = _find_expectations(args, Path(engine["folder"]), tree.version)
-    plan = Plan(
-        tree,
-        args.engine,
-        options,
-        folder,
-        timeout=args.timeout,
-        test_timeout=args.test_timeout,
-        leave_out=expectations.skipped(),
-        keep=args.keep,
-    )
-    jobs = [
-        Job(plan, module, groups[module])
-        for module in _labels.longest_first(groups, tree.tests)
-    ]
-    report = Report(
-        {
-            "engine": args.engine,
-            "display_name": engine["display_name"],
-            "django": tree.version,
-            "archive_sha256": tree.sha256,
-            "python": platform.python_version(),
-            "platform": platform.platform(),
-            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "parallel": args.parallel,
-        }
-    )
-    terminal = Terminal(sys.stdout, len(jobs))
-    terminal.header(report.about)
-    with contextlib.closing(run_jobs(jobs, args.parallel)) as events:
-        for event in events:
-            if isinstance(event, LabelRun):
-                _refuse_unknown(event)
-                judged = [judge(result, expectations) for result in event.results]
-                label = Label(event, judged)
-                report.labels.append(label)
-                terminal.label(label)
-            else:
-                terminal.progress(event)
-    collected = [test for label in report.labels for test in label.run.collected]
-    report.unknown = expectations.unknown(
-        collected, [label for labels in groups.values() for label in labels]
-    )
-    report.seconds = round(time.monotonic() - began, 2)
-    terminal.summary(report)
-    if args.json is not None:
-        write_json(report, args.json)
-    return report
-
-
-def _describe(engine: str, tree: _archive.SourceTree, folder: Path) -> dict[str, str]:
-    """Ask a child, on the archive's Django, what the ENGINE is."""
-    done = subprocess.run(  # noqa: S603  # our own module, no shell
-        [sys.executable, "-m", "backendkit.conformance._engine", engine],
-        env=environment(tree, folder, folder / "pycache"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    try:
-        answer: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
-    except (IndexError, json.JSONDecodeError):
-        lines = done.stderr.strip().splitlines() or ["no message"]
-        answer = {"error": lines[-1]}
-    if "error" in answer:
-        reason = " ".join(answer["error"].split())
-        raise UsageError(f"ENGINE {engine!r} can't be loaded: {reason}")
-    return answer
-
-
-def _refuse_unknown(run: LabelRun) -> None:
-    """A class or method that isn't there; only the loading of tests finds out."""
-    for result in run.results:
-        last = result.detail.strip().rpartition("\n")[2]
-        # How unittest's loader hands over what it didn't find.
-        if result.id.startswith("unittest.loader._FailedTest.") and re.match(
-            rf"AttributeError: .* has no attribute|"
-            rf"ModuleNotFoundError: No module named '{run.label}\.",
-            last,
-        ):
-            raise UsageError(f"unknown label in {run.label}: {last}")
-
-
-def _find_expectations(
-    args: argparse.Namespace, package: Path, django: str
-) -> Expectations:
-    """Those of the backend's package, or the ones that we have for others'."""
-    if args.expectations is not None:
-        return load(args.expectations, django)
-    ours = Path(__file__).parent / "expectations" / f"{args.engine}.toml"
-    for file in (package / "expectations.toml", ours):
-        if file.is_file():
-            return load(file, django)
-    return Expectations()

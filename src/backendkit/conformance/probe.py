@@ -33,6 +33,7 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
 _SEVERITY = ["passed", "skipped", "xfailed", "xpassed", "failed", "error"]
 
 _MAX_DETAIL = 20_000
+_MAX_TEXT = 2_000
 
 
 class Log:
@@ -59,6 +60,7 @@ class RecordingResult(unittest.TextTestResult):
         self._current: str | None = test.id()
         self._outcome = ""
         self._details: list[str] = []
+        self._exceptions: list[dict[str, Any]] = []
         self._started = time.perf_counter()
         super().startTest(test)
 
@@ -73,13 +75,24 @@ class RecordingResult(unittest.TextTestResult):
             outcome=self._outcome or "error",
             seconds=round(time.perf_counter() - self._started, 4),
             detail="\n".join(self._details)[-_MAX_DETAIL:],
+            exceptions=self._exceptions,
         )
 
-    def _note(self, test: Any, outcome: str, detail: str = "") -> None:
+    def _note(
+        self, test: Any, outcome: str, detail: str = "", err: ExcInfo | None = None
+    ) -> None:
+        raised = [_describe(err[1])] if err else []
         if getattr(self, "_current", None) is None:
             # setUpClass and the like, outside of any test.
-            self.events.write("fixture", id=test.id(), outcome=outcome, detail=detail)
+            self.events.write(
+                "fixture",
+                id=test.id(),
+                outcome=outcome,
+                detail=detail,
+                exceptions=raised,
+            )
             return
+        self._exceptions += raised
         if detail:
             self._details.append(detail)
         known = _SEVERITY.index(self._outcome) if self._outcome else -1
@@ -92,11 +105,11 @@ class RecordingResult(unittest.TextTestResult):
 
     def addError(self, test: Any, err: Any) -> None:
         super().addError(test, err)
-        self._note(test, "error", self.errors[-1][1])
+        self._note(test, "error", self.errors[-1][1], err)
 
     def addFailure(self, test: Any, err: Any) -> None:
         super().addFailure(test, err)
-        self._note(test, "failed", self.failures[-1][1])
+        self._note(test, "failed", self.failures[-1][1], err)
 
     def addSkip(self, test: Any, reason: str) -> None:
         super().addSkip(test, reason)
@@ -104,7 +117,7 @@ class RecordingResult(unittest.TextTestResult):
 
     def addExpectedFailure(self, test: Any, err: Any) -> None:
         super().addExpectedFailure(test, err)
-        self._note(test, "xfailed", self.expectedFailures[-1][1])
+        self._note(test, "xfailed", self.expectedFailures[-1][1], err)
 
     def addUnexpectedSuccess(self, test: Any) -> None:
         super().addUnexpectedSuccess(test)
@@ -117,7 +130,20 @@ class RecordingResult(unittest.TextTestResult):
             kind, entries = (
                 ("failed", self.failures) if failed else ("error", self.errors)
             )
-            self._note(test, kind, f"{subtest._subDescription()}\n{entries[-1][1]}")
+            detail = f"{subtest._subDescription()}\n{entries[-1][1]}"
+            self._note(test, kind, detail, err)
+
+
+def _describe(error: BaseException) -> dict[str, Any]:
+    """An exception as the expectations know it."""
+    return {
+        "types": [
+            f"{cls.__module__}.{cls.__qualname__}"
+            for cls in type(error).__mro__
+            if cls is not object
+        ],
+        "text": str(error)[:_MAX_TEXT],
+    }
 
 
 class RecordingRunner(DiscoverRunner):

@@ -127,6 +127,10 @@ class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
         """Return the version of the SQLite that runs our SQL."""
         return dbapi.sqlite_version_info
 
+    def get_server_version(self) -> tuple[int, ...] | None:
+        """Return the version of the store's server or library; None for neither."""
+        return None
+
     def create_cursor(self, name: str | None = None) -> FormatCursor:
         """Return a cursor that takes ``%s`` and ``%(name)s``."""
         cursor: FormatCursor = self.connection.cursor(FormatCursor)

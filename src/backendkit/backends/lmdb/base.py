@@ -9,6 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import lmdb
 from django.core.exceptions import ImproperlyConfigured
 
 from backendkit.nonrel.base import NonrelDatabaseWrapper
@@ -78,6 +79,10 @@ class DatabaseWrapper(NonrelDatabaseWrapper):
         "transaction_mode"
     }
     creation_class = DatabaseCreation
+
+    def get_server_version(self) -> tuple[int, ...]:
+        """Return the version of the LMDB library."""
+        return lmdb.version()
 
     def open_store(self, name: str, options: Mapping[str, Any]) -> LMDBStore:
         """Open the database in a directory."""
