@@ -1,11 +1,12 @@
 # Everything below starts from nothing but a Python with venv.
 #
-#   make demo    the demo project, served on 127.0.0.1:8000
-#   make test    all tests
-#   make lint    ruff and mypy
-#   make docs    the documentation, in docs/_build
-#   make bench   measurements, in one run
-#   make clean   remove all that was made here
+#   make demo         the demo project, served on 127.0.0.1:8000
+#   make test         all tests
+#   make conformance  Django's whole suite, on each backend and version of Django
+#   make lint         ruff and mypy
+#   make docs         the documentation, in docs/_build
+#   make bench        measurements, in one run
+#   make clean        remove all that was made here
 
 VENV   ?= .venv
 # The newest installed Python that Django allows; run only to make VENV.
@@ -19,7 +20,7 @@ JOBS   ?= 2
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
 
-.PHONY: demo test pytest conformance-labels lint format docs bench venv clean
+.PHONY: demo test pytest conformance-labels conformance lint format docs bench venv clean
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.installed-demo
@@ -36,6 +37,23 @@ CONFORMANCE := $(RUN) -m backendkit.conformance run
 conformance-labels: $(VENV)/.installed-test
 	$(CONFORMANCE) backendkit.backends.lmdb core --no-baseline --parallel $(JOBS)
 	$(CONFORMANCE) backendkit.backends.memory core --no-baseline --parallel $(JOBS)
+
+# All of them. It takes about 40 minutes on two cores; a page for each run.
+DJANGOS ?= 6.1 6.0 5.2
+ENGINES ?= lmdb memory
+
+conformance: $(VENV)/.installed-conformance
+	mkdir -p build/conformance
+	set -e; failed=0; \
+	for engine in $(ENGINES); do \
+	    $(RUN) -m backendkit.conformance lint backendkit.backends.$$engine || failed=1; \
+	    for django in $(DJANGOS); do \
+	        $(CONFORMANCE) backendkit.backends.$$engine --django $$django \
+	            --parallel $(JOBS) --require 99.7 \
+	            --html build/conformance/$$engine-$$django.html \
+	            --json build/conformance/$$engine-$$django.json || failed=1; \
+	    done; \
+	done; exit $$failed
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .
