@@ -1,7 +1,58 @@
 """What all tests share. Django is set up by those packages that need it."""
 
+import os
+import shutil
+
+import pytest
 from hypothesis import settings
 
 # A busy machine is slow now and then: time is no property of an example.
 settings.register_profile("default", deadline=None, print_blob=True)
 settings.load_profile("default")
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory):
+    """A Chromium, driven by selenium; tests take ``driver``."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium")
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    chromedriver = shutil.which("chromedriver")
+    if not (browser and chromedriver):
+        assert not os.environ.get("CI"), "Chromium or chromedriver isn't installed"
+        pytest.skip("needs Chromium and chromedriver; in CI they must be there")
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser
+    for argument in (
+        "--headless",
+        # Chromium's sandbox doesn't work for root.
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        # It has nothing to ask of the network.
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--window-size=1280,1000",
+        f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
+    ):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(chromedriver))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def driver(chromium):
+    """A browser without cookies; its console must stay without errors."""
+    chromium.delete_all_cookies()
+    chromium.get_log("browser")
+    yield chromium
+    complaints = [
+        entry["message"]
+        for entry in chromium.get_log("browser")
+        if entry["level"] == "SEVERE"
+    ]
+    assert complaints == []

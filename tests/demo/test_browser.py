@@ -1,28 +1,15 @@
 """The demo in a real Chromium: what a person does with it."""
 
-import os
-import shutil
-
 import pytest
 
 from .running import PASSWORD
 
 pytest.importorskip("selenium", reason="selenium isn't installed")
 
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        not (BROWSER and DRIVER) and not os.environ.get("CI"),
-        reason="needs Chromium and chromedriver; in CI their absence is a failure",
-    ),
-]
+pytestmark = pytest.mark.browser
 
 
 class Browser:
@@ -84,46 +71,10 @@ class Browser:
         self.click("[type=submit]")
 
 
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    assert BROWSER, "Chromium isn't installed"
-    assert DRIVER, "chromedriver isn't installed"
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for argument in (
-        "--headless",
-        # Chromium's sandbox doesn't work for root.
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        # It has nothing to ask of the network.
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--window-size=1280,1000",
-        f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
-    ):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
-
-
 @pytest.fixture
 def browser(driver, address):
-    """A browser that is logged in nowhere; its console must stay empty."""
-    driver.delete_all_cookies()
-    driver.get_log("browser")
-    yield Browser(driver, address)
-    complaints = [
-        entry["message"]
-        for entry in driver.get_log("browser")
-        if entry["level"] == "SEVERE"
-    ]
-    assert complaints == []
+    """A browser that is logged in nowhere."""
+    return Browser(driver, address)
 
 
 def test_search_filter_and_pages(browser):
