@@ -23,6 +23,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+# Characters of an exception's text.
+_MAX_TEXT = 2_000
+
 
 class Outcome(StrEnum):
     """How a test ended, in Django's process."""
@@ -51,6 +54,15 @@ class Raised:
     #: Qualified names of its class, and of the classes that it inherits from.
     types: tuple[str, ...]
     text: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> Raised:
+        """What an exception is, in so many words."""
+        bases = (base for base in type(error).__mro__ if base is not object)
+        return cls(
+            tuple(f"{base.__module__}.{base.__qualname__}" for base in bases),
+            str(error)[:_MAX_TEXT],
+        )
 
 
 @dataclass(frozen=True)
