@@ -23,35 +23,41 @@ log = open(job["log"], "a", buffering=1)
 def write(event, **values):
     log.write(json.dumps({"event": event, **values}) + "\\n")
 
-failed = False
+tests = {}
 for label in sys.argv[4:]:
-    plan = json.loads((Path(__file__).parent / label / "plan.json").read_text())
+    module = Path(__file__).parent / label.split(".")[0]
+    plan = json.loads((module / "plan.json").read_text())
     if plan == "end":
         sys.exit("no database")
-    write("collect", ids=list(plan))
-    for test, what in plan.items():
-        if test in job["done"] or test in job["leave_out"]:
-            continue
-        if isinstance(what, dict):
-            what = what[engine]
-        write("start", id=test)
-        if what == "die":
-            os._exit(3)
-        if what == "hang":
-            time.sleep(60)
-        word, _, rest = what.partition(" ")
-        failed = failed or word in ("fail", "raise")
-        name, _, text = rest.partition(": ")
-        write(
-            "end",
-            id=test,
-            outcome={"pass": "passed", "fail": "failed", "skip": "skipped"}.get(
-                word, "error"
-            ),
-            seconds=0.1,
-            detail=f"it did {what}",
-            exceptions=[{"types": [name, "builtins.Exception"], "text": text}] * bool(rest),
-        )
+    whole = label == module.name
+    tests |= {t: w for t, w in plan.items() if whole or f"{t}.".startswith(f"{label}.")}
+write("collect", ids=list(tests))
+if job["collect_only"]:
+    tests = {}
+failed = False
+for test, what in tests.items():
+    if test in job["done"] or test in job["leave_out"]:
+        continue
+    if isinstance(what, dict):
+        what = what[engine]
+    write("start", id=test)
+    if what == "die":
+        os._exit(3)
+    if what == "hang":
+        time.sleep(60)
+    word, _, rest = what.partition(" ")
+    failed = failed or word in ("fail", "raise")
+    name, _, text = rest.partition(": ")
+    write(
+        "end",
+        id=test,
+        outcome={"pass": "passed", "fail": "failed", "skip": "skipped"}.get(
+            word, "error"
+        ),
+        seconds=0.1,
+        detail=f"it did {what}",
+        exceptions=[{"types": [name, "builtins.Exception"], "text": text}] * bool(rest),
+    )
 write("finish")
 sys.exit(failed)
 """

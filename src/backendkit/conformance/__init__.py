@@ -18,6 +18,7 @@ of its own, and holds every test's result against a list of expectations:
 ``_verdicts``      results held against expectations, and the baseline's
 ``_run``           all of that together
 ``_report``        what it found out, as data
+``_lint``          that list against releases, without a run
 ``_terminal``, ``_html``, ``_junit``  the data for people and for CI servers
 
 Nothing of Django is imported here, but in ``probe`` and ``_engine``, which run in

@@ -46,6 +46,8 @@ class Plan:
     test_timeout: float = 300.0
     #: Ids and prefixes that aren't run.
     leave_out: Sequence[str] = ()
+    #: Only find out which tests there are; no database is made.
+    collect_only: bool = False
     #: Keep the jobs' folders.
     keep: bool = False
 
@@ -98,6 +100,7 @@ class Job:
                     "stacks": str(stacks),
                     "leave_out": list(self.plan.leave_out),
                     "done": list(self.recorder.results),
+                    "collect_only": self.plan.collect_only,
                 }
             ),
             "utf-8",

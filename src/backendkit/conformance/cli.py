@@ -1,5 +1,5 @@
 """
-The command: ``python -m backendkit.conformance run ENGINE [label …]``.
+The command: ``python -m backendkit.conformance run ENGINE [label …]``, or ``lint``.
 
 Exit status: 0 if all was as expected, 1 if something deviates, 2 if the run can't
 start as asked, 130 after Ctrl-C.
@@ -13,12 +13,13 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from . import _archive, _baseline, _labels
 from ._errors import UsageError
+from ._lint import LintRequest, lint
 from ._report import as_data, write_json
 from ._run import Request, Run
 from ._settings import parse_options
@@ -29,7 +30,11 @@ _WRITERS = {"json": write_json}
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
-    return call(_parse(argv))
+    args = _parse(argv)
+    if args.command == "lint":
+        wanted = LintRequest(args.engine, args.django, args.archive, args.expectations)
+        return _in_folder(lambda folder: lint(wanted, folder, sys.stdout))
+    return call(args)
 
 
 def call(args: argparse.Namespace, settings: Mapping[str, Any] | None = None) -> int:
@@ -42,6 +47,16 @@ def call(args: argparse.Namespace, settings: Mapping[str, Any] | None = None) ->
             settings, as ``manage.py`` knows them.
 
     """
+
+    def work(folder: Path) -> int:
+        options = {**(settings or {}), **parse_options(args.option)}
+        return _run(args, options, folder)
+
+    return _in_folder(work, keep=args.keep)
+
+
+def _in_folder(work: Callable[[Path], int], *, keep: bool = False) -> int:
+    """Work in a temporary folder; the exit status, of what can go wrong as well."""
     # SIGINT too: a shell's background jobs inherit that it is ignored.
     previous = {
         number: signal.signal(number, _interrupt)
@@ -49,7 +64,7 @@ def call(args: argparse.Namespace, settings: Mapping[str, Any] | None = None) ->
     }
     folder = Path(tempfile.mkdtemp(prefix="backendkit-"))
     try:
-        return _run(args, {**(settings or {}), **parse_options(args.option)}, folder)
+        return work(folder)
     except UsageError as e:
         sys.stderr.write(f"backendkit.conformance: {e}\n")
         return 2
@@ -59,7 +74,7 @@ def call(args: argparse.Namespace, settings: Mapping[str, Any] | None = None) ->
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-        if args.keep:
+        if keep:
             sys.stderr.write(f"Kept: {folder}\n")
         else:
             shutil.rmtree(folder, ignore_errors=True)
@@ -101,7 +116,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     args, rest = parser.parse_known_args(argv)
     if wrong := [text for text in rest if text.startswith("-")]:
         parser.error(f"unknown option: {' '.join(wrong)}")
-    args.labels = [*args.labels, *rest]
+    if args.command == "run":
+        args.labels = [*args.labels, *rest]
+    elif rest:
+        parser.error(f"unknown argument: {' '.join(rest)}")
     return args
 
 
@@ -118,7 +136,29 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run labels against an ENGINE")
     run.add_argument("engine", metavar="ENGINE", help="as in DATABASES, a dotted path")
     add_arguments(run)
+    _add_lint(commands.add_parser("lint", help="check a file of expectations"))
     return parser
+
+
+def _add_lint(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("engine", metavar="ENGINE", help="as in DATABASES, a dotted path")
+    add(
+        "--django",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="VERSION",
+        help="releases to check against (default: all that are supported and that "
+        "can be had)",
+    )
+    add("--archive", type=Path, metavar="PATH", help="Django's source archive")
+    add(
+        "--expectations",
+        type=Path,
+        metavar="FILE",
+        help="instead of the backend's own expectations.toml",
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,8 @@ Inside Django's process: a test runner that writes down what each test did.
 Django's ``runtests.py`` takes the runner from ``settings.TEST_RUNNER``, so nothing
 of the suite is patched. The job's file (``settings.CONFORMANCE_JOB``) says::
 
-    {"log": path, "stacks": path, "leave_out": [id or prefix …], "done": [id …]}
+    {"log": path, "stacks": path, "leave_out": [id or prefix …], "done": [id …],
+     "collect_only": whether to write down only which tests there are}
 
 Each line is written at once by one ``write()`` to a file opened for appending, so
 that none is lost when the process dies.
@@ -161,12 +162,20 @@ class RecordingRunner(DiscoverRunner):
             self.events = Log(job["log"])
             self.done = set(job["done"])
             self.leave_out = tuple(job["leave_out"])
+            self.collect_only = job["collect_only"]
             _dump_stacks_on_signal(job["stacks"])
 
     def get_resultclass(self) -> Any:
         if self.events is None:
             return super().get_resultclass()
         return type("Result", (RecordingResult,), {"events": self.events})
+
+    def run_tests(self, test_labels: Any, **kwargs: Any) -> Any:
+        if self.events is None or not self.collect_only:
+            return super().run_tests(test_labels, **kwargs)
+        self.build_suite(test_labels)
+        self.events.write("finish")
+        return 0
 
     def build_suite(self, *args: Any, **kwargs: Any) -> Any:
         suite = super().build_suite(*args, **kwargs)
