@@ -9,6 +9,7 @@ of its own, and holds every test's result against a list of expectations:
 ``_labels``        which labels to run
 ``_settings``      the settings that Django's suite runs with, per ENGINE
 ``_engine``        in a child: does the ENGINE work; drop what was left behind
+``_preflight``     asks that child, before the first test
 ``probe``          inside Django's process: writes one line per test
 ``_guard``         a process between: no child outlives the run
 ``_jobs``          runs labels in processes, with time-outs

@@ -1,22 +1,30 @@
 """
-A child's work with the database itself: ``python -m …_engine describe|clean``.
+A child's work with databases: ``python -m …_engine describe FOLDER|clean [killed]``.
 
-Runs in a process of its own, on the Django of the archive. Standard input is JSON:
-``{"engine": dotted path, "databases": DATABASES}``; the answer is a line of it.
+Runs in a process of its own, on the Django of the archive. ``describe`` reads
+``given.json`` in its folder, ``{"engine": dotted path, "databases": DATABASES}``, and
+writes ``answer.json``. ``clean`` reads ``DATABASES`` as JSON from its standard input,
+and says on standard error what it couldn't drop.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 import time
+import warnings
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-# Seconds that a server may go on with the work of a client that was killed.
-_PATIENCE = 15.0
+# Seconds in which a server has to be done with the work of a client that was killed.
+_PATIENCE = 10.0
+
+# Seconds in which a database shows that was being made when its client was killed.
+_SETTLED = 2.0
 
 
 def describe(engine: str, databases: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,16 +44,18 @@ def describe(engine: str, databases: Mapping[str, Any]) -> dict[str, Any]:
     except Exception as e:  # noqa: BLE001  # whatever it is, it's the answer
         return {"error": f"ENGINE {engine!r} can't be loaded: {_text(e)}"}
     _configure(databases)
+    creation, name = connection.creation, connection.settings_dict["NAME"]
     try:
         # As the suite will do: who may connect may not be allowed to do this.
-        name = connection.settings_dict["NAME"]
-        connection.creation.create_test_db(verbosity=0, autoclobber=True)
-        try:
-            connection.ensure_connection()
-            version = _version(connection)
-        finally:
-            connection.creation.destroy_test_db(name, verbosity=0)
+        creation.create_test_db(verbosity=0, autoclobber=True)
+        connection.ensure_connection()
+        version = _version(connection)
+        creation.destroy_test_db(name, verbosity=0)
     except (Exception, SystemExit) as e:  # noqa: BLE001  # as above
+        # create_test_db() names the database here once it is made.
+        if connection.settings_dict["NAME"] != name:
+            with contextlib.suppress(Exception):
+                creation.destroy_test_db(name, verbosity=0)
         cause = e.__context__ if isinstance(e, SystemExit) and e.__context__ else e
         return {
             "error": f"can't make a test database with ENGINE {engine!r}: "
@@ -60,39 +70,75 @@ def describe(engine: str, databases: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def clean(databases: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop the test databases that a process left when it was killed."""
+def clean(databases: Mapping[str, Any], *, killed: bool) -> dict[str, str]:
+    """
+    Drop the test databases that a process left when it ended.
+
+    Args:
+        databases: its ``DATABASES``.
+        killed: whether the server may still be at work for it.
+
+    Returns:
+        names of databases that may be left, each with the reason.
+
+    """
     _configure(databases)
     from django.db import connections  # noqa: PLC0415  # in the child only
 
-    left = {}
-    for alias in databases:
-        connection = connections[alias]
-        name = connection.settings_dict["NAME"]
-        test_name = connection.creation._get_test_db_name()
-        connection.settings_dict["NAME"] = test_name
-        try:
-            connection.ensure_connection()
-        except Exception:  # noqa: BLE001, S112  # it never was made, or is gone
-            continue
-        connection.close()
-        if error := _destroy(connection, name, test_name):
-            left[test_name] = error
-    return {"left": left}
-
-
-def _destroy(connection: Any, name: str, test_name: str) -> str:
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        connection.settings_dict["NAME"] = test_name
-        try:
-            connection.creation.destroy_test_db(name, verbosity=0)
-        except Exception as e:  # noqa: BLE001  # whatever it is, it's the answer
-            if time.monotonic() > deadline:
-                return _text(e)
+    # Django's PostgreSQL backend warns before it fails to connect.
+    warnings.simplefilter("ignore")
+    began = time.monotonic()
+    waiting = dict.fromkeys(databases, "")
+    while waiting:
+        for alias in list(waiting):
+            settled = not killed or time.monotonic() - began > _SETTLED
+            try:
+                dropped = _drop(connections[alias])
+            except Exception as e:  # noqa: BLE001  # whatever it is, it's the answer
+                waiting[alias] = _text(e)
+            else:
+                if dropped or settled:
+                    del waiting[alias]
+        if time.monotonic() - began > _PATIENCE:
+            break
+        if waiting:
             time.sleep(0.25)
-        else:
-            return ""
+    return {
+        connections[alias].creation._get_test_db_name(): why
+        for alias, why in waiting.items()
+    }
+
+
+def _drop(connection: Any) -> bool:
+    """Drop a test database; False if it isn't there."""
+    name = connection.settings_dict["NAME"]
+    test_name = connection.creation._get_test_db_name()
+    if connection.vendor == "postgresql":
+        _end_sessions(connection, test_name)
+    connection.settings_dict["NAME"] = test_name
+    try:
+        connection.ensure_connection()
+    except Exception:  # noqa: BLE001  # each backend has its own
+        connection.settings_dict["NAME"] = name
+        # If this can't connect either, nobody knows whether it's there.
+        with connection._nodb_cursor():
+            return False
+    try:
+        connection.creation.destroy_test_db(name, verbosity=0)
+    finally:
+        connection.settings_dict["NAME"] = name
+    return True
+
+
+def _end_sessions(connection: Any, test_name: str) -> None:
+    """PostgreSQL ends a statement, though its client was killed, when it is done."""
+    with connection._nodb_cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE pid <> pg_backend_pid() AND (datname = %s OR state = 'active' "
+            "AND query LIKE 'CREATE DATABASE%%' AND strpos(query, %s) > 0)",
+            [test_name, test_name],
+        )
 
 
 def _configure(databases: Mapping[str, Any]) -> None:
@@ -119,10 +165,20 @@ def _text(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": .")
 
 
-if __name__ == "__main__":
-    given = json.load(sys.stdin)
-    if sys.argv[1] == "describe":
+def main(command: str, *args: str) -> None:
+    # A server that doesn't answer is down; libpq would wait for minutes.
+    os.environ.setdefault("PGCONNECT_TIMEOUT", "5")
+    if command == "describe":
+        folder = Path(args[0])
+        given = json.loads((folder / "given.json").read_text("utf-8"))
         answer = describe(given["engine"], given["databases"])
-    else:
-        answer = clean(given["databases"])
-    sys.stdout.write("\n" + json.dumps(answer) + "\n")
+        (folder / "answer.json").write_text(json.dumps(answer), "utf-8")
+    elif left := clean(json.load(sys.stdin), killed="killed" in args):
+        names = "; ".join(f"{name} ({why})" for name, why in left.items())
+        sys.stderr.write(
+            f"backendkit.conformance: test databases may be left: {names}\n"
+        )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -20,9 +20,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from . import _guard
 from ._archive import SourceTree, cache_folder
 from ._results import Outcome, Recorder, TestResult
-from ._settings import MODULE, databases, environment, write_settings
+from ._settings import (
+    MODULE,
+    databases,
+    environment,
+    on_a_server,
+    write_settings,
+)
 
 # Attempts of one label: each one but the first follows a crash or a hang.
 MAX_ATTEMPTS = 20
@@ -107,23 +114,20 @@ class Job:
         )
         name = f"backendkit_{uuid.uuid4().hex[:12]}"
         tables = databases(self.plan.engine, self.plan.options, attempt, name)
+        on_server = not self.plan.collect_only and on_a_server(tables, attempt)
         write_settings(attempt, tables, job)
         self.recorder.follow(log)
-        guard = Path(__file__).with_name("_guard.py")
-        command = [sys.executable, "-I", "-S", str(guard), str(self.plan.folder)]
-        command += [sys.executable, str(self.plan.tree.tests / "runtests.py")]
+        command = [sys.executable, str(self.plan.tree.tests / "runtests.py")]
         command += [f"--settings={MODULE}", "--parallel=1", "--noinput", *self.labels]
         with (attempt / "output").open("wb") as output:
-            self._process = subprocess.Popen(  # noqa: S603  # our own command
+            self._process = _guard.start(
                 command,
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
+                str(self.plan.folder),
+                output=output.fileno(),
                 # The documented place to start the suite from.
                 cwd=self.plan.tree.tests,
                 env=environment(self.plan.tree, attempt, self.plan.pycache),
-                # Ctrl-C is for the run, which then ends its jobs.
-                start_new_session=True,
+                to_clean=json.dumps(tables, default=str) if on_server else "",
             )
         self._attempt_began = self._last_line = time.monotonic()
 
@@ -232,13 +236,15 @@ class Job:
         if not self.plan.keep:
             shutil.rmtree(self._attempt, ignore_errors=True)
 
+    def release(self) -> None:
+        """Have the process, and all that it started, end; don't wait for it."""
+        if self._process is not None:
+            _guard.release(self._process)
+
     def close(self) -> None:
         """End the process, and all that it started."""
         if self._process is not None:
-            assert self._process.stdin is not None  # it is a pipe
-            with contextlib.suppress(OSError):
-                # The guard sees it, and kills.
-                self._process.stdin.close()
+            _guard.release(self._process)
             self._process.wait()
             self._process = None
 
@@ -275,8 +281,9 @@ def run_jobs(
             while waiting and len(running) < parallel:
                 job = waiting.pop()
                 job._began = time.monotonic()
-                job.start()
+                # First: whatever interrupts us, it's among those that are ended.
                 running.append(job)
+                job.start()
             for job in list(running):
                 done = job.poll()
                 if done is not None:
@@ -285,5 +292,8 @@ def run_jobs(
             yield running
             time.sleep(_POLL)
     finally:
+        # All of them at once: each may have databases to drop.
+        for job in running:
+            job.release()
         for job in running:
             job.close()

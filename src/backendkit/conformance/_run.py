@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import platform
 import re
-import subprocess
-import sys
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,14 +15,11 @@ from . import _archive, _baseline, _expectations, _labels
 from ._errors import UsageError
 from ._expectations import Entry, Expectations
 from ._jobs import Job, LabelRun, Plan, run_jobs
+from ._preflight import describe
 from ._report import Label, Problem, Report
 from ._results import Outcome
-from ._settings import databases, environment
 from ._terminal import Terminal
 from ._verdicts import Judged, compare, judge
-
-# Seconds that a server may take to make, open and drop a database.
-_PATIENCE = 120.0
 
 
 @dataclass
@@ -195,42 +188,6 @@ def _unproven(expectations: Expectations, judged: Sequence[Judged]) -> list[Entr
             skipped = one.result.outcome is Outcome.SKIPPED
             ran[entry] = ran.get(entry, False) or not skipped
     return [entry for entry, proven in ran.items() if not proven]
-
-
-def describe(
-    engine: str,
-    options: Mapping[str, Any],
-    tree: _archive.SourceTree,
-    folder: Path,
-) -> dict[str, Any]:
-    """Ask a child, on the archive's Django, what the ENGINE is, and whether it works."""
-    scratch = folder / f"describe-{uuid.uuid4().hex[:8]}"
-    scratch.mkdir()
-    name = f"backendkit_{uuid.uuid4().hex[:12]}"
-    given = {"engine": engine, "databases": databases(engine, options, scratch, name)}
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "backendkit.conformance._engine", "describe"],
-            env=environment(tree, scratch, folder / "pycache"),
-            # By a pipe: nobody reads a password from a list of processes.
-            input=json.dumps(given),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_PATIENCE,
-        )
-    except subprocess.TimeoutExpired as e:
-        raise UsageError(
-            f"ENGINE {engine!r} made no test database in {_PATIENCE:g} s"
-        ) from e
-    try:
-        answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    except (IndexError, json.JSONDecodeError):
-        lines = done.stderr.strip().splitlines() or ["no message"]
-        answer = {"error": f"ENGINE {engine!r} can't be used: {lines[-1]}"}
-    if "error" in answer:
-        raise UsageError(answer["error"])
-    return answer
 
 
 def _refuse_unknown(run: LabelRun) -> None:

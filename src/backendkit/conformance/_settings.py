@@ -87,6 +87,15 @@ def databases(
     return {alias: fill(own, alias) for alias in ALIASES}
 
 
+def on_a_server(tables: Mapping[str, Mapping[str, Any]], folder: Path) -> bool:
+    """Whether a job's databases may be anywhere else than in its folder."""
+    names = [
+        (table.get("TEST") or {}).get("NAME") or table.get("NAME")
+        for table in tables.values()
+    ]
+    return any(name and not Path(name).is_relative_to(folder) for name in names)
+
+
 def write_settings(folder: Path, tables: Mapping[str, Any], job_file: Path) -> None:
     """Write the settings module of one job."""
     text = _TEMPLATE.format(databases=pprint.pformat(tables), job=str(job_file))
