@@ -519,27 +519,40 @@ def test_twenty_thousand_tests(open_report):
     assert len(render(report)) < len(json.dumps(report)) / 4
     page = open_report(report, "#verdicts=all")
 
-    assert len(page.tests) == 200
-    assert page.text("#status") == "Showing 200 of 20,000 tests."
+    assert len(page.tests) == 100
+    assert page.text("#status") == "Showing 100 of 20,000 tests."
     page.find("#more").click()
-    assert page.text("#status") == "Showing 400 of 20,000 tests."
+    assert page.text("#status") == "Showing 200 of 20,000 tests."
 
-    times = page.run(
-        """
-        const field = document.getElementById("query");
-        return ["t", "te", "number_1999", "reason 3", "none at all", ""].map((text) => {
-          const began = performance.now();
-          field.value = text;
-          field.dispatchEvent(new Event("input"));
-          document.body.getBoundingClientRect();
-          return performance.now() - began;
-        });
-        """
-    )
-    # It takes 10 to 30 ms: the median keeps a busy machine from failing it.
-    assert sorted(times)[len(times) // 2] < 100, times
+    times = [
+        busy(page, text)
+        for text in ("t", "te", "number_1999", "reason 3", "none at all", "")
+    ]
+    assert max(times) < 0.1, times
     page.search("number_19999")
     assert page.tests == ["test_number_19999"]
+
+
+def busy(page, text):
+    """The seconds of CPU time that a search keeps the page busy."""
+    before = task_duration(page)
+    page.run(
+        """
+        const field = document.getElementById("query");
+        field.value = arguments[0];
+        field.dispatchEvent(new Event("input"));
+        document.body.getBoundingClientRect();
+        """,
+        text,
+    )
+    return task_duration(page) - before
+
+
+def task_duration(page):
+    # CPU time: a busy machine doesn't make the page slower.
+    page.driver.execute_cdp_cmd("Performance.enable", {"timeDomain": "threadTicks"})
+    metrics = page.driver.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
+    return next(one["value"] for one in metrics if one["name"] == "TaskDuration")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

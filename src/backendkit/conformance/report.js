@@ -15,7 +15,7 @@ const VERDICTS = new Map([
 const KINDS = ["good", "skip", "expected", "bad"];
 const KIND_NAMES = { good: "passed", skip: "skipped", expected: "expected", bad: "deviations" };
 const USUAL = [...VERDICTS.keys()].filter((name) => name !== "passed" && name !== "skipped");
-const PAGE = 200; // rows
+const PAGE = 100; // rows
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const there = data.baseline === null ? "" : data.baseline.display_name;
@@ -45,12 +45,12 @@ function plural(n, one, many = `${one}s`) {
 }
 
 function duration(seconds) {
-  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
-  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  if (seconds < 1) return `${Math.round(seconds * 1000)}\u00a0ms`;
+  if (seconds < 60) return `${seconds.toFixed(1)}\u00a0s`;
   const whole = Math.round(seconds);
   return whole < 3600
-    ? `${Math.floor(whole / 60)} min ${whole % 60} s`
-    : `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+    ? `${Math.floor(whole / 60)}\u00a0min ${whole % 60}\u00a0s`
+    : `${Math.floor(whole / 3600)}\u00a0h ${Math.floor((whole % 3600) / 60)}\u00a0min`;
 }
 
 function byKind(totals) {
