@@ -20,6 +20,7 @@ import signal
 import time
 import unittest
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,13 +29,14 @@ from django.conf import settings
 from django.test.runner import DiscoverRunner
 from django.test.utils import iter_test_cases  # type: ignore[attr-defined,unused-ignore]  # no stub knows it
 
+from ._results import Raised
+
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
 
 # From best to worst: a test is as good as the worst thing that happened in it.
 _SEVERITY = ["passed", "skipped", "xfailed", "xpassed", "failed", "error"]
 
 _MAX_DETAIL = 20_000
-_MAX_TEXT = 2_000
 
 
 class Log:
@@ -82,7 +84,7 @@ class RecordingResult(unittest.TextTestResult):
     def _note(
         self, test: Any, outcome: str, detail: str = "", err: ExcInfo | None = None
     ) -> None:
-        raised = [_describe(err[1])] if err else []
+        raised = [asdict(Raised.of(err[1]))] if err else []
         if getattr(self, "_current", None) is None:
             # setUpClass and the like, outside of any test.
             self.events.write(
@@ -133,18 +135,6 @@ class RecordingResult(unittest.TextTestResult):
             )
             detail = f"{subtest._subDescription()}\n{entries[-1][1]}"
             self._note(test, kind, detail, err)
-
-
-def _describe(error: BaseException) -> dict[str, Any]:
-    """An exception as the expectations know it."""
-    return {
-        "types": [
-            f"{cls.__module__}.{cls.__qualname__}"
-            for cls in type(error).__mro__
-            if cls is not object
-        ],
-        "text": str(error)[:_MAX_TEXT],
-    }
 
 
 class RecordingRunner(DiscoverRunner):

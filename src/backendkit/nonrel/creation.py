@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import django
 from django.db.backends.base.creation import BaseDatabaseCreation
 
 
@@ -29,6 +30,21 @@ class NonrelDatabaseCreation(BaseDatabaseCreation):
         raise NotImplementedError
 
     # Django's hooks
+
+    def mark_expected_failures_and_skips(self) -> None:
+        """Mark what the backend's ``expectations.toml`` lists, for Django's own runner."""
+        from backendkit.conformance import marks  # noqa: PLC0415  # in Django's suite only
+
+        with marks.marking(self.connection):
+            super().mark_expected_failures_and_skips()
+
+    def setup_worker_connection(self, _worker_id: int) -> None:
+        """Switch to a worker's copy of the test database."""
+        super().setup_worker_connection(_worker_id)
+        if django.VERSION < (6,):
+            from backendkit.conformance import marks  # noqa: PLC0415  # as above
+
+            marks.mark_in_worker(self.connection)
 
     def _create_test_db(
         self, verbosity: int, autoclobber: bool, keepdb: bool = False
