@@ -420,7 +420,7 @@ def test_tests_that_exist_only_on_the_baseline(open_report):
 
 HOSTILE = [
     "</script><script>window.hit = 1; alert(1)</script>",
-    "<!-- <script> --><img src=x onerror='window.hit = 2'>",
+    "<!-- <script> <img src=x onerror='window.hit = 2'>",
     "<svg onload=window.hit=3><a href='javascript:window.hit=4'>here</a>",
     "]]>&lt;b&gt; @data@ @script@ \\u003c ${window.hit = 5} \u2028 \ud800 \x00 {{ x }}",
 ]
