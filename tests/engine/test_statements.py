@@ -6,6 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from backendkit.engine import sqltext
+from backendkit.engine.sqltext import without_for_update
 from backendkit.engine.statements import (
     Insert,
     InsertHead,
@@ -18,6 +19,7 @@ from backendkit.engine.statements import (
     to_qmark,
     unquote,
 )
+from backendkit.stores import NotSupportedError
 
 NAMES = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1
@@ -54,6 +56,7 @@ NAMES = st.text(
         ("PRAGMA table_info(t)", Kind.SCHEMA),
         ("SELECT name FROM sqlite_master", Kind.SCHEMA),
         ("SELECT * FROM pragma_table_info('t')", Kind.SCHEMA),
+        ("WITH x AS (SELECT name FROM sqlite_master) SELECT * FROM x", Kind.SCHEMA),
         ("", Kind.READ),
         ("FROBNICATE", Kind.READ),
     ],
@@ -61,6 +64,34 @@ NAMES = st.text(
 def test_statements_are_classified(sql, kind):
     """The first word tells who runs a statement; comments before it don't count."""
     assert classify(sql) is kind
+
+
+@pytest.mark.parametrize(
+    ("sql", "without"),
+    [
+        ("SELECT a FROM t FOR UPDATE", "SELECT a FROM t "),
+        ("select a from t for\n update;", "select a from t ;"),
+        ("SELECT a FROM t FOR UPDATE WHERE a = 1", "SELECT a FROM t  WHERE a = 1"),
+        (
+            "SELECT 'FOR UPDATE' FROM (SELECT 1 FOR UPDATE) FOR UPDATE -- FOR UPDATE",
+            "SELECT 'FOR UPDATE' FROM (SELECT 1 )  -- FOR UPDATE",
+        ),
+        ("SELECT 'FOR UPDATE'", None),
+        ("SELECT a /* FOR UPDATE NOWAIT */ FROM t", None),
+        ("CREATE TRIGGER x BEFORE UPDATE ON t BEGIN SELECT 1; END", None),
+        ("UPDATE t SET a = 1", None),
+    ],
+)
+def test_for_update_is_taken_out(sql, without):
+    """FOR UPDATE is found where it is no text, name or comment; SQLite hasn't got it."""
+    assert without_for_update(sql) == without
+
+
+@pytest.mark.parametrize("option", ["NOWAIT", "nowait", "SKIP LOCKED", "OF t"])
+def test_for_update_with_options(option):
+    """What can't be done is refused, where SQLite would read another table name."""
+    with pytest.raises(NotSupportedError, match="FOR UPDATE"):
+        without_for_update(f"SELECT * FROM t FOR UPDATE {option}")
 
 
 @given(NAMES)

@@ -514,6 +514,17 @@ class TestIntrospection:
                 cursor.execute(statement)
         assert Item.objects.create(code="b").pk == 1
 
+    def test_flush_with_children(self, database):
+        """What refers to a table is flushed with it, if that is wanted."""
+        database.create(Author, Book, Item)
+        statements = connection.ops.sql_flush(
+            no_style(), ["nonrel_author"], reset_sequences=True, allow_cascade=True
+        )
+        assert sorted(statements[:-1]) == [
+            'DELETE FROM "nonrel_author";',
+            'DELETE FROM "nonrel_book";',
+        ]
+
     def test_flush(self, database):
         """Flushing empties tables, children and parents in any order."""
         database.create(Author, Book)

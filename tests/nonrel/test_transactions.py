@@ -589,6 +589,17 @@ class TestSelectForUpdate:
             item.save()
         assert Item.objects.get().number == 5
 
+    def test_raw(self, ours):
+        """Raw SQL may say FOR UPDATE, but not what no store can do."""
+        ours.create(Item)
+        Item.objects.create(code="a")
+        with transaction.atomic():
+            sql = f"SELECT code FROM nonrel_item {connection.ops.for_update_sql()}"
+            assert run(sql) == [("a",)]
+        sql = connection.ops.for_update_sql(nowait=True)
+        with pytest.raises(NotSupportedError, match="NOWAIT"):
+            run(f"SELECT code FROM nonrel_item {sql}")
+
     @pytest.mark.parametrize(
         "option", [{"nowait": True}, {"skip_locked": True}, {"of": ("self",)}]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -9,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import apsw
 
-from backendkit.stores import InterfaceError, ProgrammingError
+from backendkit.stores import InterfaceError, NotSupportedError, ProgrammingError
 
 from . import inserting
 from .errors import reraise
 from .running import Handed, Running
-from .sqltext import split
+from .sqltext import split, without_for_update
 from .statements import (
     MIRRORED_PRAGMAS,
     Insert,
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from .connection import Connection
 
 Params = Sequence[Any] | Mapping[str, Any]
-
-#: A comment in a SELECT that asks for a lock: ``ops.for_update_sql()``.
-FOR_UPDATE = "/* FOR UPDATE */"
 
 
 class Cursor:
@@ -67,10 +65,15 @@ class Cursor:
         if ";" in sql and len(split(sql)) > 1:
             # As in sqlite3: what slips behind a semicolon is never run.
             raise ProgrammingError("You can only execute one statement at a time.")
+        locked = None if isinstance(sql, Insert) else without_for_update(sql)
+        if locked is not None:
+            sql = Select(locked) if isinstance(sql, Select) else locked
         kind = classify(sql)
         if isinstance(sql, ResetSequences):
             self.connection.reset_sequences(sql.tables)
         elif kind is Kind.READ:
+            if locked is not None:
+                self.connection.transactions.lock()
             self._read(sql, params)
         elif isinstance(sql, Insert):
             insert, values = sql, params
@@ -104,8 +107,6 @@ class Cursor:
 
     def _read(self, sql: str, params: Params) -> None:
         connection = self.connection
-        if FOR_UPDATE in sql:
-            connection.transactions.lock()
         running = connection.start_read(self, sql)
         self._running = running
         bindings: Any = ()
@@ -160,7 +161,11 @@ class Cursor:
         database = connection.schema() if mirrored else connection.sqlite
         bindings = _bindings(params)
         try:
-            self._rows = iter(database.execute(sql, bindings).fetchall())
+            with _reading(database) if mirrored else contextlib.nullcontext():
+                self._rows = iter(database.execute(sql, bindings).fetchall())
+        except apsw.ReadOnlyError as error:
+            msg = "A statement that writes can't read SQLite's own tables."
+            raise NotSupportedError(msg) from error
         except apsw.Error as error:
             reraise(error)
         except BINDING_ERRORS as error:
@@ -272,6 +277,16 @@ class Cursor:
 
     def setoutputsize(self, size: Any, column: Any = None) -> None:
         """Do nothing: PEP 249 allows that."""
+
+
+@contextlib.contextmanager
+def _reading(mirror: apsw.Connection) -> Iterator[None]:
+    """Let nothing be written: the mirror's tables aren't the store's."""
+    mirror.execute("PRAGMA query_only = ON")
+    try:
+        yield
+    finally:
+        mirror.execute("PRAGMA query_only = OFF")
 
 
 def _foreign_keys(connection: Connection, pragma: Pragma) -> list[tuple[int]]:

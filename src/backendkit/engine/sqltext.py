@@ -1,11 +1,14 @@
-"""The few pieces of SQL text that no PRAGMA tells: an index's expressions."""
+"""The few pieces of SQL text that SQLite doesn't read for us."""
 
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from typing import TypeVar
+
+from backendkit.stores import NotSupportedError
 
 R = TypeVar("R")
 #: Statements of so many characters aren't remembered: a list of a thousand of
@@ -62,6 +65,35 @@ def split(sql: str) -> tuple[str, ...]:
     if parts:
         statements.append(sql[start:])
     return tuple(statements)
+
+
+_FOR_UPDATE = re.compile(r"\bFOR\s+UPDATE\b", re.I)
+
+
+@remembered
+def without_for_update(sql: str) -> str | None:
+    """
+    Take FOR UPDATE out of a statement: SQLite has no such words.
+
+    :returns: None if they aren't in it.
+    :raises NotSupportedError: what stands behind them can't be done.
+    """
+    if not _FOR_UPDATE.search(sql):
+        return None
+    tokens = [m for m in _TOKEN.finditer(sql) if m.lastgroup != "space"]
+    kept, end = "", 0
+    for number, (first, second) in enumerate(itertools.pairwise(tokens)):
+        if (first[0].upper(), second[0].upper()) != ("FOR", "UPDATE"):
+            continue
+        option = tokens[number + 2][0].upper() if number + 2 < len(tokens) else ""
+        if option in {"NOWAIT", "SKIP", "OF"}:
+            # NOWAIT alone, SQLite would take for a table's other name.
+            raise NotSupportedError(
+                f"FOR UPDATE {option} isn't supported: there is one lock for the whole"
+                " store, and who wants it waits."
+            )
+        kept, end = kept + sql[end : first.start()], second.end()
+    return kept + sql[end:] if end else None
 
 
 def index_parts(sql: str) -> tuple[list[str], str | None]:

@@ -82,8 +82,9 @@ def classify(sql: str) -> Kind:
     word = first[1].upper() if first else ""
     if word == "WITH":
         # A false alarm costs the right to write, not a wrong answer.
-        return Kind.WRITE if _WRITES.search(sql) else Kind.READ
-    kind = _KINDS.get(word, Kind.READ)
+        kind = Kind.WRITE if _WRITES.search(sql) else Kind.READ
+    else:
+        kind = _KINDS.get(word, Kind.READ)
     if kind in (Kind.READ, Kind.WRITE) and _SCHEMA_TABLES.search(sql):
         return Kind.SCHEMA
     return kind

@@ -7,7 +7,6 @@ from typing import Any
 
 from django.db.backends.sqlite3.operations import DatabaseOperations
 
-from backendkit.engine.cursor import FOR_UPDATE
 from backendkit.engine.statements import ResetSequences
 
 
@@ -27,27 +26,16 @@ class NonrelDatabaseOperations(DatabaseOperations):
             return name
         return '"' + name.replace('"', '""') + '"'
 
-    def for_update_sql(
-        self,
-        nowait: bool = False,
-        skip_locked: bool = False,
-        of: Sequence[str] = (),
-        no_key: bool = False,
-    ) -> str:
-        """Return a comment that the engine knows: SQLite has no FOR UPDATE."""
-        return FOR_UPDATE
-
     def sequence_reset_by_name_sql(
         self, style: Any, sequences: Iterable[dict[str, Any]]
     ) -> list[str]:
         """Return a statement that lets the numbering of tables begin anew."""
+        sequences = list(sequences)
         tables = [sequence["table"] for sequence in sequences]
         if not tables:
             return []
-        names = ", ".join(f"'{name}'" for name in tables)
-        statement = ResetSequences(
-            f"UPDATE sqlite_sequence SET seq = 0 WHERE name IN ({names});"
-        )
+        (sql,) = super().sequence_reset_by_name_sql(style, sequences)
+        statement = ResetSequences(sql)
         statement.tables = tuple(tables)
         return [statement]
 
