@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import json
+import multiprocessing
 import os
 import shutil
 import sqlite3
@@ -16,6 +17,7 @@ from django.db import (
     Error,
     IntegrityError,
     InterfaceError,
+    NotSupportedError,
     OperationalError,
     ProgrammingError,
     connection,
@@ -26,7 +28,7 @@ from django.db import (
 
 from backendkit.kv.layout import FORMAT_KEY
 
-from .databases import OURS, default, run, settings_of
+from .databases import OURS, default, opened, run, settings_of
 from .models import Item, model
 
 
@@ -88,8 +90,28 @@ class TestSettings:
     def test_wrong_transaction_mode(self, engine, value, tmp_path):
         """A wrong transaction_mode is told the right ones."""
         settings = settings_of(engine, tmp_path, transaction_mode=value)
-        with pytest.raises(ImproperlyConfigured, match=r"DEFERRED, .*IMMEDIATE"):
+        with pytest.raises(ImproperlyConfigured, match=r"'DEFERRED', .*'IMMEDIATE'"):
             opens(settings)
+
+    @pytest.mark.parametrize("engine", OURS)
+    def test_old_sqlite(self, engine, tmp_path):
+        """What is too old is SQLite, not the store."""
+        with opened(engine, tmp_path):
+            wrapper = connections["default"]
+            wrapper.get_database_version = lambda: (3, 8, 3)
+            with pytest.raises(
+                NotSupportedError, match=r"^SQLite .* \(found 3\.8\.3\)"
+            ):
+                wrapper.check_database_version_supported()
+
+    @pytest.mark.parametrize("method", ["spawn", "forkserver"])
+    def test_memory_for_workers(self, method, tmp_path, monkeypatch):
+        """Workers that aren't forked have nothing of the parent's memory."""
+        monkeypatch.setattr(multiprocessing, "get_start_method", lambda: method)
+        with opened("memory", tmp_path):
+            creation = connections["default"].creation
+            with pytest.raises(NotSupportedError, match=f"{method}.*--parallel 1"):
+                creation.get_test_db_clone_settings("1")
 
     @pytest.mark.parametrize("value", ["5", -1, None, float("nan"), [1]])
     def test_wrong_timeout_of_memory(self, value, tmp_path):

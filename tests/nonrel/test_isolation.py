@@ -281,6 +281,22 @@ class TestConflicts:
         assert Item.objects.get().number == 201
 
 
+class TestConnecting:
+    def test_anew(self, database):
+        """To connect anew lets go of the connection that was, and of its locks."""
+        database.set_options(timeout=0.05)
+        database.create(Item)
+        connection.set_autocommit(False)
+        create("a", 1)
+        connection.connect()
+        gc.collect()
+        create("b", 2)
+        assert codes() == ["b"]
+        connection.close()
+        if database.engine == "lmdb":
+            connection.creation.destroy_database(connection.settings_dict["NAME"])
+
+
 class TestSelectForUpdate:
     def test_excludes(self, other, database):
         """Rows that are selected for update can't be written by another thread."""
@@ -296,6 +312,17 @@ class TestSelectForUpdate:
             item.save()
         other.do(lambda: Item.objects.update(number=F("number") * 10))
         assert Item.objects.get().number == 20
+
+    def test_raw(self, other, database):
+        """FOR UPDATE in raw SQL excludes as well."""
+        if database.is_oracle:
+            pytest.skip("SQLite has no FOR UPDATE")
+        create("a", 1)
+        with transaction.atomic():
+            assert run("SELECT number FROM nonrel_item FOR UPDATE") == [(1,)]
+            with pytest.raises(OperationalError, match="database is locked"):
+                other.do(lambda: Item.objects.update(number=10))
+        assert Item.objects.get().number == 1
 
     def test_counts_right(self, patient):
         """Threads that read for update and write back lose no count."""

@@ -415,18 +415,19 @@ class TestBeingTold:
             for word in ("INSERT", "SELECT", "UPDATE")
         )
         assert all(float(query["time"]) >= 0 for query in logged)
-        (call,) = insert["store"]
+        (call,) = insert.store
         assert (call["table"], call["call"], call["rows"]) == (
             "nonrel_item",
             "insert",
             2,
         )
-        (call,) = select["store"]
+        (call,) = select.store
         assert call["table"] == "nonrel_item"
         assert call["rows"] >= 1
         assert call["time"] > 0
         assert "'a'" in insert["sql"]
-        assert update["store"]
+        assert update.store
+        assert all(list(query) == ["sql", "time"] for query in logged)
 
     def test_captured(self, items):
         """Queries can be captured and counted."""

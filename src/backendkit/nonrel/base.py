@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import IntegrityError
+from django.db import IntegrityError, NotSupportedError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.sqlite3 import base as sqlite3
 from django.db.backends.sqlite3._functions import register as register_functions
@@ -93,10 +93,10 @@ class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
         options = dict(settings["OPTIONS"])
         mode = options.pop("transaction_mode", None)
         if mode is not None and str(mode).upper() not in self.transaction_modes:
-            allowed = ", ".join(sorted(self.transaction_modes))
+            allowed = ", ".join(map(repr, sorted(self.transaction_modes)))
             msg = (
-                f"{where}['OPTIONS']['transaction_mode'] is {mode!r}."
-                f" Use one of {allowed}, or None."
+                f"{where}['OPTIONS']['transaction_mode'] is improperly configured to"
+                f" {mode!r}. Use one of {allowed}, or None."
             )
             raise ImproperlyConfigured(msg)
         self.transaction_mode = str(mode).upper() if mode else None
@@ -117,15 +117,36 @@ class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> dbapi.Connection:
         """Open the store and return a connection to it."""
         store = self.open_store(conn_params["name"], conn_params["options"])
-        return dbapi.connect(
+        connection = dbapi.connect(
             store,
             register_functions,
             immediate=self.transaction_mode in ("IMMEDIATE", "EXCLUSIVE"),
         )
+        # connect() replaces a connection that is open, and nobody else would close
+        # it: see __del__().
+        if self.connection is not None:
+            self.connection.close()
+        return connection
 
     def get_database_version(self) -> tuple[int, ...]:
         """Return the version of the SQLite that runs our SQL."""
         return dbapi.sqlite_version_info
+
+    def check_database_version_supported(self) -> None:
+        """
+        Check that SQLite is as new as our SQL needs.
+
+        :raises NotSupportedError: it is older.
+        """
+        version = self.get_database_version()
+        minimum = self.features.minimum_database_version
+        if minimum is not None and version < minimum:
+            # Django would name the store.
+            msg = (
+                f"SQLite {'.'.join(map(str, minimum))} or later is required"
+                f" (found {'.'.join(map(str, version))})."
+            )
+            raise NotSupportedError(msg)
 
     def get_server_version(self) -> tuple[int, ...] | None:
         """Return the version of the store's server or library; None for neither."""

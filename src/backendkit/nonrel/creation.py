@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -71,9 +72,14 @@ class NonrelDatabaseCreation(BaseDatabaseCreation):
             sys.exit(1)
 
     def get_test_db_clone_settings(self, suffix: str) -> dict[str, Any]:
-        """Return the settings of a worker's copy of the test database."""
+        """
+        Return the settings of a worker's copy of the test database.
+
+        As in Django's SQLite backend, ``test.db`` is copied to ``test_1.db``.
+        """
         settings: dict[str, Any] = self.connection.settings_dict
-        return {**settings, "NAME": f"{settings['NAME']}_{suffix}"}
+        root, extension = os.path.splitext(str(settings["NAME"]))
+        return {**settings, "NAME": f"{root}_{suffix}{extension}"}
 
     def _clone_test_db(self, suffix: str, verbosity: int, keepdb: bool = False) -> None:
         source = str(self.connection.settings_dict["NAME"])

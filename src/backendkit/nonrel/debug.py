@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from django.db.backends.utils import CursorDebugWrapper as BaseCursorDebugWrapper
 
 
+class LoggedQuery(dict[str, str]):
+    """
+    An entry of ``connection.queries``: Django's keys, and the store's calls.
+
+    :param entry: what Django logs, ``sql`` and ``time``.
+    :param store: the calls of the store, each a dict: ``table``, ``call`` (how it
+        was read or written), ``rows``, and ``time`` in seconds.
+    """
+
+    def __init__(self, entry: Mapping[str, str], store: list[dict[str, Any]]) -> None:
+        super().__init__(entry)
+        #: No key: Django documents which ones there are.
+        self.store = store
+
+
 class CursorDebugWrapper(BaseCursorDebugWrapper):
     """
-    Logs statements as Django does, and adds ``store`` to each entry.
+    Logs statements as Django does, and the store's calls: :class:`LoggedQuery`.
 
-    ``store`` is a list of dicts, a call of the store each: ``table``, ``call``
-    (how it was read or written), ``rows``, and ``time`` in seconds. Calls of
-    rows that are fetched later are counted on as they are made.
+    Calls of rows that are fetched later are counted on as they are made.
     """
 
     @contextmanager
@@ -31,4 +44,4 @@ class CursorDebugWrapper(BaseCursorDebugWrapper):
         finally:
             connection.trace = before
             if log and self.db.queries_logged:
-                log[-1]["store"] = calls
+                log[-1] = LoggedQuery(log[-1], calls)

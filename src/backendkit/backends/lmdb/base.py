@@ -41,7 +41,8 @@ class DatabaseCreation(NonrelDatabaseCreation):
             own, alias = str(settings["NAME"]), self.connection.alias
         path = Path(own).absolute()
         digest = hashlib.sha256(f"{path}\0{alias}".encode()).hexdigest()[:12]
-        return str(Path(tempfile.gettempdir()) / f"test_{path.name}_{digest}")
+        name = f"test_{path.stem}_{digest}{path.suffix}"
+        return str(Path(tempfile.gettempdir()) / name)
 
     def _create_test_db(
         self, verbosity: int, autoclobber: bool, keepdb: bool = False

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Mapping
 from threading import TIMEOUT_MAX
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
+from django.db import NotSupportedError
 
 from backendkit.nonrel.base import NonrelDatabaseWrapper
 from backendkit.nonrel.creation import NonrelDatabaseCreation
@@ -28,6 +30,22 @@ class DatabaseCreation(NonrelDatabaseCreation):
     def clone_database(self, source: str, target: str) -> None:
         """Copy a store; that shares its rows."""
         MemoryStore.clone(source, target)
+
+    def get_test_db_clone_settings(self, suffix: str) -> dict[str, Any]:
+        """
+        Return the settings of a worker's copy of the test database.
+
+        :raises NotSupportedError: workers don't get a copy of this process's memory.
+        """
+        method = multiprocessing.get_start_method()
+        if method != "fork":
+            msg = (
+                f"Cloning with start method {method!r} is not supported. The database"
+                " is in this process's memory, which only forked workers have: run the"
+                " tests with --parallel 1."
+            )
+            raise NotSupportedError(msg)
+        return super().get_test_db_clone_settings(suffix)
 
 
 class DatabaseWrapper(NonrelDatabaseWrapper):
