@@ -1,4 +1,4 @@
-"""A small imitation of a Django release: one package, two labels, no database."""
+"""A small imitation of a Django release, without a database; and a real one."""
 
 import io
 import json
@@ -6,6 +6,9 @@ import tarfile
 import textwrap
 
 import pytest
+
+from backendkit.conformance import _archive
+from backendkit.conformance._errors import UsageError
 
 # Writes the events that the real suite's probe would write, as the label's
 # plan.json says: "pass", "fail", "raise TYPE: TEXT", "skip", "die", "hang"; for all
@@ -154,3 +157,12 @@ def make_archive(tmp_path, cache):
         return pack(tmp_path / "django-9.1.2.tar.gz", release(plans, **kwargs))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def archive():
+    """The installed release's archive: cached, or downloaded now."""
+    try:
+        return str(_archive.get_source().root)
+    except UsageError as e:
+        pytest.skip(str(e))

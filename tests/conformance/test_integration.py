@@ -2,10 +2,6 @@
 
 import json
 
-import pytest
-
-from backendkit.conformance import _archive
-from backendkit.conformance._errors import UsageError
 from backendkit.conformance.cli import main
 
 ENGINE = """
@@ -20,15 +16,6 @@ class DatabaseOperations(base.DatabaseWrapper.ops_class):
 class DatabaseWrapper(base.DatabaseWrapper):
     ops_class = DatabaseOperations
 """
-
-
-@pytest.fixture(scope="module")
-def archive():
-    """The installed release's archive: cached, or downloaded now."""
-    try:
-        return str(_archive.get_source().root)
-    except UsageError as e:
-        pytest.skip(str(e))
 
 
 def test_stock_sqlite_passes(archive, tmp_path, capfd):

@@ -1,0 +1,233 @@
+"""A real server: it is left as it was, however a run ends."""
+
+import contextlib
+import importlib.util
+import json
+import os
+import pwd
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from backendkit.conformance.cli import main
+
+ENGINE = "django.db.backends.postgresql"
+
+
+@dataclass
+class Server:
+    """A PostgreSQL of our own, in which anyone may do anything."""
+
+    port: int
+
+    def options(self, user="dev"):
+        values = ("HOST=127.0.0.1", f"PORT={self.port}", f"USER={user}")
+        return [text for value in values for text in ("--option", value)]
+
+    def execute(self, statement):
+        import psycopg
+
+        with psycopg.connect(
+            host="127.0.0.1",
+            port=self.port,
+            user="dev",
+            dbname="postgres",
+            autocommit=True,
+        ) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def databases(self):
+        return {name for (name,) in self.execute("SELECT datname FROM pg_database")}
+
+
+def find(program):
+    """A program of PostgreSQL; Debian keeps those of a server out of PATH."""
+    debian = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"))
+    return shutil.which(program) or (str(debian[-1]) if debian else None)
+
+
+@pytest.fixture(scope="session")
+def postgresql():
+    initdb, postgres = find("initdb"), find("postgres")
+    if not (initdb and postgres and importlib.util.find_spec("psycopg")):
+        assert not os.environ.get("CI"), "PostgreSQL or psycopg isn't installed"
+        pytest.skip("needs PostgreSQL's server and psycopg; in CI they must be there")
+    # Not in pytest's folder, which nobody else may enter: root can't run a server.
+    folder = Path(tempfile.mkdtemp(prefix="postgresql-"))
+    how = {"cwd": folder}
+    if os.geteuid() == 0:
+        nobody = pwd.getpwnam("nobody")
+        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+        how |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    try:
+        subprocess.run(
+            [
+                initdb,
+                *("-D", "data", "-U", "dev", "-A", "trust", "-E", "UTF8"),
+                "--locale=C",
+                "--no-sync",
+            ],
+            check=True,
+            capture_output=True,
+            **how,
+        )
+        server, process = start(postgres, folder, how)
+        yield server
+        # A fast shutdown: it doesn't wait for clients.
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+    finally:
+        shutil.rmtree(folder)
+
+
+def start(postgres, folder, how):
+    for _ in range(20):
+        # Below those that a client's end of a connection may get.
+        server = Server(random.SystemRandom().randint(20000, 30000))
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [
+                    *(postgres, "-D", "data", "-p", str(server.port), "-F"),
+                    *("-c", "listen_addresses=127.0.0.1"),
+                    *("-c", "unix_socket_directories="),
+                ],
+                stdout=log,
+                stderr=log,
+                **how,
+            )
+        while process.poll() is None:
+            with contextlib.suppress(Exception):
+                server.databases()
+                return server, process
+            time.sleep(0.05)
+    pytest.fail((folder / "log").read_text())
+
+
+@pytest.fixture
+def server(postgresql):
+    """The server, which has to be left with the databases that it had."""
+    before = postgresql.databases()
+    yield postgresql
+    assert postgresql.databases() == before
+
+
+@pytest.fixture
+def start_run(archive, server, tmp_path):
+    """Start the command; nothing of it may be left in the end."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+
+    def start_run(*labels, user="dev"):
+        command = [sys.executable, "-m", "backendkit.conformance", "run", ENGINE]
+        command += [*labels, "--archive", archive, "--no-baseline", "--parallel", "2"]
+        return subprocess.Popen(
+            [*command, *server.options(user)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"TMPDIR": str(scratch)},
+        )
+
+    yield start_run
+    assert list(scratch.iterdir()) == []
+    listing = subprocess.run(
+        ["ps", "-eo", "args"], capture_output=True, text=True, check=True
+    )
+    assert str(scratch) not in listing.stdout
+
+
+def made(server, count):
+    """Wait until there are some test databases."""
+    for _ in range(6000):
+        found = {name for name in server.databases() if name.startswith("test_")}
+        if len(found) >= count:
+            return found
+        time.sleep(0.01)
+    pytest.fail(f"no {count} test databases in a minute")
+
+
+def test_a_strangers_backend_passes(archive, server, tmp_path, capfd):
+    report = tmp_path / "report.json"
+    args = [*server.options(), "--archive", archive, "--no-baseline"]
+    assert main(["run", ENGINE, "basic", *args, "--json", str(report)]) == 0
+    out = capfd.readouterr().out
+    assert re.search(r"^\d+ passed, 0 failed, \d+ skipped$", out.splitlines()[-1])
+    found = json.loads(report.read_text())
+    assert found["display_name"] == "PostgreSQL"
+    assert re.fullmatch(r"[\d.]+", found["server"])
+
+
+def test_a_label_that_takes_too_long_leaves_nothing(archive, server, capfd):
+    args = [*server.options(), "--archive", archive, "--no-baseline"]
+    assert main(["run", ENGINE, "queries", *args, "--timeout", "3"]) == 1
+    assert "the label took over 3 s" in capfd.readouterr().out
+
+
+# One is the preflight's; of several, some are each label's.
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize(
+    "signals",
+    [[signal.SIGINT], [signal.SIGINT, signal.SIGINT], [signal.SIGKILL]],
+    ids=["once", "twice", "killed"],
+)
+def test_an_interrupted_run_leaves_nothing(server, start_run, signals, count):
+    with start_run("queries", "schema") as run:
+        made(server, count)
+        for number in signals:
+            run.send_signal(number)
+            time.sleep(0.2)
+        assert run.wait(60) == (-signal.SIGKILL if signal.SIGKILL in signals else 130)
+        # The guards have it too, and close it when they have done their work.
+        complaints = run.stderr.read()
+    assert complaints.strip() in ("", "Interrupted.")
+
+
+def test_what_cannot_be_dropped_is_named(server, start_run):
+    """As long as the process lives it may use its connections, but nobody else."""
+    server.execute("CREATE ROLE guest LOGIN CREATEDB")
+    with start_run("queries", user="guest") as run:
+        made(server, 2)
+        server.execute("ALTER ROLE guest NOLOGIN")
+        run.send_signal(signal.SIGINT)
+        assert run.wait(60) == 130
+        complaints = run.stderr.read()
+    left = made(server, 1)
+    for name in left:
+        server.execute(f'DROP DATABASE "{name}"')
+    server.execute("DROP ROLE guest")
+    lines = [line for line in complaints.splitlines() if "may be left" in line]
+    assert len(lines) == 1
+    assert 'role "guest" is not permitted to log in' in lines[0]
+    assert left <= set(re.findall(r"test_\w+", lines[0]))
+
+
+def test_a_server_that_is_down_is_one_clear_line(archive, capfd):
+    pytest.importorskip("psycopg", reason="needs psycopg")
+    with socket.socket() as taken:
+        # Nobody listens on it.
+        taken.bind(("127.0.0.1", 0))
+        args = Server(taken.getsockname()[1]).options()
+        assert main(["run", ENGINE, "basic", "--archive", archive, *args]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "can't make a test database" in line
+    assert "Is the server up? Its address and user are given by --option HOST" in line
+
+
+def test_a_user_who_may_not_make_databases_is_told(archive, server, capfd):
+    server.execute("CREATE ROLE guest LOGIN")
+    args = [*server.options("guest"), "--archive", archive]
+    assert main(["run", ENGINE, "basic", *args]) == 2
+    server.execute("DROP ROLE guest")
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "permission denied to create database" in line
