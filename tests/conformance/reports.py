@@ -58,6 +58,7 @@ def a_report(tests, labels=None, problems=(), **values):
     totals = Counter(test["verdict"] for test in tests)
     return {
         "schema": 1,
+        "require": 0.0,
         "engine": "backendkit.backends.lmdb",
         "display_name": "LMDB",
         "server": "1.2.3",

@@ -190,3 +190,14 @@ def test_any_text_can_be_parsed(read_back):
     assert failure.get("message") == failure.get("type") == failure.text == expected
     assert only(suite, ".//skipped").get("message") == expected
     assert root[1][0].get("name") == expected
+
+
+def test_too_few_pass(read_back):
+    """
+    What --require asked for is a test of its own.
+    """
+    fine = a_test("basic.tests.B.test_fine")
+    root = read_back(a_report([fine], ok=False, require=1.01))
+    case = only(root, "testsuite[@name='baseline']/testcase")
+    assert case.find("failure").get("message").startswith("100.0000% pass, 101")
+    assert read_back(a_report([fine], require=1.0)).find(".//failure") is None

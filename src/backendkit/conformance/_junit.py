@@ -45,6 +45,12 @@ def write_junit(data: Mapping[str, Any], file: Path) -> None:
         suites.append(suite)
     if data["problems"]:
         suites.append(_suite("expectations", 0.0, map(_problem, data["problems"])))
+    compared = data["comparison"]
+    if compared is not None and compared["ratio"] < data["require"]:
+        case = _testcase("baseline", "enough of its tests pass here", 0.0)
+        message = f"{compared['ratio']:.4%} pass, {data['require']:.4%} were asked for"
+        ET.SubElement(case, "failure", {"type": "too few", "message": message})
+        suites.append(_suite("baseline", 0.0, [case]))
     root = ET.Element(
         "testsuites",
         {

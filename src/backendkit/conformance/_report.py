@@ -103,6 +103,7 @@ def as_data(report: Report) -> dict[str, Any]:
         **report.about,
         "ok": report.ok,
         "seconds": report.seconds,
+        "require": report.require,
         "baseline": report.baseline,
         "totals": dict(report.counts()),
         "comparison": _comparison(report.comparison()),

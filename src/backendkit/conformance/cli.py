@@ -17,15 +17,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import _archive, _baseline, _labels
+from . import _archive, _baseline, _labels, _update
 from ._errors import UsageError
+from ._html import write_html
+from ._junit import write_junit
 from ._lint import LintRequest, lint
 from ._report import as_data, write_json
 from ._run import Request, Run
 from ._settings import parse_options
 
 # Options that name a file to write, with what writes it.
-_WRITERS = {"json": write_json}
+_WRITERS = {"json": write_json, "html": write_html, "junit": write_junit}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,6 +97,7 @@ def _run(args: argparse.Namespace, options: Mapping[str, Any], folder: Path) -> 
             baseline=None if args.no_baseline else args.baseline,
             expectations=args.expectations,
             require=args.require / 100,
+            update=args.update,
             parallel=args.parallel,
             timeout=args.timeout,
             test_timeout=args.test_timeout,
@@ -102,11 +105,14 @@ def _run(args: argparse.Namespace, options: Mapping[str, Any], folder: Path) -> 
         ),
         folder,
     )
+    listed = _update.prepare(run) if args.update else None
     report = run.go(sys.stdout)
     data = as_data(report)
     for name, write in _WRITERS.items():
         if (file := getattr(args, name)) is not None:
             write(data, file)
+    if listed is not None:
+        _update.update(run, report, listed, sys.stdout)
     return 0 if report.ok else 1
 
 
@@ -231,6 +237,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="instead of the backend's own expectations.toml",
+    )
+    add(
+        "--update",
+        action="store_true",
+        help="write what the run found out into the file of expectations",
     )
     add("--keep", action="store_true", help="keep the temporary folder, and say where")
 
