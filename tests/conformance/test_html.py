@@ -88,11 +88,18 @@ class Page:
     @property
     def tests(self):
         """The last parts of the names of the tests that are shown."""
-        return [node.text.rpartition(".")[2] for node in self.all("#rows .test-id")]
+        return [name.rpartition(".")[2] for name in self._texts("#rows .test-id")]
 
     @property
     def labels(self):
-        return [node.text for node in self.all("#label-list .id")]
+        return self._texts("#label-list .id")
+
+    def _texts(self, selector):
+        # At one moment: a page that is just drawn anew replaces its nodes.
+        script = (
+            "return [...document.querySelectorAll(arguments[0])].map(n => n.innerText)"
+        )
+        return self.run(script, selector)
 
     def wait_for_state(self, state):
         WebDriverWait(self.driver, 10).until(
