@@ -21,6 +21,7 @@ of its own, and holds every test's result against a list of expectations:
 ``_report``        what it found out, as data
 ``_lint``          that list against releases, without a run
 ``_terminal``, ``_html``, ``_junit``  the data for people and for CI servers
+``management``     ``manage.py conformance``: the same for one of a project's databases
 
 Nothing of Django is imported here, but in ``probe`` and ``_engine``, which run in
 the child processes on the Django of the archive.

@@ -55,6 +55,17 @@ def parse_options(pairs: Iterable[str]) -> dict[str, Any]:
     return database
 
 
+def merged(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a database, but what ``options`` say; tables entry by entry."""
+    result = dict(settings)
+    for key, value in options.items():
+        below = result.get(key)
+        if isinstance(below, dict) and isinstance(value, dict):
+            value = merged(below, value)  # noqa: PLW2901  # the same thing, completed
+        result[key] = value
+    return result
+
+
 def databases(
     engine: str, options: Mapping[str, Any], folder: Path, job: str
 ) -> dict[str, dict[str, Any]]:

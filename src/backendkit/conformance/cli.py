@@ -24,7 +24,7 @@ from ._junit import write_junit
 from ._lint import LintRequest, lint
 from ._report import as_data, write_json
 from ._run import Request, Run
-from ._settings import parse_options
+from ._settings import merged, parse_options
 
 # Options that name a file to write, with what writes it.
 _WRITERS = {"json": write_json, "html": write_html, "junit": write_junit}
@@ -51,7 +51,7 @@ def call(args: argparse.Namespace, settings: Mapping[str, Any] | None = None) ->
     """
 
     def work(folder: Path) -> int:
-        options = {**(settings or {}), **parse_options(args.option)}
+        options = merged(settings or {}, parse_options(args.option))
         return _run(args, options, folder)
 
     return _in_folder(work, keep=args.keep)
