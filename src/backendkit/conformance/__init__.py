@@ -23,8 +23,8 @@ of its own, and holds every test's result against a list of expectations:
 ``_terminal``, ``_html``, ``_junit``  the data for people and for CI servers
 ``management``     ``manage.py conformance``: the same for one of a project's databases
 
-Nothing of Django is imported here, but in ``probe`` and ``_engine``, which run in
-the child processes on the Django of the archive.
+Nothing of Django is imported here, but in ``management``, and in ``probe`` and
+``_engine``, which run in the child processes on the Django of the archive.
 """
 
 from ._expectations import Entry, Expectations
