@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from backendkit.conformance._settings import databases, on_a_server
 from backendkit.conformance.cli import main
 
 ENGINE = "django.db.backends.postgresql"
@@ -155,6 +156,25 @@ def made(server, count):
             return found
         time.sleep(0.01)
     pytest.fail(f"no {count} test databases in a minute")
+
+
+@pytest.mark.parametrize(
+    ("engine", "options", "outside"),
+    [
+        ("django.db.backends.postgresql", {}, True),
+        ("someone.backend", {"PORT": 5433}, True),
+        ("someone.backend", {"NAME": "/data/{job}"}, True),
+        ("someone.backend", {"TEST": {"NAME": "mine"}}, True),
+        ("someone.backend", {"TEST": {"NAME": "{folder}/test"}}, False),
+        ("someone.backend", {}, False),
+        ("django.db.backends.sqlite3", {}, False),
+    ],
+)
+def test_only_what_is_outside_of_the_folder_has_to_be_dropped(
+    tmp_path, engine, options, outside
+):
+    """The rest goes with the folder."""
+    assert on_a_server(databases(engine, options, tmp_path, "job"), tmp_path) is outside
 
 
 def test_a_strangers_backend_passes(archive, server, tmp_path, capfd):
