@@ -8,6 +8,7 @@ import unittest
 from importlib import import_module
 from textwrap import dedent
 from types import SimpleNamespace
+from unittest import mock
 
 import django
 import pytest
@@ -579,14 +580,29 @@ def test_marking_twice_is_marking_once(apps, connect):
     assert run(app) == AS_LISTED
     cls = import_module(f"{app}.cases").Case
     once = {name: type(value) for name, value in vars(cls).items()}
-    first = cls.test_3.__wrapped__.__wrapped__
+    first, judged = cls.test_3.__wrapped__.__wrapped__, vars(cls)["__call__"]
     mark(connection)
     mark(connect("made_engine", None))
     assert run(app) == AS_LISTED
     assert {name: type(value) for name, value in vars(cls).items()} == once
+    assert vars(cls)["__call__"] is judged
     # Django's skip() around our copy of the function itself, as before.
     assert cls.test_3.__wrapped__.__wrapped__ is first
     assert not hasattr(first, "__wrapped__")
+
+
+@pytest.mark.parametrize(
+    ("test", "outcome"),
+    [("1", "addExpectedFailure"), ("3", "addSkip"), ("4", "addSuccess")],
+)
+def test_a_result_is_told_in_order(apps, connect, test, outcome):
+    """What it prints, and the output that it holds back, depends on that."""
+    app = apps.make("made_app")
+    mark(connect("made_engine", CASES_LISTED.format(app=app)))
+    result = mock.Mock(wraps=unittest.TestResult())
+    import_module(f"{app}.cases").Case(f"test_{test}")(result)
+    told = [name for name, *_ in result.method_calls if name != "addDuration"]
+    assert told == ["startTest", outcome, "stopTest"]
 
 
 def test_two_engines_mark_their_own(apps, connect):
