@@ -106,7 +106,7 @@ def load_backend(name):
         display_name, vendor = name.capitalize(), "fake"
     class module:
         DatabaseWrapper = Wrapper
-    if name not in ("fake_engine", "base_engine"):
+    if name not in ("fake_engine", "base_engine", "own_engine"):
         raise ImportError(f"no {name}")
     return module
 """

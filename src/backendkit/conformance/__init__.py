@@ -20,6 +20,7 @@ of its own, and holds every test's result against a list of expectations:
 ``_run``           all of that together
 ``_report``        what it found out, as data
 ``_lint``          that list against releases, without a run
+``_update``, ``_edit``  that list as a run says that it should be
 ``_terminal``, ``_html``, ``_junit``  the data for people and for CI servers
 ``management``     ``manage.py conformance``: the same for one of a project's databases
 

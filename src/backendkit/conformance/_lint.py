@@ -168,4 +168,9 @@ def _ids(run: LabelRun, engine: str) -> set[str]:
             f"the tests of Django {run.label} can't be collected with ENGINE "
             f"{engine!r}: {lines[-1] if lines else 'no message'}"
         )
-    return {*run.collected, *(test.rpartition(".")[0] for test in run.collected)}
+    classes = {
+        test.rpartition(".")[0]
+        for test in run.collected
+        if not test.startswith(_FAILED)
+    }
+    return classes.union(run.collected)

@@ -38,6 +38,8 @@ class Request:
     expectations: Path | None = None
     #: Part of the baseline's passes that have to pass here, 0 to 1.
     require: float = 0.0
+    #: The file of expectations is going to be written: there may be none yet.
+    update: bool = False
     parallel: int = 1
     #: Seconds.
     timeout: float = 1800.0
@@ -60,7 +62,7 @@ class Run:
             request.engine, Path(self.engine["folder"])
         )
         self.entries: list[Entry] = []
-        if self.file is not None:
+        if self.file is not None and (self.file.is_file() or not request.update):
             self.entries = _expectations.read(self.file)
             if dead := _expectations.dead(self.entries, self.tree.version):
                 raise UsageError(
