@@ -85,8 +85,12 @@ def classify(sql: str) -> Kind:
         kind = Kind.WRITE if _WRITES.search(sql) else Kind.READ
     else:
         kind = _KINDS.get(word, Kind.READ)
-    if kind in (Kind.READ, Kind.WRITE) and _SCHEMA_TABLES.search(sql):
-        return Kind.SCHEMA
+    if kind in (Kind.READ, Kind.WRITE):
+        # Long statements are looked at each time, and to search for a word is fast.
+        lower = sql.lower()
+        rare = "sqlite_" in lower or "pragma_" in lower
+        if rare and _SCHEMA_TABLES.search(sql):
+            return Kind.SCHEMA
     return kind
 
 
