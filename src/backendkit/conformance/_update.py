@@ -150,6 +150,8 @@ class _Changes:
         while known < len(self.dropped):
             known = len(self.dropped)
             self._look(report)
+        #: Entries as they will be, but for what is added.
+        self.kept = list(self._kept())
 
     def _unknown(self, report: Report) -> None:
         runs = {label.run.label: label.run for label in report.labels}
@@ -275,7 +277,7 @@ class _Changes:
             None if it would be about what another entry is, too.
 
         """
-        covers = [other for other in self._kept() if other.covers(entry.test)]
+        covers = [other for other in self.kept if other.covers(entry.test)]
         version, server = self.run.tree.version, self.run.engine["server"]
         if any(self._elsewhere(other.django) for other in covers):
             entry = replace(entry, django=_both(entry.django, f"=={self.series}"))
