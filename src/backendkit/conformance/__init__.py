@@ -22,10 +22,11 @@ of its own, and holds every test's result against a list of expectations:
 ``_lint``          that list against releases, without a run
 ``_update``, ``_edit``  that list as a run says that it should be
 ``_terminal``, ``_html``, ``_junit``  the data for people and for CI servers
+``marks``          that list for Django's own runner, when no other one runs
 ``management``     ``manage.py conformance``: the same for one of a project's databases
 
-Nothing of Django is imported here, but in ``management``, and in ``probe`` and
-``_engine``, which run in the child processes on the Django of the archive.
+Nothing of Django is imported here, but in ``management`` and ``marks``, and in
+``probe`` and ``_engine``, which run in the child processes on the archive's Django.
 """
 
 from ._expectations import Entry, Expectations
