@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from backendkit.conformance import Expectations, Outcome, TestResult, judge
@@ -634,6 +634,22 @@ def _says(expectations: Expectations, test):
     st.fixed_dictionaries(dict.fromkeys(IDS, _outcomes)),
     st.dictionaries(st.sampled_from(IDS), st.just(Outcome.FAILED)),
     st.sampled_from(["16.4", None]),
+)
+@example(
+    # What leaves the one is in the other.
+    "[[xfail]]\ntests = ['one.T.a']\nreason = 'x'\n"
+    "[[xfail]]\ntests = ['one.T']\nreason = 'x'\n",
+    {**dict.fromkeys(IDS, Outcome.PASSED), "one.T.b": TEXTS[0]},
+    {},
+    "16.4",
+)
+@example(
+    # What takes the place of the one is listed by the other.
+    "[[xfail]]\ntests = ['one.T.a']\nreason = 'x'\nserver = '<16'\n"
+    "[[xfail]]\ntests = ['one.T']\nreason = 'x'\n",
+    {**dict.fromkeys(IDS, Outcome.PASSED), "one.T.a": TEXTS[0]},
+    {},
+    "16.4",
 )
 def test_an_update_is_right_here_and_changes_nothing_elsewhere(
     text, outcomes, baseline, server
