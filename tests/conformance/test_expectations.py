@@ -220,6 +220,7 @@ def test_a_range_about_no_supported_release_is_dead():
     entries = [Entry("xfail", "a.b", "r", django=d) for d in ("", "<5.2", "==6.2")]
     assert dead(entries, "6.1.3") == entries[1:]
     assert dead(entries, "6.2.1") == entries[1:2]
+    assert not dead([Entry("xfail", "a.b", "r", django=">=5.2.5,<6.0")], "6.1.3")
 
 
 @pytest.mark.parametrize(

@@ -195,7 +195,8 @@ def dead(entries: Iterable[Entry], django: str) -> list[Entry]:
     return [
         entry
         for entry in entries
-        if not any(in_range(v, entry.django) for v in (*SUPPORTED, django))
+        if not in_range(django, entry.django)
+        and not any(possible(_both(entry.django, f"=={v}")) for v in SUPPORTED)
     ]
 
 
