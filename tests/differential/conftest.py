@@ -15,7 +15,8 @@ DIFFERENTIAL_SEED
 DIFFERENTIAL_SCHEMAS
     How many schemas most examples share, 30 if not set.
 DIFFERENTIAL_ENGINES
-    The ENGINEs to compare with Django's SQLite backend, separated by commas.
+    The ENGINEs to compare with Django's SQLite backend, separated by commas. With
+    ":sql" behind it, an ENGINE of ours answers all queries through SQL.
 DIFFERENTIAL_LOG
     A file that holds the example that runs: for crashes of the process, which
     no exception reports. For runs without pytest-xdist.

@@ -16,7 +16,12 @@ from .compare import Raised, canonical
 from .schemas import Registry
 
 ORACLE = "differential_oracle"
-DEFAULT_ENGINES = "backendkit.backends.memory,backendkit.backends.lmdb"
+#: With ":sql" behind it, an ENGINE answers all queries through SQL.
+DEFAULT_ENGINES = ",".join(
+    f"backendkit.backends.{store}{path}"
+    for store in ("memory", "lmdb")
+    for path in ("", ":sql")
+)
 
 _current = ContextVar("differential_current", default=ORACLE)
 
@@ -25,7 +30,7 @@ def aliases():
     """The aliases to compare with the oracle, each with its ENGINE."""
     engines = os.environ.get("DIFFERENTIAL_ENGINES", DEFAULT_ENGINES).split(",")
     return {
-        f"differential_{number}_{engine.rpartition('.')[2]}": engine
+        f"differential_{number}_{engine.rpartition('.')[2].replace(':', '_')}": engine
         for number, engine in enumerate(engines)
     }
 
@@ -60,7 +65,10 @@ def added():
         else:
             # A directory for those that keep files, just a name for others.
             name = str(Path(folder, alias))
+        engine, _, path = engine.partition(":")  # noqa: PLW2901  # its name, from here on
         databases[alias] = {"ENGINE": engine, "NAME": name}
+        if path == "sql":
+            databases[alias]["OPTIONS"] = {"native": False}
     complete = ConnectionHandler({"default": {}}).configure_settings(
         {"default": {}, **databases}
     )

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import apsw
 
-from backendkit.stores import DatabaseError, InterfaceError, Store
+from backendkit.stores import Catalog, DatabaseError, InterfaceError, Store
 
 from . import ddl
 from .cursor import Cursor
@@ -17,6 +17,7 @@ from .declarations import Declarations, is_view
 from .errors import translated
 from .foreign_keys import ForeignKeys, Violation
 from .functions import Functions
+from .native import Prepared
 from .running import Handed, Running
 from .statements import insert_head
 from .tables import Tables
@@ -272,15 +273,38 @@ class Connection:
         self._check_open()
         self.transactions.run(sql)
 
-    # Whole-database work
+    def start_native(self, cursor: Cursor) -> Running:
+        """Begin a statement that reads without SQLite."""
+        self._check_open()
+        if self.transactions.lasting:
+            self._cursors.add(cursor)
+        session = self.transactions.start_read()
+        self._active = running = Running(self, session, self.trace)
+        return running
 
-    def schema(self) -> apsw.Connection:
-        """Return the SQLite database that mirrors the schema, up to date."""
+    def explain(self, prepared: Prepared) -> list[str]:
+        """Return how a statement without SQL reads, a line for each table."""
+        session = self.transactions.start_read()
+        try:
+            return prepared.explain(session)
+        finally:
+            self.transactions.finish_read(session)
+
+    def catalog(self) -> Catalog:
+        """Return the tables as the next statement sees them."""
         session = self.transactions.start_read()
         try:
             catalog = session.catalog()
         finally:
             self.transactions.finish_read(session)
+        self.tables.use(catalog)
+        return catalog
+
+    # Whole-database work
+
+    def schema(self) -> apsw.Connection:
+        """Return the SQLite database that mirrors the schema, up to date."""
+        catalog = self.catalog()
         self.declarations.sync(catalog)
         return self.declarations.sqlite
 

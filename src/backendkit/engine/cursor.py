@@ -14,6 +14,7 @@ from backendkit.stores import InterfaceError, NotSupportedError, ProgrammingErro
 
 from . import inserting
 from .errors import reraise
+from .native import NativeRead, NativeWrite
 from .running import Handed, Running
 from .sqltext import split, without_for_update
 from .statements import (
@@ -62,6 +63,12 @@ class Cursor:
     def execute(self, sql: str, params: Params = ()) -> Self:
         """Execute a statement; return the cursor."""
         self._reset()
+        if sql.__class__ is NativeRead:
+            self._read_natively(sql)
+            return self
+        if sql.__class__ is NativeWrite:
+            self.rowcount = self.connection.run_write(sql.run).changes
+            return self
         if ";" in sql and len(split(sql)) > 1:
             # As in sqlite3: what slips behind a semicolon is never run.
             raise ProgrammingError("You can only execute one statement at a time.")
@@ -129,6 +136,14 @@ class Cursor:
             convert = _declared(self.description)
             if convert is not None:
                 self._rows = map(convert, self._rows)
+
+    def _read_natively(self, sql: NativeRead) -> None:
+        self._running = self.connection.start_native(self)
+        try:
+            self._rows = sql.run(self._running)
+        except BaseException:
+            self._finish()
+            raise
 
     def _write(self, sql: str, params: Params) -> None:
         refuse_returning(sql)

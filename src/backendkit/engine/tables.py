@@ -27,7 +27,8 @@ class Tables:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._catalog: Catalog | None = None
+        #: As it was when a statement last used it.
+        self.catalog: Catalog | None = None
         self._declared: dict[str, Table] = {}
         self._has_views = False
         # Whether this connection made temporary tables or views, SQLite's own.
@@ -36,7 +37,7 @@ class Tables:
 
     def use(self, catalog: Catalog) -> None:
         """Declare the tables of a catalog; mostly it's the same as before."""
-        known = self._catalog
+        known = self.catalog
         if catalog is known or (known is not None and catalog.version == known.version):
             return
         tables = catalog.tables
@@ -53,7 +54,7 @@ class Tables:
             sqlite.authorizer = _allow
             sqlite.authorizer = None
         self._has_views = any(is_view(table) for table in tables.values())
-        self._catalog = catalog
+        self.catalog = catalog
         self._connection.foreign_keys.use(catalog)
 
     def _declare(self, table: Table) -> None:
@@ -87,8 +88,8 @@ class Tables:
         if "COLLATE" not in table.sql.upper():
             return {}
         declarations = self._connection.declarations
-        if self._catalog is not None:
-            declarations.sync(self._catalog)
+        if self.catalog is not None:
+            declarations.sync(self.catalog)
         found = {}
         for column in table.columns:
             if column.hidden:

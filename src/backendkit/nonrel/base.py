@@ -14,6 +14,7 @@ from django.db.backends.sqlite3._functions import register as register_functions
 from django.utils.asyncio import async_unsafe
 
 from backendkit.engine import dbapi
+from backendkit.engine.native import NativeRead, NativeWrite
 from backendkit.engine.statements import (
     Insert,
     ResetSequences,
@@ -29,6 +30,7 @@ from .creation import NonrelDatabaseCreation
 from .debug import CursorDebugWrapper
 from .features import NonrelDatabaseFeatures
 from .introspection import NonrelDatabaseIntrospection
+from .native import Planner
 from .operations import NonrelDatabaseOperations
 from .schema import NonrelDatabaseSchemaEditor
 from .validation import ALLOW_NO_TRANSACTIONS, NonrelDatabaseValidation
@@ -70,6 +72,12 @@ class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
     ops_class = NonrelDatabaseOperations
     validation_class = NonrelDatabaseValidation
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: Whether simple queries are answered without SQL.
+        self.native = bool(self.settings_dict["OPTIONS"].get("native", True))
+        self.planner = Planner(self)
+
     # For a backend's author
 
     def open_store(self, name: str, options: Mapping[str, Any]) -> Store:
@@ -101,10 +109,18 @@ class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
             raise ImproperlyConfigured(msg)
         self.transaction_mode = str(mode).upper() if mode else None
         options.pop(ALLOW_NO_TRANSACTIONS, None)
+        native = options.pop("native", True)
+        if not isinstance(native, bool):
+            raise ImproperlyConfigured(
+                f"{where}['OPTIONS']['native'] is {native!r}. Use True or False."
+            )
         unknown = sorted(set(options) - self.store_options)
         if unknown:
             known = ", ".join(
-                sorted(self.store_options | {"transaction_mode", ALLOW_NO_TRANSACTIONS})
+                sorted(
+                    self.store_options
+                    | {"native", "transaction_mode", ALLOW_NO_TRANSACTIONS}
+                )
             )
             msg = (
                 f"{where}['OPTIONS'] has unknown options: {', '.join(unknown)}."
@@ -239,7 +255,7 @@ class FormatCursor(dbapi.Cursor):
 
     def execute(self, sql: str, params: Any = None) -> FormatCursor:
         """Execute a statement with ``%s`` or ``%(name)s``; None: as it is."""
-        if isinstance(sql, (Insert, ResetSequences)):
+        if isinstance(sql, (Insert, NativeRead, NativeWrite, ResetSequences)):
             return super().execute(sql, params or ())
         if params is None:
             return super().execute(sql)

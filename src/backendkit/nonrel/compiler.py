@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django.db import DataError
 from django.db.models import IntegerField
 from django.db.models.constants import OnConflict
 from django.db.models.sql import compiler
+from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI
 from django.db.models.sql.datastructures import BaseTable, Join
 
+from backendkit.engine.native import NativeRead, NativeWrite, Prepared, StaleError
+from backendkit.engine.running import Filter
 from backendkit.engine.statements import Insert, Select, unquote
 
+from .native import Plan
 from .pushdown import handed_filters
 
 _ON_CONFLICT = {OnConflict.IGNORE: "ignore", OnConflict.UPDATE: "update"}
@@ -28,10 +33,103 @@ class SQLCompiler(compiler.SQLCompiler):
     them. The statement checks them too.
     """
 
+    #: How this query is answered without SQL, if it is, and its filters.
+    _native: tuple[Plan, list[Filter]] | None = None
+    #: Whether the statement is about to be executed, not a part of another one.
+    _executing = False
+
+    def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the query: natively if that is known to be the same."""
+        if not self.connection.native:
+            return super().execute_sql(*args, **kwargs)
+        self._executing = True
+        try:
+            return super().execute_sql(*args, **kwargs)
+        except StaleError:
+            # Another connection has altered the table: once more, with SQL.
+            self.connection.planner.forget()
+            self._executing, self._native = False, None
+            return super().execute_sql(*args, **kwargs)
+        finally:
+            self._executing = False
+
     def as_sql(self, *args: Any, **kwargs: Any) -> tuple[str, tuple[Any, ...]]:
         """Return the statement and its parameters."""
+        if self._executing:
+            self._executing = False
+            found = self.connection.planner.plan(self)
+            if found is not None:
+                return self._as_native(*found)
         sql, params = super().as_sql(*args, **kwargs)
         return Select(sql), params
+
+    def _as_native(
+        self, plan: Plan, filters: list[Filter]
+    ) -> tuple[str, tuple[Any, ...]]:
+        self._native = plan, filters
+        text, params = self._text()
+        # What pre_sql_setup() would have found out.
+        self.select = plan.select
+        self.klass_info = plan.klass_info
+        self.annotation_col_map = plan.annotation_col_map
+        self.col_count = len(plan.select)
+        self.has_extra_select = False
+        statement = NativeRead(text)
+        assert plan.prepared is not None
+        statement.prepared = plan.prepared
+        statement.filters = filters
+        statement.low, statement.high = self.query.low_mark, self.query.high_mark
+        return statement, params
+
+    def _as_native_write(
+        self, found: tuple[Prepared, list[Filter]], changes: dict[str, Any] | None
+    ) -> tuple[str, tuple[Any, ...]]:
+        text, params = self._text()
+        statement = NativeWrite(text)
+        statement.prepared, statement.filters = found
+        statement.changes = changes
+        return statement, params
+
+    def _bare(self, name: str) -> str:
+        """Return a name as the database knows it: some are quoted in the model."""
+        return unquote(self.connection.ops.quote_name(name))
+
+    def _text(self) -> tuple[str, tuple[Any, ...]]:
+        """Return the SQL that isn't run, if anybody looks at it."""
+        connection = self.connection
+        if connection.queries_logged or connection.execute_wrappers:
+            return type(self).as_sql(self)
+        return "SQL wasn't needed", ()
+
+    def explain_query(self) -> Iterator[str]:
+        """Say how the query is answered."""
+        if self.connection.native:
+            lines = self.connection.planner.explain(self)
+            if lines is not None:
+                yield from lines
+                return
+        yield from super().explain_query()
+
+    def results_iter(
+        self,
+        results: Any = None,
+        tuple_expected: bool = False,
+        chunked_fetch: bool = False,
+        chunk_size: int = GET_ITERATOR_CHUNK_SIZE,
+    ) -> Iterator[Any]:
+        """Return the rows, converted."""
+        if results is None:
+            results = self.execute_sql(
+                MULTI, chunked_fetch=chunked_fetch, chunk_size=chunk_size
+            )
+        if self._native is None:
+            rows: Iterator[Any] = super().results_iter(
+                results, tuple_expected, chunked_fetch, chunk_size
+            )
+            return rows
+        rows = itertools.chain.from_iterable(results)
+        convert = self._native[0].convert
+        return rows if convert is None else map(convert, rows)
 
     def get_from_clause(self) -> tuple[list[str], list[Any]]:
         """Return the tables, with the filters that are handed over."""
@@ -87,16 +185,17 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
     def _columns(self, fields: Iterable[Any]) -> tuple[str, ...]:
         return tuple(self._bare(field.column) for field in fields)
 
-    def _bare(self, name: str) -> str:
-        """Return a name as the database knows it: some are quoted in the model."""
-        return unquote(self.connection.ops.quote_name(name))
-
 
 class SQLDeleteCompiler(compiler.SQLDeleteCompiler, SQLCompiler):
     """DELETE."""
 
     def as_sql(self) -> tuple[str, tuple[Any, ...]]:
         """Return the statement and its parameters."""
+        if self._executing:
+            self._executing = False
+            found = self.connection.planner.keys(self)
+            if found is not None:
+                return self._as_native_write(found, None)
         sql, params = compiler.SQLDeleteCompiler.as_sql(self)
         return str(sql), params
 
@@ -111,6 +210,12 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, SQLCompiler):
         :raises DataError: a number has more than 64 bits. SQLite would only
             tell which parameter it is.
         """
+        if self._executing:
+            self._executing = False
+            changes = self._changes()
+            found = None if changes is None else self.connection.planner.keys(self)
+            if found is not None:
+                return self._as_native_write(found, changes)
         sql, params = compiler.SQLUpdateCompiler.as_sql(self)
         for field, _, value in self.query.values:
             if (
@@ -124,6 +229,26 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, SQLCompiler):
                     f" {table}.{field.column}: it is out of the range of 64 bits."
                 )
         return str(sql), params
+
+    def _changes(self) -> dict[str, Any] | None:
+        """Return plain values by column; None if there are other ones, or none."""
+        query = self.query
+        if query.related_updates or getattr(query, "returning_fields", None):
+            return None
+        changes = {}
+        for field, _, value in query.values:
+            if (
+                hasattr(value, "resolve_expression")
+                or hasattr(value, "prepare_database_save")
+                or hasattr(field, "get_placeholder")
+                or hasattr(field, "get_placeholder_sql")
+            ):
+                return None
+            prepared = field.get_db_prep_save(value, connection=self.connection)
+            if hasattr(prepared, "as_sql"):
+                return None
+            changes[self._bare(field.column)] = prepared
+        return changes or None
 
 
 class SQLAggregateCompiler(compiler.SQLAggregateCompiler, SQLCompiler):

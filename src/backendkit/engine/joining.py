@@ -1,0 +1,124 @@
+"""To-one joins without SQL: the other table's rows, read in batches by their keys."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from backendkit.stores import Access, FilterShape, Precision, Row, Session, Table
+
+from .declarations import is_view
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+#: Rows that are completed together: a call of the store for each joined table.
+_BATCH = 500
+#: Rows of a joined table that are remembered from batch to batch.
+_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True)
+class Step:
+    """
+    A table of which there is at most one row for each row so far.
+
+    :param place: of the value to look up, in the row so far.
+    :param table: its name.
+    :param column: that it is looked up by, a unique one.
+    :param columns: names of what is put behind the row so far.
+    :param outer: whether a row without a match is kept, with NULLs; else it is
+        left out.
+    """
+
+    place: int
+    table: str
+    column: str
+    columns: tuple[str, ...]
+    outer: bool
+
+
+class PreparedStep:
+    """
+    A :class:`Step` on a table as it is in the catalog.
+
+    :raises ValueError: it isn't one that can be made without SQL.
+    """
+
+    def __init__(self, connection: Connection, step: Step, table: Table) -> None:
+        self.step = step
+        self.table = table
+        names = {step.column, *step.columns}
+        if (
+            is_view(table)
+            or not names <= table.positions.keys()
+            or (step.column,) not in table.unique.values()
+            or step.column in connection.tables.collations(table)
+        ):
+            raise ValueError
+        self._type = table.column(step.column).type
+        precision = connection.store.capabilities.precision(self._type, "in")
+        if precision is not Precision.EXACT:
+            raise ValueError
+        self._columns = (step.column, *step.columns)
+        self._blank = (None,) * len(step.columns)
+        self._access: Access | None = None
+
+    def extend(
+        self, session: Session, rows: Iterable[Row], known: dict[Any, Row]
+    ) -> list[Row]:
+        """
+        Put the table's columns behind each row.
+
+        :param known: rows of the table by what they are looked up by; added to.
+        """
+        rows = list(rows)
+        place = self.step.place
+        wanted = {row[place] for row in rows}
+        wanted.discard(None)
+        wanted.difference_update(known)
+        if wanted:
+            if len(known) > _REMEMBERED:
+                known.clear()
+                wanted = {row[place] for row in rows} - {None}
+            self._fetch(session, wanted, known)
+        blank = self._blank if self.step.outer else None
+        extended = []
+        for row in rows:
+            found = known.get(row[place], blank)
+            if found is not None:
+                extended.append(row + found)
+        return extended
+
+    def _fetch(self, session: Session, wanted: set[Any], known: dict[Any, Row]) -> None:
+        column = self.step.column
+        if self._access is None:
+            shapes = [FilterShape(column, "in")]
+            self._access = session.access(self.table, shapes)
+        query = session.query(self.table, self._columns, self._access)
+        query.add_filter(column, "in", False, self._type, list(wanted))
+        for row in query.fetch():
+            known[row[0]] = row[1:]
+
+
+def join(
+    session: Session,
+    rows: Iterator[Row],
+    steps: list[PreparedStep],
+    pick: Callable[[Row], Row] | None,
+    at_most: int | None,
+) -> Iterator[Row]:
+    """
+    Complete rows, in their order.
+
+    :param pick: makes the wanted row of a complete one; None if they are alike.
+    :param at_most: how many rows are wanted, if that is known.
+    """
+    size = _BATCH if at_most is None else max(min(_BATCH, at_most), 1)
+    known: list[dict[Any, Row]] = [{} for _ in steps]
+    while batch := list(itertools.islice(rows, size)):
+        for step, found in zip(steps, known, strict=True):
+            batch = step.extend(session, batch, found)
+        yield from batch if pick is None else map(pick, batch)

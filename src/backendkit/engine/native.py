@@ -1,0 +1,598 @@
+"""Statements about one table that the store answers alone: no SQL is run."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from backendkit.stores import (
+    Access,
+    Column,
+    FilterShape,
+    Matcher,
+    OperationalError,
+    Precision,
+    Row,
+    Session,
+    Table,
+    ValueType,
+    matcher,
+    sort_key,
+)
+
+from .declarations import is_view
+from .joining import PreparedStep, Step, join
+from .running import Filter
+from .values import FLOAT_DIGITS, INT64, NUMBER, TO_SQLITE, TO_STORE, is_short
+
+if TYPE_CHECKING:
+    from .connection import Connection
+    from .running import Running
+
+#: A table's number of rows may change by this factor before the access path of a
+#: prepared read is chosen anew.
+_GROWTH = 2
+
+_PATTERNS = frozenset(
+    {
+        "contains",
+        "endswith",
+        "icontains",
+        "iendswith",
+        "iexact",
+        "istartswith",
+        "startswith",
+    }
+)
+
+
+class StaleError(Exception):
+    """The table isn't any more what the statement was prepared for."""
+
+
+class InexactError(Exception):
+    """What SQLite would answer isn't sure: it has to be asked."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """
+    A query on one table.
+
+    :param table: its name.
+    :param columns: names of what is wanted.
+    :param shapes: filters, all of which have to hold; their values come with
+        each run.
+    :param ordering: pairs of column and *descending*, outermost first.
+    :param what: ``rows``; or one row, with ``count``: how many there are;
+        ``exists``: 1, if there is one, else no row at all; ``min``, ``max`` or
+        ``sum`` of the only column, in SQLite's terms.
+    :param steps: other tables to look rows up in. What is looked up is among the
+        columns.
+    :param pick: with ``steps``: places of what is wanted, in the columns and those
+        of the steps behind them.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    shapes: tuple[FilterShape, ...] = ()
+    ordering: tuple[tuple[str, bool], ...] = ()
+    what: str = "rows"
+    steps: tuple[Step, ...] = ()
+    pick: tuple[int, ...] = ()
+
+
+def prepare(connection: Connection, read: Read) -> Prepared:
+    """
+    Return a read that is ready to run.
+
+    :raises InexactError: SQLite has to be asked.
+    """
+    tables = connection.catalog().tables
+    table = tables.get(read.table)
+    if table is None or not table.positions.keys() >= set(read.columns):
+        raise InexactError
+    return Prepared(connection, read, table, tables)
+
+
+class Prepared:
+    """
+    A :class:`Read` of a table as it is in the catalog.
+
+    :raises InexactError: SQLite has to be asked.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        read: Read,
+        table: Table,
+        tables: Mapping[str, Table],
+    ) -> None:
+        self.connection = connection
+        self.read = read
+        self.table = table
+        capabilities = connection.store.capabilities
+        if is_view(table):
+            raise InexactError
+        collations = connection.tables.collations(table)
+        named = {shape.column for shape in read.shapes}
+        named.update(name for name, _ in read.ordering)
+        if read.what in ("min", "max"):
+            named.update(read.columns)
+        if not named.isdisjoint(collations) or not named <= table.positions.keys():
+            raise InexactError
+        self._columns = [table.column(shape.column) for shape in read.shapes]
+        precisions = [
+            capabilities.precision(column.type, shape.lookup, shape.negated)
+            for column, shape in zip(self._columns, read.shapes, strict=True)
+        ]
+        self._handed = [one is not Precision.NONE for one in precisions]
+        self._tested = [one is not Precision.EXACT for one in precisions]
+        self._convert = [
+            _value_converter(column, shape)
+            for column, shape in zip(self._columns, read.shapes, strict=True)
+        ]
+        for name, _ in read.ordering:
+            if not _orders_alike(table.column(name)):
+                raise InexactError
+        if read.what in ("min", "max") and not _orders_alike(
+            table.column(read.columns[0])
+        ):
+            raise InexactError
+        if read.what == "sum" and (
+            table.column(read.columns[0]).type is not ValueType.INTEGER
+        ):
+            raise InexactError
+        self._shapes = [
+            shape
+            for shape, handed in zip(read.shapes, self._handed, strict=True)
+            if handed
+        ]
+        self._ordering = read.ordering
+        if read.what in ("min", "max"):
+            self._ordering = ((read.columns[0], read.what == "max"),)
+        # What tests and sorting need is fetched behind what is wanted.
+        extra = [
+            shape.column
+            for shape, tested in zip(read.shapes, self._tested, strict=True)
+            if tested
+        ]
+        self._plain = tuple(read.columns)
+        self._wide = tuple(
+            dict.fromkeys([*read.columns, *extra, *(n for n, _ in self._ordering)])
+        )
+        self._places = {name: place for place, name in enumerate(self._wide)}
+        self._access: Access | None = None
+        self._total = 0
+        self._join(connection, tables)
+
+    def _join(self, connection: Connection, tables: Mapping[str, Table]) -> None:
+        self._steps: list[PreparedStep] = []
+        for step in self.read.steps:
+            table = tables.get(step.table)
+            if table is None:
+                raise InexactError
+            try:
+                self._steps.append(PreparedStep(connection, step, table))
+            except ValueError:
+                raise InexactError from None
+        pick = self.read.pick
+        self._pick: Callable[[Row], Row] | None = None
+        width = len(self.read.columns) + sum(len(s.columns) for s in self.read.steps)
+        if self._steps and pick != tuple(range(width)):
+            get = itemgetter(*pick)
+            self._pick = get if len(pick) > 1 else lambda row: (get(row),)
+
+    def picked(self) -> list[Column]:
+        """Return the columns of the rows that are returned."""
+        found = [self.table.column(name) for name in self.read.columns]
+        for step in self._steps:
+            found += [step.table.column(name) for name in step.step.columns]
+        return [found[place] for place in self.read.pick] if self._steps else found
+
+    def filters(self, values: Sequence[Any]) -> list[Filter]:
+        """
+        Return the filters with their values.
+
+        :param values: one for each shape, in SQLite's terms.
+        :raises InexactError: what SQLite makes of one isn't sure.
+        """
+        return [
+            Filter(
+                shape.column, shape.lookup, shape.negated, column.type, convert(value)
+            )
+            for shape, column, convert, value in zip(
+                self.read.shapes, self._columns, self._convert, values, strict=True
+            )
+        ]
+
+    def run(
+        self, running: Running, filters: Sequence[Filter], low: int, high: int | None
+    ) -> Iterator[Row]:
+        """
+        Return an iterator of rows.
+
+        :raises StaleError: the table isn't what it was any more.
+        """
+        self._check(running.session)
+        if running.trace is None:
+            return self._run(running.session, filters, low, high)
+        return self._traced(running, filters, low, high)
+
+    def keys(self, session: Session, filters: Sequence[Filter]) -> list[Row]:
+        """Return the columns of all rows: for a write that changes them then."""
+        self._check(session)
+        return list(self._run(session, filters, 0, None))
+
+    def _check(self, session: Session) -> None:
+        tables = session.catalog().tables
+        parts: list[Prepared | PreparedStep] = [self, *self._steps]
+        for one in parts:
+            table = tables.get(one.table.name)
+            if table is not one.table:
+                if table != one.table:
+                    raise StaleError(f"{one.table.name} has changed")
+                one.table = table
+
+    def access(self, session: Session) -> Access:
+        """Choose how to read, or remember it."""
+        access = self._access
+        if access is not None and access.unique:
+            return access
+        total = session.estimated_rows(self.table)
+        if (
+            access is None
+            or not self._total <= total * _GROWTH
+            or not total <= self._total * _GROWTH
+        ):
+            access = session.access(self.table, self._shapes, self._ordering)
+            self._access, self._total = access, total
+        return access
+
+    def describe(self, access: Access) -> str:
+        """Return how it is read, for people."""
+        words = ["native:"]
+        if access.equalities or access.ranged:
+            words.append(f"seek {access.index or 'primary key'}")
+        else:
+            words.append(f"scan {access.index}".rstrip())
+        tests = [
+            f"{'NOT ' if shape.negated else ''}{shape.column} {shape.lookup}"
+            for shape in self.read.shapes
+        ]
+        if tests:
+            words.append(f"({' AND '.join(tests)})")
+        if self._ordering:
+            names = [f"{name} DESC" if desc else name for name, desc in self._ordering]
+            how = "in order of" if access.ordered else "sorted by"
+            words.append(f"{how} {', '.join(names)}")
+        if self.read.what != "rows":
+            words.append(f"for {self.read.what}")
+        words.append(f"~{max(int(access.rows), 1)} rows")
+        return " ".join(words)
+
+    def explain(self, session: Session) -> list[str]:
+        """Return how each table is read, for people."""
+        lines = [f"{self.describe(self.access(session))} of {self.table.name}"]
+        for one in self._steps:
+            step = one.step
+            kind = "or NULLs" if step.outer else "or leave the row out"
+            lines.append(
+                f"native: look up {step.table} by {step.column}, in batches, {kind}"
+            )
+        return lines
+
+    # Reading
+
+    def _traced(
+        self, running: Running, filters: Sequence[Filter], low: int, high: int | None
+    ) -> Iterator[Row]:
+        call = self.describe(self.access(running.session))
+        entry = running.trace_call(self.table.name, call)
+        start = time.perf_counter()
+        for row in self._run(running.session, filters, low, high):
+            entry["rows"] += 1
+            entry["time"] += time.perf_counter() - start
+            yield row
+            start = time.perf_counter()
+        entry["time"] += time.perf_counter() - start
+
+    def _run(
+        self,
+        session: Session,
+        filters: Sequence[Filter],
+        low: int,
+        high: int | None,
+    ) -> Iterator[Row]:
+        what = self.read.what
+        if what == "rows":
+            if self._steps:
+                return self._joined(session, filters, low, high)
+            return self._rows(session, filters, low, high)
+        if what == "exists":
+            return iter([(1,)] if self._any(session, filters, low) else [])
+        if what == "count":
+            return iter([(self._count(session, filters),)])
+        return iter([(self._total_of(session, filters),)])
+
+    def _rows(
+        self,
+        session: Session,
+        filters: Sequence[Filter],
+        low: int,
+        high: int | None,
+    ) -> Iterator[Row]:
+        access = self.access(session)
+        sort = bool(self._ordering) and not access.ordered
+        tests = self._tests(filters)
+        wide = sort or bool(tests)
+        query = session.query(self.table, self._wide if wide else self._plain, access)
+        for one, handed in zip(filters, self._handed, strict=True):
+            if handed:
+                query.add_filter(*one)
+        if self._ordering and not sort:
+            query.order_by(self._ordering)
+        if not wide:
+            if low or high is not None:
+                if self.connection.store.capabilities.limit:
+                    return query.fetch(low, high)
+                return itertools.islice(query.fetch(), low, high)
+            return query.fetch()
+        rows = query.fetch()
+        if tests:
+            rows = (row for row in rows if all(test(row[at]) for at, test in tests))
+        if sort:
+            rows = self._sorted(rows, high)
+        if low or high is not None:
+            rows = itertools.islice(rows, low, high)
+        if len(self._wide) > len(self._plain):
+            rows = map(itemgetter(slice(len(self._plain))), rows)
+        return rows
+
+    def _joined(
+        self,
+        session: Session,
+        filters: Sequence[Filter],
+        low: int,
+        high: int | None,
+    ) -> Iterator[Row]:
+        if all(step.step.outer for step in self._steps):
+            rows = self._rows(session, filters, low, high)
+            return join(session, rows, self._steps, self._pick, None)
+        # A row may be left out, so that it isn't among those to count.
+        rows = self._rows(session, filters, 0, None)
+        rows = join(session, rows, self._steps, self._pick, high)
+        return itertools.islice(rows, low, high) if low or high is not None else rows
+
+    def _tests(self, filters: Sequence[Filter]) -> list[tuple[int, Matcher]]:
+        """What the store doesn't look at exactly, to be looked at here."""
+        return [
+            (self._places[one.column], matcher(one.lookup, one.value, one.negated))
+            for one, tested in zip(filters, self._tested, strict=True)
+            if tested
+        ]
+
+    def _sorted(self, rows: Iterable[Row], high: int | None) -> Iterator[Row]:
+        places = [(self._places[name], desc) for name, desc in self._ordering]
+        if high is not None and len({desc for _, desc in places}) == 1:
+            # Only the first few are kept while they are read.
+            first = heapq.nlargest if places[0][1] else heapq.nsmallest
+            at = [place for place, _ in places]
+            return iter(first(high, rows, lambda row: [sort_key(row[n]) for n in at]))
+        result = list(rows)
+        for place, descending in reversed(places):
+            result.sort(
+                key=lambda row, place=place: sort_key(row[place]),  # type: ignore[misc]  # place: bound now
+                reverse=descending,
+            )
+        return iter(result)
+
+    def _any(self, session: Session, filters: Sequence[Filter], low: int) -> bool:
+        for _ in self._rows(session, filters, low, low + 1):
+            return True
+        return False
+
+    def _count(self, session: Session, filters: Sequence[Filter]) -> int:
+        if any(self._tested):
+            return sum(1 for _ in self._rows(session, filters, 0, None))
+        query = session.query(self.table, (), self.access(session))
+        query.add_filters(filters)
+        return query.count()
+
+    def _total_of(self, session: Session, filters: Sequence[Filter]) -> Any:
+        """Return the least, the greatest or the sum; None without rows."""
+        (name,) = self.read.columns
+        column = self.table.column(name)
+        values = (
+            row[0]
+            for row in self._rows(session, filters, 0, None)
+            if row[0] is not None
+        )
+        if self.read.what == "sum":
+            total = count = 0
+            for count, value in enumerate(values, 1):  # noqa: B007  # whether there was one
+                total += value
+            if total not in INT64:
+                raise OperationalError("integer overflow")
+            return total if count else None
+        # They come in order: the first that isn't NULL is it.
+        first = next(values, None)
+        convert = TO_SQLITE.get(column.type)
+        return first if first is None or convert is None else convert(first)
+
+
+class NativeRead(str):
+    """A SELECT that is run without SQL; its text is for people, and may say less."""
+
+    __slots__ = ("filters", "high", "low", "prepared")
+
+    prepared: Prepared
+    filters: Sequence[Filter]
+    low: int
+    high: int | None
+
+    def run(self, running: Running) -> Iterator[Row]:
+        """Return an iterator of rows, in the store's terms."""
+        return self.prepared.run(running, self.filters, self.low, self.high)
+
+
+class NativeWrite(str):
+    """An UPDATE or DELETE that is run without SQL; its text is for people."""
+
+    __slots__ = ("changes", "filters", "prepared")
+
+    #: Reads the primary keys of the rows.
+    prepared: Prepared
+    filters: Sequence[Filter]
+    #: Values by column name, in SQLite's terms; None to delete.
+    changes: dict[str, Any] | None
+
+    def run(self, running: Running) -> Running:
+        """Change or delete the rows; return the statement, which counts them."""
+        session = running.session
+        keys = self.prepared.keys(session, self.filters)
+        table = self.prepared.table
+        writer = running.connection.tables.writer(session, table)
+        entry = None
+        if running.trace is not None:
+            entry = running.trace_call(
+                table.name, "delete" if self.changes is None else "update"
+            )
+        start = time.perf_counter()
+        if self.changes is None:
+            for key in keys:
+                # A cascade may have deleted it before.
+                running.changes += writer.delete(key)
+        else:
+            changes = {writer.number(name): v for name, v in self.changes.items()}
+            writer.refuse_generated(changes, "UPDATE")
+            for key in keys:
+                writer.change(key, changes)
+                running.changes += 1
+        if entry is not None:
+            entry["rows"] = running.changes
+            entry["time"] = time.perf_counter() - start
+        return running
+
+
+def _orders_alike(column: Column) -> bool:
+    """Whether the store orders values just as SQLite does."""
+    if column.type is ValueType.DECIMAL:
+        return is_short(column)
+    return column.type is not ValueType.JSON
+
+
+# A parameter's value, from SQLite's terms to the store's
+
+
+def _value_converter(column: Column, shape: FilterShape) -> Callable[[Any], Any]:
+    """
+    Return what makes a filter's value of a parameter.
+
+    :raises InexactError: SQLite has to be asked, whatever the value is.
+    """
+    if shape.lookup == "isnull":
+        return bool
+    if column.type is ValueType.JSON or (
+        column.type is ValueType.DECIMAL and not is_short(column)
+    ):
+        raise InexactError
+    if shape.lookup in _PATTERNS:
+        if column.type is not ValueType.STRING:
+            raise InexactError
+        return _pattern
+    convert = _EXACT.get(column.type)
+    if convert is None:
+        convert = _round_trip(column.type)
+    if shape.lookup == "in":
+        one = convert
+        return lambda values: [one(value) for value in values]
+    return convert
+
+
+def _pattern(value: Any) -> str:
+    # To SQLite's LIKE, NUL ends a text.
+    if not isinstance(value, str) or "\0" in value:
+        raise InexactError
+    return str(value)
+
+
+def _integer(value: Any) -> int:
+    if value.__class__ is not int or value not in INT64:
+        raise InexactError
+    return value
+
+
+def _float(value: Any) -> float:
+    if value.__class__ is not float and value.__class__ is not int:
+        raise InexactError
+    return value
+
+
+def _string(value: Any) -> str:
+    if not isinstance(value, str):
+        raise InexactError
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InexactError from None
+    return str(value)
+
+
+def _bytes(value: Any) -> bytes:
+    if value.__class__ is memoryview or value.__class__ is bytearray:
+        return bytes(value)
+    if value.__class__ is not bytes:
+        raise InexactError
+    return value
+
+
+def _bool(value: Any) -> bool:
+    if value.__class__ is not bool and value not in (0, 1):
+        raise InexactError
+    return bool(value)
+
+
+def _decimal(value: Any) -> Decimal:
+    if not isinstance(value, str) or not NUMBER.match(value):
+        raise InexactError
+    number = Decimal(value.strip())
+    if not number.is_finite() or len(number.as_tuple().digits) > FLOAT_DIGITS:
+        raise InexactError
+    return number
+
+
+def _round_trip(kind: ValueType) -> Callable[[Any], Any]:
+    """Values that SQLite has as text or number, and the store as what they mean."""
+    to_store, to_sqlite = TO_STORE[kind], TO_SQLITE[kind]
+
+    def convert(value: Any) -> Any:
+        try:
+            stored = to_store(value)
+            same = to_sqlite(stored) == value
+        except (ValueError, OverflowError, ArithmeticError, TypeError):
+            raise InexactError from None
+        if not same:
+            # As text, or rounded, it isn't the same to SQLite.
+            raise InexactError
+        return stored
+
+    return convert
+
+
+_EXACT: dict[ValueType, Callable[[Any], Any]] = {
+    ValueType.BOOL: _bool,
+    ValueType.BYTES: _bytes,
+    ValueType.DECIMAL: _decimal,
+    ValueType.FLOAT: _float,
+    ValueType.INTEGER: _integer,
+    ValueType.STRING: _string,
+}

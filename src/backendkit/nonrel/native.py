@@ -1,0 +1,673 @@
+"""
+The native path: queries on one table that the store answers without SQL.
+
+What is looked at here is only whether SQLite has to be asked; that is the case
+unless everything in a query is known. How the table is read is the engine's to
+choose (``backendkit.engine.native``).
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from django.core.exceptions import FieldError
+from django.db.models import Count, Max, Min, Sum, Value, lookups
+from django.db.models.expressions import Col, OrderBy, Star
+from django.db.models.fields import related_lookups
+from django.db.models.sql import Query
+from django.db.models.sql.constants import LOUTER
+from django.db.models.sql.datastructures import BaseTable, Join
+from django.db.models.sql.where import AND, WhereNode
+
+from backendkit.engine.joining import Step
+from backendkit.engine.native import InexactError, Prepared, Read, prepare
+from backendkit.engine.running import Filter
+from backendkit.engine.statements import unquote
+from backendkit.engine.values import TO_SQLITE, adapt
+from backendkit.engine.values import is_short as _is_short
+from backendkit.stores import Column, Error, FilterShape, ValueType
+
+if TYPE_CHECKING:
+    from .base import NonrelDatabaseWrapper
+    from .compiler import SQLCompiler
+
+#: Only Django's own classes: a subclass may mean something else.
+_LOOKUPS: dict[type, str] = {
+    lookups.Contains: "contains",
+    lookups.EndsWith: "endswith",
+    lookups.Exact: "exact",
+    lookups.GreaterThan: "gt",
+    lookups.GreaterThanOrEqual: "gte",
+    lookups.IContains: "icontains",
+    lookups.IEndsWith: "iendswith",
+    lookups.IExact: "iexact",
+    lookups.In: "in",
+    lookups.IsNull: "isnull",
+    lookups.IStartsWith: "istartswith",
+    lookups.IntegerFieldExact: "exact",
+    lookups.IntegerGreaterThan: "gt",
+    lookups.IntegerGreaterThanOrEqual: "gte",
+    lookups.IntegerLessThan: "lt",
+    lookups.IntegerLessThanOrEqual: "lte",
+    lookups.LessThan: "lt",
+    lookups.LessThanOrEqual: "lte",
+    lookups.StartsWith: "startswith",
+    related_lookups.RelatedExact: "exact",
+    related_lookups.RelatedGreaterThan: "gt",
+    related_lookups.RelatedGreaterThanOrEqual: "gte",
+    related_lookups.RelatedIn: "in",
+    related_lookups.RelatedIsNull: "isnull",
+    related_lookups.RelatedLessThan: "lt",
+    related_lookups.RelatedLessThanOrEqual: "lte",
+}
+_AGGREGATES = {Max: "max", Min: "min", Sum: "sum"}
+_NEGATABLE = frozenset({"exact", "in", "isnull"})
+#: Query shapes that a connection remembers.
+_MOST_SHAPES = 1000
+
+Convert = Callable[[Sequence[Any]], Sequence[Any]]
+"""Of a row in the store's terms, to what Django's models want."""
+
+
+@dataclass
+class Plan:
+    """How queries of one shape are answered; ``prepared`` is None: by SQLite."""
+
+    prepared: Prepared | None = None
+    select: Any = ()
+    klass_info: Any = None
+    annotation_col_map: Any = None
+    convert: Convert | None = None
+    #: How many filters that something is not NULL come behind the query's own.
+    not_null: int = 0
+    #: Keeps objects alive whose ids are in the shape.
+    alive: Any = None
+
+
+_BY_SQLITE = Plan()
+
+
+#: Lookups, with whether they are negated.
+Found = list[tuple[Any, bool]]
+
+
+class _Unknown(Exception):  # not an error: SQLite is asked
+    pass
+
+
+class Planner:
+    """
+    Finds out which queries of a connection need no SQL.
+
+    :param wrapper: the connection.
+    """
+
+    def __init__(self, wrapper: NonrelDatabaseWrapper) -> None:
+        # A wrapper that nobody uses any more is gone at once, as Django's are.
+        self._wrapper = cast("NonrelDatabaseWrapper", weakref.proxy(wrapper))
+        self._plans: dict[Any, Plan] = {}
+        self._connection: Any = None
+
+    def forget(self) -> None:
+        """Look at all shapes anew: a table has changed."""
+        self._plans.clear()
+
+    def plan(self, compiler: SQLCompiler) -> tuple[Plan, list[Filter]] | None:
+        """
+        Return how to answer a SELECT and its filters; None if SQLite has to.
+
+        The query is changed in no other way than by Django's compiler.
+        """
+        return self._planned(self._shape, self._make, compiler)
+
+    def keys(self, compiler: SQLCompiler) -> tuple[Prepared, list[Filter]] | None:
+        """Return how to find the rows of an UPDATE or DELETE; None: by SQLite."""
+        found = self._planned(self._shape_of_keys, self._make_keys, compiler)
+        if found is None:
+            return None
+        plan, filters = found
+        assert plan.prepared is not None
+        return plan.prepared, filters
+
+    def explain(self, compiler: SQLCompiler) -> list[str] | None:
+        """Return how a SELECT is answered, for people; None if SQLite knows."""
+        query = compiler.query
+        explained, query.explain_info = query.explain_info, None
+        try:
+            found = self.plan(compiler)
+        finally:
+            query.explain_info = explained
+        if found is None:
+            return None
+        plan, _ = found
+        assert plan.prepared is not None
+        lines: list[str] = self._connection.explain(plan.prepared)
+        return lines
+
+    def _planned(
+        self,
+        look: Callable[[Query], tuple[Any, Found]],
+        make: Callable[[SQLCompiler, Found], Plan],
+        compiler: SQLCompiler,
+    ) -> tuple[Plan, list[Filter]] | None:
+        connection = self._wrapper.connection
+        if connection is None:
+            return None
+        if connection is not self._connection:
+            # The engine's tables are another connection's.
+            self._connection = connection
+            self._plans.clear()
+        try:
+            key, found = look(compiler.query)
+            plan = self._plans.get(key)
+            if plan is None:
+                if len(self._plans) >= _MOST_SHAPES:
+                    self._plans.clear()
+                plan = self._plans[key] = make(compiler, found)
+            if plan.prepared is None:
+                return None
+            return plan, self._filters(plan, found)
+        except (_Unknown, InexactError, Error):
+            # What is wrong with the connection, the statement itself will say.
+            return None
+
+    # Shapes
+
+    def _shape(self, query: Query) -> tuple[Any, Found]:
+        """
+        Return what tells queries apart that are answered in different ways.
+
+        And its lookups, with whether they are negated, in the order of the shape.
+
+        :raises _Unknown: SQLite has to be asked.
+        """
+        if (
+            query.__class__ is not Query
+            or query.combinator
+            or query.distinct
+            or query.group_by is not None
+            or query.extra
+            or query.extra_tables
+            or query.extra_order_by
+            or query.select_for_update
+            or query.explain_info
+            or query._filtered_relations
+        ):
+            raise _Unknown
+        table = _base(query)
+        annotations = query.annotation_select
+        shape: list[Any] = [
+            id(query.model),
+            query.default_cols,
+            frozenset(query.deferred_loading[0]),
+            query.deferred_loading[1],
+            query.default_ordering,
+            query.standard_ordering,
+            _frozen(query.select_related),
+            query.max_depth,
+            self._wrapper.timezone,
+        ]
+        for column in query.select:
+            if column.__class__ is not Col or column.alias != table:
+                raise _Unknown
+            shape.append(id(column.target))
+        for name in query.order_by:
+            if name.__class__ is not str:
+                raise _Unknown
+            shape.append(name)
+        if query.annotations:
+            if len(annotations) != 1 or len(query.annotations) != 1:
+                raise _Unknown
+            shape.append(_annotation_shape(next(iter(annotations.values())), table))
+        if query.selected:
+            shape.append(tuple(query.selected.items()))
+        found: Found = []
+        _look_at(query.where, table, shape, found)
+        return tuple(shape), found
+
+    def _shape_of_keys(self, query: Query) -> tuple[Any, Found]:
+        """Return what tells UPDATEs and DELETEs apart; as :meth:`_shape`."""
+        found: Found = []
+        shape: list[Any] = [id(query.model), query.__class__]
+        _look_at(query.where, _base(query), shape, found)
+        return tuple(shape), found
+
+    def _filters(self, plan: Plan, found: Found) -> list[Filter]:
+        assert plan.prepared is not None
+        values: list[Any] = []
+        for lookup, _ in found:
+            rhs = lookup.rhs
+            kind = lookup.__class__
+            name = _LOOKUPS[kind]
+            if name == "isnull":
+                values.append(True)
+            elif name == "in":
+                values.append(self._list(lookup))
+            elif name in _PATTERN_NAMES:
+                values.append(rhs)
+            else:
+                _, params = lookup.get_db_prep_lookup(rhs, self._wrapper)
+                values.append(adapt(params[0]))
+        values += [True] * plan.not_null
+        return plan.prepared.filters(values)
+
+    def _list(self, lookup: Any) -> list[Any]:
+        rhs = lookup.rhs
+        try:
+            wanted = list(dict.fromkeys(rhs))
+        except TypeError:
+            wanted = list(rhs)
+        wanted = [value for value in wanted if value is not None]
+        if not wanted:
+            raise InexactError  # Django knows what becomes of it
+        for value in wanted:
+            if hasattr(value, "as_sql") or hasattr(value, "resolve_expression"):
+                raise InexactError
+        _, params = lookup.get_db_prep_lookup(wanted, self._wrapper)
+        return [adapt(value) for value in params]
+
+    # Plans
+
+    def _make(self, compiler: SQLCompiler, found: Found) -> Plan:
+        query = compiler.query
+        refcounts = query.alias_refcount.copy()
+        try:
+            # Django's own compiler says what the columns and the order are.
+            compiler.setup_query()
+            order_by = compiler.get_order_by()
+        except FieldError:
+            return _BY_SQLITE
+        finally:
+            query.reset_refcounts(refcounts)
+        alive = [query.model, [lookup.lhs.target for lookup, _ in found]]
+        alive += [column.target for column in query.select]
+        plan = Plan(
+            None,
+            compiler.select,
+            compiler.klass_info,
+            compiler.annotation_col_map,
+            alive=alive,
+        )
+        try:
+            columns = self._prepare(plan, query, compiler, order_by, found)
+        except (_Unknown, InexactError):
+            return Plan(alive=alive)
+        if columns is not None:
+            plan.convert = _row_converter(columns, plan.select, self._wrapper)
+        return plan
+
+    def _prepare(
+        self,
+        plan: Plan,
+        query: Query,
+        compiler: SQLCompiler,
+        order_by: Any,
+        found: Found,
+    ) -> list[Column] | None:
+        table = _base(query)
+        shapes = self._filter_shapes(found)
+        ordering = []
+        for expression, *_ in order_by:
+            if expression.__class__ is not OrderBy or (
+                expression.nulls_first or expression.nulls_last
+            ):
+                raise _Unknown
+            ordering.append((self._column(expression.expression, table), expression))
+        pairs = tuple((name, bool(by.descending)) for name, by in ordering)
+        what, columns = "rows", []
+        if query.annotations:
+            (annotation,) = query.annotation_select.values()
+            if annotation.__class__ is Value:
+                what = "exists"
+            else:
+                source = annotation.get_source_expressions()[0]
+                what = _AGGREGATES.get(annotation.__class__, "count")
+                if source.__class__ is not Star:
+                    name = self._column(source, table)
+                    if what == "count":
+                        shapes.append(FilterShape(name, "isnull", negated=True))
+                        plan.not_null = 1
+                    else:
+                        columns = [name]
+            if (
+                query.select
+                or query.default_cols
+                or (query.is_sliced and what != "exists")
+            ):
+                raise _Unknown
+            pairs = ()
+        steps: list[Step] = []
+        pick: list[int] = []
+        if what == "rows" and not query.annotations:
+            columns, steps, pick = self._columns(query, compiler, table)
+        name = self._bare(query.model._meta.db_table)
+        read = Read(
+            name, tuple(columns), tuple(shapes), pairs, what, tuple(steps), tuple(pick)
+        )
+        plan.prepared = prepare(self._connection, read)
+        if what != "rows":
+            return None
+        return plan.prepared.picked()
+
+    def _columns(
+        self, query: Query, compiler: SQLCompiler, table: str
+    ) -> tuple[list[str], list[Step], list[int]]:
+        """Return the base table's columns, the joined tables, and what is picked."""
+        wanted: dict[str, dict[str, None]] = {}
+        picked = []
+        for expression, *_ in compiler.select:
+            if expression.__class__ is not Col:
+                raise _Unknown
+            name = self._bare(expression.target.column)
+            wanted.setdefault(expression.alias, {})[name] = None
+            picked.append((expression.alias, name))
+        joins = self._joins(query, wanted, table)
+        places = {
+            (table, name): place for place, name in enumerate(wanted.get(table, ()))
+        }
+        width = len(places)
+        steps = []
+        for join, by, column in joins:
+            names = tuple(wanted.get(join.table_alias, ()))
+            steps.append(
+                Step(
+                    places[join.parent_alias, by],
+                    self._bare(join.table_name),
+                    column,
+                    names,
+                    outer=join.join_type == LOUTER,
+                )
+            )
+            for name in names:
+                places[join.table_alias, name] = width
+                width += 1
+        pick = [places[one] for one in picked]
+        if not steps:
+            if pick != list(range(width)):
+                raise _Unknown  # a column twice
+            pick = []
+        return list(wanted.get(table, ())), steps, pick
+
+    def _joins(
+        self, query: Query, wanted: dict[str, dict[str, None]], table: str
+    ) -> list[tuple[Any, str, str]]:
+        """
+        Return the joins that columns are wanted of: join, and columns compared.
+
+        In the order in which they are made. What they look up is wanted too.
+        """
+        found: dict[str, tuple[Any, str, str]] = {}
+        waiting = [alias for alias in wanted if alias != table]
+        while waiting:
+            alias = waiting.pop()
+            join = query.alias_map[alias]
+            if (
+                join.__class__ is not Join
+                or join.filtered_relation is not None
+                or join.join_field.get_extra_restriction(alias, join.parent_alias)
+            ):
+                raise _Unknown
+            fields = join.join_field.get_joining_fields()
+            if len(fields) != 1:
+                raise _Unknown
+            ((ours, theirs),) = fields
+            by, column = self._bare(ours.column), self._bare(theirs.column)
+            found[alias] = join, by, column
+            wanted.setdefault(join.parent_alias, {})[by] = None
+            wanted.setdefault(alias, {})
+            if join.parent_alias != table and join.parent_alias not in found:
+                waiting.append(join.parent_alias)
+        # A table comes behind the one that it is joined to: as Django numbers them.
+        return [found[alias] for alias in query.alias_map if alias in found]
+
+    def _make_keys(self, compiler: SQLCompiler, found: Found) -> Plan:
+        query = compiler.query
+        alive = [query.model, [lookup.lhs.target for lookup, _ in found]]
+        name = self._bare(query.model._meta.db_table)
+        shapes = tuple(self._filter_shapes(found))
+        table = self._connection.catalog().tables.get(name)
+        if table is None:
+            return Plan(alive=alive)
+        try:
+            read = Read(name, table.primary_key, shapes)
+            return Plan(prepare(self._connection, read), alive=alive)
+        except (_Unknown, InexactError):
+            return Plan(alive=alive)
+
+    def _filter_shapes(self, found: Found) -> list[FilterShape]:
+        shapes = []
+        for lookup, negated in found:
+            name = _LOOKUPS[lookup.__class__]
+            if name == "isnull":
+                negated ^= not lookup.rhs  # noqa: PLW2901  # IS NOT NULL
+            shapes.append(
+                FilterShape(self._bare(lookup.lhs.target.column), name, negated)
+            )
+        return shapes
+
+    def _column(self, expression: Any, table: str) -> str:
+        if expression.__class__ is not Col or expression.alias != table:
+            raise _Unknown
+        return self._bare(expression.target.column)
+
+    def _bare(self, name: str) -> str:
+        return unquote(self._wrapper.ops.quote_name(name))
+
+
+_PATTERN_NAMES = frozenset(
+    {
+        "contains",
+        "endswith",
+        "icontains",
+        "iendswith",
+        "iexact",
+        "istartswith",
+        "startswith",
+    }
+)
+
+
+def _base(query: Query) -> str:
+    """Return the alias of the only table. :raises _Unknown: there are others."""
+    if query.model is None:
+        raise _Unknown
+    alias: str = query.get_initial_alias()
+    table = query.alias_map[alias]
+    if (
+        table.__class__ is not BaseTable
+        or alias != query.model._meta.db_table
+        or table.table_name != alias
+        or (
+            len(query.alias_map) > 1
+            and any(n for other, n in query.alias_refcount.items() if other != alias)
+        )
+    ):
+        raise _Unknown
+    return alias
+
+
+def _look_at(where: WhereNode, table: str, shape: list[Any], found: Found) -> None:
+    """Take a conjunction apart. :raises _Unknown: it is something else."""
+    if where.__class__ is not WhereNode:
+        raise _Unknown
+    children = where.children
+    if where.connector != AND and len(children) > 1:
+        raise _Unknown
+    negated = where.negated
+    if negated and len(children) != 1:
+        raise _Unknown
+    for child in children:
+        name = _LOOKUPS.get(child.__class__)
+        if name is None:
+            if negated or child.__class__ is not WhereNode:
+                raise _Unknown
+            _look_at(child, table, shape, found)
+            continue
+        column = child.lhs
+        if (
+            column.__class__ is not Col
+            or column.alias != table
+            or child.bilateral_transforms
+            or hasattr(child.rhs, "as_sql")
+            or (negated and name not in _NEGATABLE)
+        ):
+            raise _Unknown
+        if name == "isnull":
+            if child.rhs.__class__ is not bool:
+                raise _Unknown
+            shape.append(child.rhs)
+        elif child.rhs is None:
+            raise _Unknown
+        shape += (name, negated, id(column.target))
+        found.append((child, negated))
+
+
+def _frozen(related: Any) -> Any:
+    """Return what select_related() was given, as a key."""
+    if related.__class__ is not dict:
+        return related
+    return tuple((name, _frozen(inner)) for name, inner in related.items())
+
+
+def _annotation_shape(annotation: Any, table: str) -> Any:
+    kind = annotation.__class__
+    if kind is Value:
+        if annotation.value != 1:
+            raise _Unknown
+        return "exists"
+    if kind is not Count and kind not in _AGGREGATES:
+        raise _Unknown
+    source, *others = annotation.get_source_expressions()
+    if (
+        annotation.distinct
+        or annotation.default is not None
+        or annotation.extra
+        or any(other is not None for other in others)
+    ):
+        raise _Unknown
+    if source.__class__ is Star:
+        return kind
+    if source.__class__ is not Col or source.alias != table:
+        raise _Unknown
+    return kind, id(source.target)
+
+
+# Values, from the store to Django
+
+
+def _row_converter(
+    columns: Sequence[Column], select: Any, wrapper: NonrelDatabaseWrapper
+) -> Convert | None:
+    """Return a function for whole rows; None if they are right as they are."""
+    found = []
+    for place, (column, (expression, *_)) in enumerate(
+        zip(columns, select, strict=True)
+    ):
+        convert = _converter(column, expression, wrapper)
+        if convert is not None:
+            found.append((place, convert))
+    if not found:
+        return None
+    if len(found) == len(columns) == 1:
+        only = found[0][1]
+        return lambda row: (only(row[0]),)
+
+    def convert_row(row: Sequence[Any]) -> Sequence[Any]:
+        values = list(row)
+        for place, convert in found:
+            values[place] = convert(values[place])
+        return tuple(values)
+
+    return convert_row
+
+
+def _converter(
+    column: Column, expression: Any, wrapper: NonrelDatabaseWrapper
+) -> Callable[[Any], Any] | None:
+    """Return what Django's converters make of SQLite's value, in one step if known."""
+    field = expression.output_field
+    internal = field.get_internal_type()
+    known = _known(internal, column, field, wrapper)
+    after = list(expression.get_db_converters(wrapper))
+    if known is _NO_WAY:
+        first = TO_SQLITE.get(column.type)
+        before = list(wrapper.ops.get_db_converters(expression))
+    else:
+        first, before = known, []
+        if internal == "DurationField":
+            after = [
+                one for one in after if one != wrapper.ops.convert_durationfield_value
+            ]
+    rest = before + after
+    if not rest:
+        if first is None:
+            return None
+
+        def convert_known(value: Any) -> Any:
+            return None if value is None else first(value)
+
+        return convert_known
+
+    def convert(value: Any) -> Any:
+        if first is not None and value is not None:
+            value = first(value)
+        for one in rest:
+            value = one(value, expression, wrapper)
+        return value
+
+    return convert
+
+
+def _NO_WAY(value: Any) -> Any:  # noqa: N802  # a constant that is told apart by identity
+    raise NotImplementedError
+
+
+#: Pairs of field and column whose values the store has as Django wants them.
+_SAME = {
+    ("BooleanField", ValueType.BOOL),
+    ("DateField", ValueType.DATE),
+    ("DurationField", ValueType.DURATION),
+    ("TimeField", ValueType.TIME),
+    ("UUIDField", ValueType.UUID),
+}
+
+
+def _known(
+    internal: str, column: Column, field: Any, wrapper: NonrelDatabaseWrapper
+) -> Callable[[Any], Any] | None:
+    if (internal, column.type) in _SAME:
+        return None
+    if (internal, column.type) == ("DateTimeField", ValueType.DATETIME):
+        zone = wrapper.timezone
+        if zone is None:
+            return None
+        if hasattr(zone, "localize"):
+            return _NO_WAY
+        return lambda value: value.replace(tzinfo=zone)
+    if (internal, column.type) == ("DecimalField", ValueType.DECIMAL) and _is_short(
+        column
+    ):
+        places, context = field.decimal_places, field.context
+        if places is None:
+            return _NO_WAY
+        unit = context.create_decimal(1).scaleb(-places)
+        return lambda value: value.quantize(unit, context=context)
+    return _NO_WAY if column.type in TO_SQLITE else _plain(internal, wrapper)
+
+
+def _plain(
+    internal: str, wrapper: NonrelDatabaseWrapper
+) -> Callable[[Any], Any] | None:
+    """Values that SQLite has as the store: Django's own converters, if any."""
+    known = {
+        "BooleanField",
+        "DateField",
+        "DateTimeField",
+        "DecimalField",
+        "TimeField",
+        "UUIDField",
+    }
+    return _NO_WAY if internal in known else None
