@@ -56,7 +56,7 @@ class TestWhichQueries:
     @pytest.mark.parametrize(
         "query",
         [
-            lambda: Book.objects.all(),
+            Book.objects.all,
             lambda: Book.objects.filter(pk=3),
             lambda: Book.objects.filter(author=1, title__gt="t1"),
             lambda: Book.objects.filter(author_id__in=[1, 2]),

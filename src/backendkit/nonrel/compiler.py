@@ -40,7 +40,8 @@ class SQLCompiler(compiler.SQLCompiler):
 
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
         """Run the query: natively if that is known to be the same."""
-        if not self.connection.native:
+        # A wrapper may change the statement.
+        if not self.connection.native or self.connection.execute_wrappers:
             return super().execute_sql(*args, **kwargs)
         self._executing = True
         try:
@@ -96,19 +97,17 @@ class SQLCompiler(compiler.SQLCompiler):
 
     def _text(self) -> tuple[str, tuple[Any, ...]]:
         """Return the SQL that isn't run, if anybody looks at it."""
-        connection = self.connection
-        if connection.queries_logged or connection.execute_wrappers:
+        if self.connection.queries_logged:
             return type(self).as_sql(self)
         return "SQL wasn't needed", ()
 
     def explain_query(self) -> Iterator[str]:
         """Say how the query is answered."""
+        # It checks format and options, and is a statement to log.
+        lines = list(super().explain_query())
         if self.connection.native:
-            lines = self.connection.planner.explain(self)
-            if lines is not None:
-                yield from lines
-                return
-        yield from super().explain_query()
+            lines = self.connection.planner.explain(self) or lines
+        yield from lines
 
     def results_iter(
         self,

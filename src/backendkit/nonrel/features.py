@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import apsw
 from django.db.backends.sqlite3.features import DatabaseFeatures
 from django.utils.functional import cached_property
@@ -49,33 +47,13 @@ class NonrelDatabaseFeatures(DatabaseFeatures):
 
     # Tests of Django's that fail on any store, because Django's SQL and schema
     # editor for SQLite are what runs. SQLite's backend marks most of them too.
-    expected_failures: ClassVar[set[str]] = {
-        # Django's django_format_dtdelta() doesn't compare dates with datetimes.
-        "expressions.tests.FTimeDeltaTests.test_mixed_comparisons1",
-        # Between store and ORM decimals are SQLite's, of 15 significant digits.
-        "model_fields.test_decimalfield.DecimalFieldTests.test_fetch_from_db_without_float_rounding",
-        # Django's Round() refuses a negative precision on SQLite.
-        "db_functions.math.test_round.RoundTests.test_decimal_with_negative_precision",
-        "db_functions.math.test_round.RoundTests.test_float_with_negative_precision",
-        "db_functions.math.test_round.RoundTests.test_integer_with_negative_precision",
-        "db_functions.math.test_round.RoundTests.test_null_with_negative_precision",
-        # Count statements: what isn't altered in place is copied to a new table.
-        "schema.tests.SchemaTests.test_alter_field_default_doesnt_perform_queries",
-        "schema.tests.SchemaTests.test_unique_and_reverse_m2m",
-        "schema.tests.SchemaTests.test_unique_no_unnecessary_fk_drops",
-        # Look at deferred SQL: foreign keys, and what is unique, need none.
-        "indexes.tests.SchemaIndexesTests.test_alter_field_unique_false_removes_deferred_sql",
-        "schema.tests.SchemaTests.test_rename_column_renames_deferred_sql_references",
-        # Wants execute_wrapper()'s comment in last_executed_query().
-        "backends.base.test_base.ExecuteWrapperTests.test_wrapper_debug",
-    }
 
     @cached_property
     def django_test_expected_failures(self) -> set[str]:
-        """The above, and what the backend's ``expectations.toml`` lists as xfail."""
+        """What the backend's ``expectations.toml`` lists as xfail; not SQLite's list."""
         from backendkit.conformance import marks  # noqa: PLC0415  # in Django's suite only
 
-        return self.expected_failures | marks.expected_failures(self.connection)
+        return marks.expected_failures(self.connection)
 
     @cached_property
     def django_test_skips(self) -> dict[str, set[str]]:

@@ -27,7 +27,6 @@ from backendkit.engine.native import InexactError, Prepared, Read, prepare
 from backendkit.engine.running import Filter
 from backendkit.engine.statements import unquote
 from backendkit.engine.values import TO_SQLITE, adapt
-from backendkit.engine.values import is_short as _is_short
 from backendkit.stores import Column, Error, FilterShape, ValueType
 
 if TYPE_CHECKING:
@@ -647,9 +646,7 @@ def _known(
         if hasattr(zone, "localize"):
             return _NO_WAY
         return lambda value: value.replace(tzinfo=zone)
-    if (internal, column.type) == ("DecimalField", ValueType.DECIMAL) and _is_short(
-        column
-    ):
+    if (internal, column.type) == ("DecimalField", ValueType.DECIMAL):
         places, context = field.decimal_places, field.context
         if places is None:
             return _NO_WAY
