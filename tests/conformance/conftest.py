@@ -90,6 +90,7 @@ class Connection:
         return (16, 4)
 
 connection = Connection()
+connections = {"default": connection}
 """
 
 CONF = """

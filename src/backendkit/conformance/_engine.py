@@ -35,8 +35,10 @@ def describe(engine: str, databases: Mapping[str, Any]) -> dict[str, Any]:
         its names, its package's folder, and the server's version.
 
     """
-    from django.db import connection  # noqa: PLC0415  # in the child only
+    from django.db import connections  # noqa: PLC0415  # in the child only
     from django.db.utils import load_backend  # noqa: PLC0415  # as above
+
+    from .marks import find_file  # noqa: PLC0415  # which imports this module
 
     try:
         wrapper = load_backend(engine).DatabaseWrapper
@@ -44,6 +46,7 @@ def describe(engine: str, databases: Mapping[str, Any]) -> dict[str, Any]:
     except Exception as e:  # noqa: BLE001  # whatever it is, it's the answer
         return {"error": f"ENGINE {engine!r} can't be loaded: {_text(e)}"}
     _configure(databases)
+    connection = connections["default"]
     creation, name = connection.creation, connection.settings_dict["NAME"]
     try:
         # As the suite will do: who may connect may not be allowed to do this.
@@ -66,6 +69,7 @@ def describe(engine: str, databases: Mapping[str, Any]) -> dict[str, Any]:
         "display_name": str(wrapper.display_name),
         "vendor": str(wrapper.vendor),
         "folder": str(Path(file).parent),
+        "expectations": str(find_file(connection) or ""),
         "server": version,
     }
 

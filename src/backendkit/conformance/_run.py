@@ -58,8 +58,11 @@ class Run:
         self.tree = _archive.get_source(request.django, request.archive)
         self.groups = _labels.expand(request.labels, self.tree.tests)
         self.engine = describe(request.engine, request.options, self.tree, folder)
-        self.file = request.expectations or expectations_file(
-            request.engine, Path(self.engine["folder"])
+        inherited = self.engine["expectations"]
+        self.file = request.expectations or (
+            Path(inherited)
+            if inherited
+            else expectations_file(request.engine, Path(self.engine["folder"]))
         )
         self.entries: list[Entry] = []
         if self.file is not None and (self.file.is_file() or not request.update):

@@ -75,7 +75,7 @@ class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         #: Whether simple queries are answered without SQL.
-        self.native = bool(self.settings_dict["OPTIONS"].get("native", True))
+        self.native = bool(self.settings_dict.get("OPTIONS", {}).get("native", True))
         self.planner = Planner(self)
 
     # For a backend's author

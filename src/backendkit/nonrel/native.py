@@ -217,6 +217,11 @@ class Planner:
             if name.__class__ is not str:
                 raise _Unknown
             shape.append(name)
+        if not query.order_by and query.default_ordering:
+            shape += [
+                name if name.__class__ is str else id(name)
+                for name in query.model._meta.ordering or ()
+            ]
         if query.annotations:
             if len(annotations) != 1 or len(query.annotations) != 1:
                 raise _Unknown
@@ -283,6 +288,7 @@ class Planner:
             query.reset_refcounts(refcounts)
         alive = [query.model, [lookup.lhs.target for lookup, _ in found]]
         alive += [column.target for column in query.select]
+        alive.append(query.model._meta.ordering)
         plan = Plan(
             None,
             compiler.select,
