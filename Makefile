@@ -5,7 +5,7 @@
 #   make conformance  Django's whole suite, on each backend and version of Django
 #   make lint         ruff and mypy
 #   make docs         the documentation, in docs/_build
-#   make bench        measurements, in one run
+#   make bench        Django on LMDB measured beside SQLite; QUICK=1 WRITE=1 JSON=file
 #   make clean        remove all that was made here
 
 VENV   ?= .venv
@@ -68,7 +68,8 @@ docs: $(VENV)/.installed-docs
 	$(RUN) -m sphinx -n -W --keep-going -b html -d $(DOCS)/doctrees docs $(DOCS)/html
 
 bench: $(VENV)/.installed-demo
-	$(RUN) benchmarks/demo.py
+	$(RUN) -m benchmarks $(if $(QUICK),--quick) $(if $(WRITE),--write) \
+	    $(if $(JSON),--json $(JSON))
 
 # All that work on the project needs, in one environment.
 venv: $(VENV)/.installed-dev

@@ -1,0 +1,1 @@
+"""Django on LMDB measured beside Django on SQLite: ``python -m benchmarks``."""

@@ -1,0 +1,210 @@
+"""What was measured, for people: in a terminal, as Markdown and for the documentation."""
+
+import datetime
+import json
+import math
+import os
+import platform
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from .engines import ENGINES, NAMES
+from .groups import FLOOR
+
+COLUMNS = ("", *NAMES.values(), "LMDB : SQLite", "quartiles", "reach", "met")
+MEAN = "geometric mean, the process aside"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and when it was measured; all in words."""
+
+    facts: dict[str, str]
+
+    @classmethod
+    def here(cls, directory, command):
+        """Look around, before measuring."""
+        import django
+
+        model = _first(r"model name\s*:\s*(.+)", "/proc/cpuinfo") or platform.machine()
+        memory = _first(r"MemTotal:\s*(\d+)", "/proc/meminfo")
+        machine = f"{os.cpu_count()} processors, {model}"
+        if memory:
+            machine += f", {int(memory) / 2**20:.0f} GiB of memory"
+        version = ".".join(platform.release().split(".")[:2])
+        now = datetime.datetime.now(datetime.UTC)
+        return cls(
+            {
+                "date": f"{now:%Y-%m-%d %H:%M} UTC",
+                "command": command,
+                "machine": machine,
+                "load before": f"{os.getloadavg()[0]:.2f}, of the last minute",
+                "disk": f"{file_system(directory)}, {platform.system()} {version}",
+                "Python": f"{platform.python_implementation()} {platform.python_version()}",
+                "Django": django.__version__,
+            }
+        )
+
+
+def _first(pattern, path):
+    try:
+        found = re.search(pattern, Path(path).read_text(encoding="utf-8"))
+    except OSError:
+        return None
+    return found and found[1]
+
+
+def file_system(directory):
+    """Return the type of a directory's file system: on "tmpfs" nothing is durable."""
+    try:
+        lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return "unknown file system"
+    path = directory.resolve()
+    mounts = [line.split()[1:3] for line in lines]
+    found = [(at, kind) for at, kind in mounts if path.is_relative_to(at)]
+    return max(found, key=lambda one: len(one[0]), default=("", "unknown"))[1]
+
+
+def amount(value, unit):
+    """Return a time or a size with three digits."""
+    if unit == "B":
+        return f"{value / 2**20:.1f} MiB"
+    factor, name = next(
+        (one for one in ((1, "s"), (1e3, "ms")) if value * one[0] >= 1), (1e6, "µs")
+    )
+    # Three digits, but no exponent.
+    value *= factor
+    return f"{value:.{max(0, 2 - int(math.log10(value)))}f} {name}"
+
+
+def cells(results, mean):
+    """Return the table's rows, as texts."""
+    rows = []
+    for one in results:
+        low, high = one.spread
+        rows.append(
+            [
+                one.name,
+                *(amount(one.median(engine), one.unit) for engine in ENGINES),
+                f"{one.ratio:.2f}",
+                f"{low:.2f} to {high:.2f}",
+                "" if one.reach is None else f"≤ {one.reach}",
+                _word(one.met),
+            ]
+        )
+    last = ["", "", f"{mean.ratio:.2f}", "", f"≤ {mean.reach}", _word(mean.met)]
+    return [*rows, [MEAN, *last]]
+
+
+def _word(met):
+    return "" if met is None else "yes" if met else "NO"
+
+
+def terminal(rows):
+    """Return the table in columns."""
+    return "\n".join(_columns([list(COLUMNS), *rows], "  "))
+
+
+def _columns(rows, between):
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        between.join(
+            # Names to the left, numbers to the right.
+            cell.rjust(width) if place else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+
+
+def summary(results, mean):
+    """Return how much was met, as a sentence."""
+    bound = [one for one in [*results, mean] if one.met is not None]
+    met = sum(one.met for one in bound)
+    return f"{met} of {len(bound)} are within reach."
+
+
+def markdown(rows, said, machine):
+    """Return ``docs/benchmarks.md``."""
+    rule = ["-" * max(3, len(COLUMNS[0]))] + ["---:"] * (len(COLUMNS) - 1)
+    head = ["operation", *COLUMNS[1:]]
+    table = "\n".join(f"| {line} |" for line in _columns([head, rule, *rows], " | "))
+    facts = "\n".join(
+        f"- {name}: {f'`{text}`' if name == 'command' else text}"
+        for name, text in machine.facts.items()
+    )
+    return f"""\
+# Benchmarks
+
+Django on LMDB beside Django on SQLite (WAL, `synchronous = FULL`), in one run; both
+databases are files, and what is committed is on the disk. Less is better.
+{said}
+
+![LMDB : SQLite for each operation](benchmarks.svg)
+
+{table}
+
+{facts}
+
+What each line means and how it is measured is in
+[internals/benchmarks.rst](internals/benchmarks.rst).
+"""
+
+
+def fragment(rows, said, machine):
+    """Return the same for ``docs/internals/benchmarks.rst``, which includes it."""
+    table = _list_table(["operation", *COLUMNS[1:]], rows)
+    facts = "\n".join(
+        f":{name}: {f'``{text}``' if name == 'command' else text}"
+        for name, text in machine.facts.items()
+    )
+    return f"{said}\n\n{table}\n\n{facts}\n"
+
+
+def _list_table(head, rows):
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    for row in [head, *rows]:
+        for place, cell in enumerate(row):
+            mark = "-" if place else "* -"
+            lines.append(f"   {mark:>3} {cell}".rstrip())
+    return "\n".join(lines)
+
+
+def data(results, mean, machine):
+    """Return all of it as JSON."""
+    found = {
+        "facts": machine.facts,
+        "geometric mean": mean.ratio,
+        "results": [
+            {
+                "name": one.name,
+                "group": one.group,
+                "unit": one.unit,
+                "calls": one.calls,
+                "ratio": one.ratio,
+                "quartiles": one.spread,
+                "reach": one.reach,
+                "met": one.met,
+                "values": one.values,
+            }
+            for one in results
+        ],
+    }
+    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+
+
+def write(directory, results, mean, machine):
+    """Write what belongs into the documentation."""
+    from .plot import plot
+
+    rows, said = cells(results, mean), summary(results, mean)
+    bars = [one for one in results if one.group != FLOOR]
+    texts = {
+        "benchmarks.md": markdown(rows, said, machine),
+        "benchmarks.svg": plot(bars, mean),
+        "internals/benchmarks.txt": fragment(rows, said, machine),
+    }
+    for name, text in texts.items():
+        (directory / name).write_text(text, encoding="utf-8")

@@ -1,0 +1,1 @@
+"""A small application, the same on both engines."""

@@ -1,0 +1,113 @@
+"""The benchmarks work. How fast anything is isn't tested: machines differ."""
+
+import json
+import math
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from benchmarks import measuring, report
+from benchmarks.groups import FLOOR, KEY, PROCESS, REACHES
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """A quick run: what it printed and what it measured."""
+    directory = tmp_path_factory.mktemp("bench")
+    path = directory / "results.json"
+    options = ["--json", path, "--directory", directory / "data"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--quick", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert list((directory / "data").iterdir()) == []
+    return done.stdout, json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def results(quick):
+    """What a quick run measured."""
+    keys = ("name", "group", "unit", "calls", "values")
+    return [
+        measuring.Result(*(one[key] for key in keys)) for one in quick[1]["results"]
+    ]
+
+
+def result(group, ratio):
+    """A result with a ratio of its own."""
+    return measuring.Result(
+        "one", group, "s", 1, {"sqlite": [1.0, 2.0, 4.0], "lmdb": [ratio, 2 * ratio, 9]}
+    )
+
+
+def test_every_operation_is_measured_on_both_engines(quick, results):
+    # The answers were compared by the run itself, which ended well.
+    assert {one.group for one in results} == {*REACHES, FLOOR}
+    for one in results:
+        assert one.calls >= 1
+        assert all(math.isfinite(ratio) and ratio > 0 for ratio in one.ratios), one
+        assert one.name in quick[0]
+    assert quick[1]["geometric mean"] == measuring.mean_of(results).ratio
+
+
+def test_the_documentation_gets_table_plot_and_facts(quick, results, tmp_path):
+    (tmp_path / "internals").mkdir()
+    mean = measuring.mean_of(results)
+    report.write(tmp_path, results, mean, report.Machine(quick[1]["facts"]))
+    page = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
+    fragment = (tmp_path / "internals/benchmarks.txt").read_text(encoding="utf-8")
+    for one in results:
+        assert one.name in page
+        assert one.name in fragment
+    for text in quick[1]["facts"].values():
+        assert text in page
+    plot = ET.parse(tmp_path / "benchmarks.svg")
+    bars = [one for one in plot.iter() if one.tag.endswith("rect")]
+    assert len(bars) == 1 + sum(one.reach is not None for one in results)
+
+
+def test_a_ratio_above_its_reach_is_not_met():
+    assert result(KEY, 1.0).met
+    assert not result(KEY, 1.001).met
+    assert result(PROCESS, 1.2).met
+    assert result(FLOOR, 5.0).met is None
+
+
+def test_the_mean_is_of_operations_alone():
+    results = [result(KEY, 0.5), result(KEY, 2.0), result(PROCESS, 9), result(FLOOR, 9)]
+    assert measuring.mean_of(results).ratio == pytest.approx(1.0)
+
+
+def test_different_answers_end_the_run():
+    class Fake:
+        def __init__(self, answer):
+            self.answer = answer
+
+        def ask(self, *words):
+            return self.answer
+
+    with pytest.raises(measuring.DifferentAnswersError, match="answer"):
+        measuring._same({"sqlite": Fake("1"), "lmdb": Fake("2")}, "answer", 0)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0.0000123, "s", "12.3 µs"),
+        (0.000123, "s", "123 µs"),
+        (0.00123, "s", "1.23 ms"),
+        (12.3, "s", "12.3 s"),
+        (3 * 2**20, "B", "3.0 MiB"),
+    ],
+)
+def test_amounts_have_three_digits(value, unit, text):
+    assert report.amount(value, unit) == text
