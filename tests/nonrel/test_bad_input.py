@@ -470,20 +470,20 @@ class TestKeys:
 
     def test_full(self, tmp_path):
         """A full database says which option to raise, and keeps what it had."""
-        with default(settings_of("lmdb", tmp_path, map_size=1 << 20)):
+        with default(settings_of("lmdb", tmp_path, max_size=1 << 20)):
             with connection.schema_editor() as editor:
                 editor.create_model(Item)
             Item.objects.create(code="first")
-            with pytest.raises(OperationalError, match="map_size"):
+            with pytest.raises(OperationalError, match="max_size"):
                 for number in range(100):
                     Item.objects.create(code=f"{number}", note="x" * 100_000)
             count = Item.objects.count()
             assert 1 <= count < 12
-            with pytest.raises(OperationalError, match="map_size"):
+            with pytest.raises(OperationalError, match="max_size"):
                 with transaction.atomic():
                     Item.objects.create(code="in", note="y" * 2_000_000)
             assert Item.objects.count() == count
-        with default(settings_of("lmdb", tmp_path, map_size=1 << 24)):
+        with default(settings_of("lmdb", tmp_path, max_size=1 << 24)):
             Item.objects.create(code="again", note="y" * 2_000_000)
             assert Item.objects.count() == count + 1
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import lmdb
@@ -14,17 +17,34 @@ from backendkit.kv.layout import FORMAT_KEY
 from backendkit.stores import InterfaceError, OperationalError
 
 from .errors import translated
-from .files import open_environment, prepare, writer_file
+from .files import data_size, open_environment, prepare, writer_file
 from .locks import WriterLock
-from .options import LMDBOptions
+from .options import RESERVE, LMDBOptions
 
 if TYPE_CHECKING:
     from .transaction import LMDBTransaction
+
+#: What only opening the environment again puts right: another process's data beyond
+#: our map; a meta page that couldn't be written.
+_OPEN_AGAIN = (lmdb.MapResizedError, lmdb.PanicError)
+#: More bytes than LMDB keeps of a transaction without writing them to the file.
+_IN_MEMORY = 1 << 30
+#: Seconds between two looks for slots that killed readers have left behind.
+_READER_CHECK_INTERVAL = 30.0
+#: Seconds between two looks at transactions that have to end.
+_PAUSE = 0.001
+
+
+class _Using:
+    """Stands for a transaction where LMDB begins one by itself."""
 
 
 class Environment:
     """
     A directory with a database, opened by this process.
+
+    The map is made as large as the address space allows, so that no transaction
+    meets its end: ``docs/design/lmdb-map.rst`` says why.
 
     :param path: real path of the directory.
     """
@@ -36,17 +56,23 @@ class Environment:
         self.users = 0
         self._lock: WriterLock | None = None
         #: Transactions that have begun here, by ``id``; ended ones leave.
-        self.live: dict[int, weakref.ref[LMDBTransaction]] = {}
+        self.live: dict[int, weakref.ref[LMDBTransaction | _Using]] = {}
+        #: Set by a transaction that LMDB gave up: the map may have to grow.
+        self.was_full = False
         # Write transactions that were lost in another thread than theirs.
         self._orphans: dict[int, lmdb.Transaction] = {}
-        self._resizing = threading.Lock()
+        self._opening = threading.Lock()
+        self._is_opening = False
+        self._readers_checked = time.monotonic()
         fresh = prepare(path, options)
         try:
             if not options.readonly:
                 self._lock = WriterLock(writer_file(path), path)
-            self.lmdb = open_environment(path, options)
+            self.lmdb = open_environment(path, options, RESERVE)
             try:
                 self._check(fresh)
+                # Those of killed processes keep pages from being used again.
+                self.lmdb.reader_check()
             except BaseException:
                 self.lmdb.close()
                 raise
@@ -81,15 +107,13 @@ class Environment:
         finally:
             self._lock.release()
 
-    def begin(self) -> lmdb.Transaction:
+    def begin(self, transaction: LMDBTransaction) -> lmdb.Transaction:
         """Begin a read transaction."""
-        try:
-            return self.lmdb.begin()
-        except lmdb.MapResizedError:
-            self._adopt_size()
-            return self.lmdb.begin()
+        return self._begin(transaction, write=False)
 
-    def begin_writing(self, timeout: float) -> lmdb.Transaction:
+    def begin_writing(
+        self, transaction: LMDBTransaction, timeout: float
+    ) -> lmdb.Transaction:
         """
         Take the right to write and begin. :meth:`end_writing` gives it back.
 
@@ -101,14 +125,73 @@ class Environment:
             self._end_orphan()
         self._lock.acquire(timeout)
         try:
-            try:
-                return self.lmdb.begin(write=True)
-            except lmdb.MapResizedError:
-                self._adopt_size()
-                return self.lmdb.begin(write=True)
+            if self.was_full:
+                self._grow()
+            if time.monotonic() - self._readers_checked > _READER_CHECK_INTERVAL:
+                self._check_readers()
+            return self._begin(transaction, write=True)
         except BaseException:
             self._lock.release()
             raise
+
+    def _begin(self, transaction: LMDBTransaction, *, write: bool) -> lmdb.Transaction:
+        """
+        Begin, and open the environment again where that helps.
+
+        The transaction is noted as a live one first: either it sees that the
+        environment is being opened again, or who opens it sees the transaction.
+        """
+        live = self.live
+        key = id(transaction)
+        if key in live:
+            # An upgrade. What it read is gone if the environment is opened again.
+            return self.lmdb.begin(write=write)
+        checked = False
+        while True:
+            live[key] = weakref.ref(transaction)
+            if self._is_opening:
+                del live[key]
+                self._wait_for_opening()
+                continue
+            present = self.lmdb
+            try:
+                return present.begin(write=write)
+            except lmdb.ReadersFullError:
+                if checked or not self._check_readers():
+                    del live[key]
+                    raise
+                checked = True
+                continue
+            except _OPEN_AGAIN:
+                del live[key]
+            except BaseException:
+                del live[key]
+                raise
+            self._open_again(present, RESERVE, self.options.timeout)
+
+    @contextmanager
+    def using(self) -> Iterator[lmdb.Environment]:
+        """Keep the environment open while LMDB reads in a transaction of its own."""
+        token = _Using()
+        while True:
+            self.live[id(token)] = weakref.ref(token)
+            if not self._is_opening:
+                break
+            del self.live[id(token)]
+            self._wait_for_opening()
+        try:
+            yield self.lmdb
+        finally:
+            del self.live[id(token)]
+
+    def _wait_for_opening(self) -> None:
+        with self._opening:
+            pass
+
+    def _check_readers(self) -> int:
+        """Free the slots of readers that were killed; return how many."""
+        self._readers_checked = time.monotonic()
+        return int(self.lmdb.reader_check())
 
     def end_writing(self) -> None:
         """Give back the right to write."""
@@ -125,33 +208,70 @@ class Environment:
             orphan.abort()
             self.end_writing()
 
-    def _adopt_size(self) -> None:
-        """Map as much as another process, which has a larger map_size, has written."""
-        with self._resizing:
-            if any(ref() is not None for ref in list(self.live.values())):
-                # Their snapshots would be lost.
-                raise OperationalError(
-                    f"{self.path}: another process has written more than this one's"
-                    " map_size; end the open transactions and try again"
-                )
-            self.lmdb.set_mapsize(0)
+    def _grow(self) -> None:
+        """
+        Reserve more, after a transaction has met the end of the map.
+
+        Not while other transactions are live: then the next one tries again.
+        """
+        size = self.lmdb.info()["map_size"]
+        # It may have been the disk that was full.
+        near = size - data_size(self.path) < _IN_MEMORY
+        if near and size != self.options.max_size:
+            try:
+                self._open_again(self.lmdb, 2 * size, 0)
+            except OperationalError:
+                return
+        self.was_full = False
+
+    def _open_again(self, seen: lmdb.Environment, reserve: int, timeout: float) -> None:
+        """
+        Close the environment and open it, so that its map is made anew.
+
+        :param seen: the environment, to do nothing if it isn't that any more.
+        :param reserve: bytes to reserve if they can be had.
+        :param timeout: seconds to wait for the live transactions to end.
+        """
+        with self._opening:
+            if self.lmdb is not seen:
+                return
+            self._is_opening = True
+            try:
+                deadline = time.monotonic() + timeout
+                # Their snapshots would be lost, and their process with them.
+                while self._orphans or any(ref() for ref in list(self.live.values())):
+                    if time.monotonic() >= deadline:
+                        raise OperationalError(
+                            f"{self.path}: another process has made the database"
+                            " larger; end the open transactions and try again"
+                        )
+                    time.sleep(_PAUSE)
+                self.lmdb.close()
+                self.lmdb = open_environment(self.path, self.options, reserve)
+            finally:
+                self._is_opening = False
 
     def close(self) -> None:
         """
         Close it. Its transactions have ended.
 
-        In a child process this forgets the parent's environment. Its
-        transactions are left alone: to end them here would end them there.
+        In a child process this closes its copies of the parent's files.
         """
-        if self.pid != os.getpid():
-            for ref in list(self.live.values()):
-                transaction = ref()
-                if transaction is not None:
-                    transaction.forget()
-            self._orphans.clear()
         self.lmdb.close()
         if self._lock is not None:
             self._lock.close()
+
+    def forget(self) -> None:
+        """
+        Let go of the parent's transactions, in a child process.
+
+        They are left alone: to end them here would end them there.
+        """
+        for ref in list(self.live.values()):
+            transaction = ref()
+            if transaction is not None and not isinstance(transaction, _Using):
+                transaction.forget()
+        self._orphans.clear()
 
 
 class _Registry:
@@ -161,6 +281,17 @@ class _Registry:
         self.pid = os.getpid()
         self.lock = threading.Lock()
         self.environments: dict[str, Environment] = {}
+        self._watching = False
+
+    def watch_forks(self) -> None:
+        """Have the children of this process told about its transactions."""
+        if not self._watching:
+            self._watching = True
+            os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        for environment in self.environments.values():
+            environment.forget()
 
 
 _registry = _Registry()
@@ -185,6 +316,7 @@ def acquire(name: str, options: LMDBOptions) -> Environment:
             environment.close()
             environment = None
         if environment is None:
+            registry.watch_forks()
             environment = Environment(path, options)
             registry.environments[path] = environment
         elif not _compatible(environment.options, options):
@@ -200,6 +332,7 @@ def _compatible(present: LMDBOptions, wanted: LMDBOptions) -> bool:
     """Whether one environment serves both; other options belong to the user."""
     return (
         present.map_size == wanted.map_size
+        and present.max_size == wanted.max_size
         and present.durability == wanted.durability
         and present.max_readers == wanted.max_readers
         and (wanted.readonly or not present.readonly)

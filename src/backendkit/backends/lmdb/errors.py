@@ -15,12 +15,22 @@ from backendkit.stores import (
 
 
 class DatabaseFullError(OperationalError):
-    """The data file has reached ``map_size``. The transaction can't go on."""
+    """The data file can't grow any more. The transaction can't go on."""
 
     def __init__(self, cause: str = "") -> None:
         super().__init__(
-            "database is full: its map_size is used up. Set the option map_size to"
-            f" more bytes, in all processes that write to it. ({cause})"
+            "database is full: it has reached the option max_size, or all the address"
+            f" space that this process could have. ({cause})"
+        )
+
+
+class DiskFullError(OperationalError):
+    """There is no more room on the disk. The transaction can't go on."""
+
+    def __init__(self, cause: str = "") -> None:
+        super().__init__(
+            "the disk is full: make room and run the transaction again. What was"
+            f" committed before is kept. ({cause})"
         )
 
 
@@ -38,6 +48,7 @@ class TooManyReadersError(OperationalError):
 #: Most specific first.
 DRIVER_ERRORS: Mapping[type[Exception], type[Error]] = {
     lmdb.MapFullError: DatabaseFullError,
+    lmdb.DiskError: DiskFullError,
     lmdb.ReadersFullError: TooManyReadersError,
     lmdb.BadValsizeError: DataError,
     lmdb.CorruptedError: InternalError,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 
 import lmdb
 
@@ -12,6 +13,7 @@ from backendkit.kv.layout import FORMAT_KEY
 from backendkit.stores import InterfaceError, OperationalError
 
 from .options import LMDBOptions
+from .pages import is_complete
 
 DATA_FILE, LOCK_FILE, WRITER_FILE = "data.mdb", "lock.mdb", "writer.lock"
 FILES = frozenset({DATA_FILE, LOCK_FILE, WRITER_FILE})
@@ -42,6 +44,7 @@ def prepare(path: str, options: LMDBOptions) -> bool:
             f"unable to open database {path}: {error.strerror}"
         ) from error
     if names and DATA_FILE in names:
+        _check_data_file(path)
         if WRITER_FILE in names:
             return True
         # A copy of one of ours, or a stranger's: look before anything is made.
@@ -61,6 +64,41 @@ def prepare(path: str, options: LMDBOptions) -> bool:
                 f"unable to make the database {path}: {error.strerror}"
             ) from error
     return True
+
+
+def _check_data_file(path: str) -> None:
+    """
+    Check that nothing was cut off the data file.
+
+    :raises OperationalError: something was, or it can't be read.
+    """
+    try:
+        complete = is_complete(os.path.join(path, DATA_FILE))
+        # Who wrote there had a database: an empty file isn't a new one.
+        if complete and not data_size(path):
+            complete = not _size(writer_file(path))
+    except OSError as error:
+        raise OperationalError(
+            f"unable to open database {path}: {error.strerror}"
+        ) from error
+    if not complete:
+        raise OperationalError(
+            f"unable to open database {path}: {DATA_FILE} is truncated, a part of"
+            " the data is missing. Restore a backup."
+        )
+
+
+def data_size(path: str) -> int:
+    """Return the size of the data file in bytes, 0 if there is none."""
+    return _size(os.path.join(path, DATA_FILE))
+
+
+def _size(path: str) -> int:
+    """Return the size of a file, 0 if there is none."""
+    try:
+        return os.path.getsize(path)
+    except FileNotFoundError:
+        return 0
 
 
 def check_directory(path: str) -> None:
@@ -83,29 +121,48 @@ def check_directory(path: str) -> None:
     check_format(marker, path)
 
 
-def open_environment(path: str, options: LMDBOptions) -> lmdb.Environment:
+def open_environment(path: str, options: LMDBOptions, reserve: int) -> lmdb.Environment:
     """
-    Open LMDB itself.
+    Open LMDB itself, with as large a map as can be had.
 
+    :param reserve: bytes to begin with; smaller maps are tried if it is too much.
     :raises OperationalError: it can't be opened.
     """
-    try:
-        return lmdb.open(
-            path,
-            map_size=options.map_size,
-            readonly=options.readonly,
-            create=False,
-            metasync=options.durability == "full",
-            sync=options.durability != "none",
-            max_readers=options.max_readers,
-        )
-    except lmdb.MemoryError as error:
-        raise OperationalError(
-            f"unable to open database {path}: no address space for a map_size of"
-            f" {options.map_size} bytes"
-        ) from error
-    except (lmdb.Error, OSError) as error:
-        raise OperationalError(f"unable to open database {path}: {error}") from error
+    least = options.map_size
+    for size in _map_sizes(path, options, reserve):
+        try:
+            return lmdb.open(
+                path,
+                map_size=size,
+                readonly=options.readonly,
+                create=False,
+                metasync=options.durability == "full",
+                sync=options.durability != "none",
+                max_readers=options.max_readers,
+            )
+        except lmdb.MemoryError:
+            least = size
+        except (lmdb.Error, OSError) as error:
+            raise OperationalError(
+                f"unable to open database {path}: {error}"
+            ) from error
+    raise OperationalError(
+        f"unable to open database {path}: no address space for a map of {least} bytes"
+    )
+
+
+def _map_sizes(path: str, options: LMDBOptions, reserve: int) -> Iterator[int]:
+    """Iterate over the sizes of the map to try, from large to small."""
+    used = data_size(path)
+    # LMDB itself refuses a map smaller than the file.
+    least = max(options.map_size, used)
+    size = max(reserve, least, 4 * used)
+    if options.max_size is not None:
+        size = min(size, options.max_size)
+    while size > least:
+        yield size
+        size //= 2
+    yield least if options.max_size is None else min(least, options.max_size)
 
 
 def remove(path: str) -> None:

@@ -9,9 +9,11 @@ with the process and are not inherited by its children).
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
+import sys
 import threading
 import time
 
@@ -19,6 +21,8 @@ from backendkit.stores import OperationalError
 
 #: Seconds between two looks at the other process's lock.
 _FIRST_PAUSE, _LAST_PAUSE = 0.0005, 0.02
+#: Length of what is written into the lock file: who has the lock.
+_RECORD = 120
 
 
 class WriterLock:
@@ -33,6 +37,7 @@ class WriterLock:
         self._database = database
         self._lock = threading.Lock()
         self._holder: tuple[int, str, float] | None = None
+        self._program = _program()
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def acquire(self, timeout: float) -> None:
@@ -79,17 +84,34 @@ class WriterLock:
                 if error.errno not in {errno.EACCES, errno.EAGAIN}:
                     raise
             else:
-                os.pwrite(self._fd, b"%-10d\n" % os.getpid(), 0)
+                self._sign()
                 return
             left = deadline - time.monotonic()
             if left <= 0:
-                pid = os.pread(self._fd, 10, 0).decode("ascii", "replace").strip()
                 raise OperationalError(
-                    f"database is locked: {self._database}: process {pid} is"
-                    f" writing; waited {timeout:g} s"
+                    f"database is locked: {self._database}: {self._other()};"
+                    f" waited {timeout:g} s"
                 )
             time.sleep(min(pause, left))
             pause = min(pause * 2, _LAST_PAUSE)
+
+    def _sign(self) -> None:
+        """Write down who has the lock. Nothing depends on it but a message."""
+        text = f"{os.getpid()} {time.time():.1f} {self._program}"
+        record = text.encode("utf-8", "replace")[: _RECORD - 1].ljust(_RECORD - 1)
+        # A full disk is no reason to refuse a write that may make room.
+        with contextlib.suppress(OSError):
+            os.pwrite(self._fd, record + b"\n", 0)
+
+    def _other(self) -> str:
+        """Say which process has the lock, as far as it wrote that down."""
+        record = os.pread(self._fd, _RECORD, 0).decode("utf-8", "replace")
+        try:
+            pid, since, program = record.strip().split(" ", 2)
+            seconds = max(0.0, time.time() - float(since))
+        except ValueError:
+            return "another process is writing"
+        return f"process {pid} ({program}) has been writing for {seconds:.1f} s"
 
     def _message(self, timeout: float) -> str:
         text = f"database is locked: {self._database}"
@@ -101,3 +123,20 @@ class WriterLock:
                 f" {time.monotonic() - since:.1f} s"
             )
         return f"{text}; waited {timeout:g} s"
+
+
+def _program() -> str:
+    """
+    Name the program of this process, and its command: ``manage.py loaddata``.
+
+    No other arguments, which may be secrets.
+    """
+    path, *arguments = [*sys.argv, ""][:2]
+    name = os.path.basename(path)
+    if name == "__main__.py":
+        name = os.path.basename(os.path.dirname(path))
+    command = arguments[0] if arguments else ""
+    is_command = name in {"manage.py", "django-admin", "django"}
+    if is_command and command.isidentifier():
+        name = f"{name} {command}"
+    return " ".join(name.split()) or "python"

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from backendkit.stores import InterfaceError
 
 _MIB = 1 << 20
-#: The map is address space, not memory, and the file grows only as it fills.
-_MAP_SIZE = (16 << 30) if sys.maxsize > 1 << 32 else (1 << 30)
+#: What is reserved if it can be had. Address space, not memory: it costs nothing.
+RESERVE = (1 << 40) if sys.maxsize > 1 << 32 else (1 << 30)
 
 
 class OptionsError(InterfaceError, ValueError):
@@ -24,8 +24,11 @@ class LMDBOptions:
     """
     How an LMDB environment is opened; ``DATABASES[…]["OPTIONS"]`` in Django.
 
-    :param map_size: greatest size of the data file, in bytes. It is sparse:
-        space is taken as it fills.
+    :param map_size: bytes that the data file has to find room for in the address
+        space of the process; else opening fails. More is reserved where it can be
+        had, 1 TiB on 64 bits, and the file grows into it by itself.
+    :param max_size: greatest size of the data file in bytes, of which this process
+        makes it no larger. None: what the disk and the address space allow.
     :param sync: what commit waits for. ``"full"`` (or True): all is on disk.
         ``"meta"``: a system crash may undo the last transaction. ``"none"``
         (or False): a system crash may lose the database, a crash of the process
@@ -40,7 +43,8 @@ class LMDBOptions:
     :raises OptionsError: a value is of another type, or out of range.
     """
 
-    map_size: int = _MAP_SIZE
+    map_size: int = _MIB
+    max_size: int | None = None
     sync: bool | Literal["full", "meta", "none"] = True
     max_readers: int = 510
     readonly: bool = False
@@ -67,6 +71,8 @@ class LMDBOptions:
 
     def __post_init__(self) -> None:
         self._int("map_size", self.map_size, _MIB, "bytes")
+        if self.max_size is not None:
+            self._int("max_size", self.max_size, self.map_size, "bytes")
         self._int("max_readers", self.max_readers, 1, "readers")
         if not isinstance(self.readonly, bool):
             raise self._wrong("readonly", self.readonly, "True or False")

@@ -37,7 +37,7 @@ class LMDBInfo:
     Figures of a database.
 
     :param path: real path of its directory.
-    :param map_size: what it may grow to, in bytes.
+    :param map_size: address space that this process has reserved, in bytes.
     :param used: bytes of the data file in use, pages free for reuse included.
     :param readers: transactions that may be reading, in all processes.
     :param transactions: how many write transactions were committed ever.
@@ -154,7 +154,8 @@ class LMDBStore(RecordStore):
             ) from error
         try:
             # Compact: without the free pages.
-            self.engine.environment.lmdb.copy(unfinished, compact=True)
+            with self.engine.environment.using() as opened:
+                opened.copy(unfinished, compact=True)
             os.chmod(unfinished, 0o755)  # noqa: S103  # as mkdir makes it
             os.rename(unfinished, path)
         except BaseException:

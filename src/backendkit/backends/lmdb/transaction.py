@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain, dropwhile, islice
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn, cast
 import lmdb
 
 from backendkit.kv import KeyValueTransaction
+from backendkit.kv.layout import FORMAT_KEY
 from backendkit.stores import ConflictError, Error, InterfaceError, OperationalError
 
 from .errors import translated
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 #: The most pairs that an iterator reads ahead.
 _CHUNK = 512
 _ENDED = "the transaction has ended"
+_CONFLICT = "another transaction has committed since this one began: run it again"
+_FORKED = "this transaction was begun by another process, before a fork"
 
 
 class LMDBTransaction(KeyValueTransaction):
@@ -66,9 +68,8 @@ class LMDBTransaction(KeyValueTransaction):
         if write:
             self._begin_writing()
         else:
-            self._read = environment.begin()
+            self._read = environment.begin(self)
             self._bind(self._read)
-        environment.live[id(self)] = weakref.ref(self)
 
     def _bind(self, transaction: lmdb.Transaction) -> None:
         # Without buffers=True, all that LMDB returns is bytes.
@@ -82,7 +83,7 @@ class LMDBTransaction(KeyValueTransaction):
             raise OperationalError(
                 f"attempt to write a readonly database: {self._environment.path}"
             )
-        self._write = self._environment.begin_writing(self._options.timeout)
+        self._write = self._environment.begin_writing(self, self._options.timeout)
         self._thread = threading.get_ident()
         self._bind(self._write)
 
@@ -92,7 +93,7 @@ class LMDBTransaction(KeyValueTransaction):
         if self._write is not None:
             return self._range_while_writing(self._write, start, stop, reverse)
         if self._read is None:
-            raise InterfaceError(_ENDED)
+            raise self._gone()
         chunks = self._chunks(self._read, start, stop, reverse)
         return chain.from_iterable(chunks)
 
@@ -117,7 +118,7 @@ class LMDBTransaction(KeyValueTransaction):
                     return
                 yield chunk
                 if self._read is None:
-                    raise InterfaceError(_ENDED)
+                    raise self._gone()
                 size = min(size * 4, _CHUNK)
         except lmdb.Error as error:
             raise self._translated(error) from error
@@ -154,6 +155,8 @@ class LMDBTransaction(KeyValueTransaction):
                     if key < start or key >= stop:
                         return
                     yield pair
+                    if self._write is not transaction:
+                        raise self._gone()
                     if cursor.key() != key:
                         break
                 else:
@@ -168,29 +171,31 @@ class LMDBTransaction(KeyValueTransaction):
 
     def _translated(self, error: lmdb.Error) -> Error:
         if self._read is None and self._write is None:
-            return InterfaceError(_ENDED)
+            return self._gone()
         return translated(error)
 
     def upgrade(self) -> None:
         if self._write is not None:
             return
         if self._read is None:
-            raise InterfaceError(_ENDED)
+            raise self._gone()
         snapshot = self._read.id()
-        self._begin_writing()
+        try:
+            self._begin_writing()
+        except lmdb.MapResizedError as error:
+            self.abort()
+            raise ConflictError(_CONFLICT) from error
         assert self._write is not None
         # A write transaction has the number after the last committed one.
         if self._write.id() != snapshot + 1:
             self.abort()
-            raise ConflictError(
-                "another transaction has committed since this one began: run it again"
-            )
+            raise ConflictError(_CONFLICT)
 
     def commit(self) -> None:
         write = self._write
         if write is None:
             if self._read is None:
-                raise InterfaceError(_ENDED)
+                raise self._gone()
             self.abort()
             return
         self._check_owner()
@@ -209,6 +214,8 @@ class LMDBTransaction(KeyValueTransaction):
             self._check_owner()
             self._write = None
             try:
+                if _given_up(write):
+                    self._environment.was_full = True
                 write.abort()
             finally:
                 self._environment.end_writing()
@@ -226,8 +233,12 @@ class LMDBTransaction(KeyValueTransaction):
     def forget(self) -> None:
         """Let go of LMDB's transactions, in a child of the process that began them."""
         self._read = self._write = None
-        self.get = self.put = self.delete = self.add = _ended
+        self.get = self.put = self.delete = self.add = _forked
         self._end_reading()
+
+    def _gone(self) -> InterfaceError:
+        """Say why there is no transaction."""
+        return InterfaceError(_FORKED if self.get is _forked else _ENDED)
 
     def __del__(self) -> None:
         if self._write is None and self._read is None:
@@ -247,10 +258,6 @@ class LMDBTransaction(KeyValueTransaction):
         )
 
     def _check_owner(self) -> None:
-        if self._environment.pid != os.getpid():
-            raise InterfaceError(
-                "this transaction was begun by another process, before a fork"
-            )
         if not self._owned():
             raise InterfaceError(
                 "a transaction that writes has to end in the thread that it began"
@@ -258,5 +265,14 @@ class LMDBTransaction(KeyValueTransaction):
             )
 
 
-def _ended(*_: object) -> NoReturn:
-    raise InterfaceError(_ENDED)
+def _forked(*_: object) -> NoReturn:
+    raise InterfaceError(_FORKED)
+
+
+def _given_up(write: lmdb.Transaction) -> bool:
+    """Whether LMDB refuses to go on: the map or the disk is full, or worse."""
+    try:
+        write.get(FORMAT_KEY)
+    except lmdb.Error:
+        return True
+    return False
