@@ -28,6 +28,9 @@ from backendkit.stores import (
 from .comparing import Bound, comparison
 from .values import TO_SQLITE, to_store
 
+#: How many values that refer to something are remembered while a table is checked.
+_KNOWN = 10_000
+
 
 class Reference(NamedTuple):
     """A foreign key with the table that has it."""
@@ -185,6 +188,8 @@ class ForeignKeys:
                     continue
                 parent = tables.get(key.table.lower())
                 if _refers(session, table, key, parent, values):
+                    if len(known) >= _KNOWN:
+                        known.clear()
                     known.add((number, values))
                 else:
                     yield Violation(table, key, row)

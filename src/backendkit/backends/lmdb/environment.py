@@ -355,3 +355,16 @@ def is_open(name: str) -> bool:
     """Return whether this process has the database open."""
     environment = _registry.environments.get(os.path.realpath(name))
     return environment is not None and environment.pid == os.getpid()
+
+
+@contextmanager
+def kept_closed(name: str) -> Iterator[None]:
+    """
+    Keep this process from opening a database for a while; who wants to, waits.
+
+    :raises InterfaceError: it has it open.
+    """
+    with _current().lock:
+        if is_open(name):
+            raise InterfaceError(f"this process has {name} open: close it first")
+        yield

@@ -1,0 +1,124 @@
+"""``manage.py lmdb_check``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import lmdb
+from django.core.management.base import CommandError, CommandParser
+
+from backendkit.backends.lmdb.management.base import REFUSED, LMDBCommand
+from backendkit.engine.declarations import is_view
+from backendkit.engine.foreign_keys import ForeignKeys
+from backendkit.kv import RecordSession
+from backendkit.kv.checking import DAMAGE, Checker
+from backendkit.stores import InternalError
+
+_FOUND = 1
+
+
+class Command(LMDBCommand):
+    """
+    Checks a database, in a snapshot; nobody has to wait.
+
+    Exit status: 0 if nothing is wrong (any more), 1 if something is, 2 if the
+    database can't be checked.
+    """
+
+    help = (
+        "Checks that rows, indexes, row counts, numberings, foreign keys and the "
+        "definitions of the tables of an LMDB database agree."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--repair",
+            action="store_true",
+            help="write what follows from the rows anew, in one transaction: entries "
+            "of indexes, row counts, numberings. Rows are never touched",
+        )
+        parser.add_argument(
+            "--limit",
+            type=int,
+            default=100,
+            metavar="N",
+            help="how many findings to print (default: %(default)s)",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        repair, limit = options["repair"], options["limit"]
+        if limit < 0:
+            raise CommandError("--limit has to be 0 or more", returncode=REFUSED)
+        with self.opened(options["database"]) as store:
+            session = store.session()
+            try:
+                session.begin(write=repair)
+                checker = Checker(session.active(), session.max_key, repair=repair)
+                found = repaired = 0
+                for finding in checker.findings():
+                    found += 1
+                    repaired += finding.repaired
+                    if found <= limit:
+                        end = " (repaired)" if finding.repaired else ""
+                        self.stdout.write(f"{finding}{end}")
+                for text in self._foreign_keys(session):
+                    found += 1
+                    if found <= limit:
+                        self.stdout.write(text)
+                if repaired:
+                    session.commit()
+            except (
+                InternalError,
+                lmdb.CorruptedError,
+                lmdb.PageNotFoundError,
+            ) as error:
+                # Not what is in the pages is wrong, but the pages are.
+                raise CommandError(
+                    f"the data file is damaged, restore a backup: {error}",
+                    returncode=_FOUND,
+                ) from error
+            finally:
+                session.close()
+        if found > limit:
+            self.stdout.write(f"… and {found - limit:,} more")
+        summary = f"{checker.tables:,} tables with {checker.rows:,} rows: "
+        if not found:
+            self.stdout.write(summary + "nothing is wrong")
+            return
+        summary += f"{found:,} findings"
+        if repair:
+            summary += f", {repaired:,} of them repaired"
+        self.stdout.write(summary)
+        if repaired < found:
+            sys.exit(_FOUND)
+
+    def _foreign_keys(self, session: RecordSession) -> Iterator[str]:
+        """Check foreign keys, where what is read allows it."""
+        try:
+            catalog = session.catalog()
+        except DAMAGE:
+            self.stderr.write("Foreign keys aren't checked: the catalog is damaged.")
+            return
+        keys = ForeignKeys()
+        for table in catalog.tables.values():
+            if is_view(table):
+                continue
+            try:
+                for _, key, row in keys.violations(session, catalog, table):
+                    at = ", ".join(map(repr, table.key_of(row)))
+                    values = ", ".join(
+                        repr(row[table.positions[name]]) for name in key.columns
+                    )
+                    yield (
+                        f"{table.name}: row {at}: {', '.join(key.columns)} = {values}"
+                        f" has no corresponding row in {key.table}"
+                    )
+            except DAMAGE:
+                # Which row it is was said before.
+                self.stderr.write(
+                    f"{table.name}: not all foreign keys are checked: a row can't be"
+                    " read"
+                )
