@@ -66,9 +66,9 @@ class Effort:
     :param seconds: what a sample takes at least: calls are repeated until then.
     """
 
-    rounds: int = 15
-    processes: int = 9
-    seconds: float = 0.1
+    rounds: int = 21
+    processes: int = 7
+    seconds: float = 0.05
 
     @classmethod
     def of(cls, quick):
@@ -226,7 +226,7 @@ def _processes(directory, options, reading, effort):
             worker = Worker(engine, directory, *options)
             try:
                 for number in reading:
-                    worker.ask("sample", number, 5)
+                    worker.ask("sample", number, 3)
                 resident = worker.ask("resident")
             finally:
                 worker.close()

@@ -155,7 +155,7 @@ What each line means and how it is measured is in
 
 def fragment(rows, said, machine):
     """Return the same for ``docs/internals/benchmarks.rst``, which includes it."""
-    table = _list_table(["operation", *COLUMNS[1:]], rows)
+    table = list_table(["operation", *COLUMNS[1:]], rows)
     facts = "\n".join(
         f":{name}: {f'``{text}``' if name == 'command' else text}"
         for name, text in machine.facts.items()
@@ -163,7 +163,7 @@ def fragment(rows, said, machine):
     return f"{said}\n\n{table}\n\n{facts}\n"
 
 
-def _list_table(head, rows):
+def list_table(head, rows):
     lines = [".. list-table::", "   :header-rows: 1", ""]
     for row in [head, *rows]:
         for place, cell in enumerate(row):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import measuring, report
+from benchmarks import measuring, profile_get, report
 from benchmarks.groups import FLOOR, KEY, PROCESS, REACHES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,3 +111,22 @@ def test_different_answers_end_the_run():
 )
 def test_amounts_have_three_digits(value, unit, text):
     assert report.amount(value, unit) == text
+
+
+def test_the_profile_has_all_layers():
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.profile_get", "--quick"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = {
+        line[:-18].rstrip(): line[-18:].split() for line in done.stdout.splitlines()
+    }
+    assert set(profile_get.LAYERS) < set(lines)
+    for layer in (profile_get.LMDB, profile_get.SQLITE, profile_get.CODEC):
+        assert len(lines[layer]) == 1
+    for layer in (profile_get.QUERYSET, profile_get.PLAN, profile_get.INSTANCE):
+        assert all(float(time) > 0 for time in lines[layer])
