@@ -51,7 +51,7 @@ def main():
         except DifferentAnswersError as error:
             sys.exit(f"The engines differ, nothing is measured: {error}")
     say("")
-    machine.facts["engines"] = "; ".join(versions)
+    machine.after(versions)
     mean = mean_of(results)
     print(report.terminal(report.cells(results, mean)))
     print(f"\n{report.summary(results, mean)}")

@@ -39,12 +39,22 @@ class Machine:
                 "date": f"{now:%Y-%m-%d %H:%M} UTC",
                 "command": command,
                 "machine": machine,
-                "load before": f"{os.getloadavg()[0]:.2f}, of the last minute",
+                "load": f"{load()} before",
                 "disk": f"{file_system(directory)}, {platform.system()} {version}",
                 "Python": f"{platform.python_implementation()} {platform.python_version()}",
                 "Django": django.__version__,
             }
         )
+
+    def after(self, versions):
+        """Add what is known after measuring."""
+        self.facts["load"] += f", {load()} after, of a minute"
+        self.facts["engines"] = "; ".join(versions)
+
+
+def load():
+    """Return how many processes wanted to run, on an average of the last minute."""
+    return f"{os.getloadavg()[0]:.2f}"
 
 
 def _first(pattern, path):
@@ -155,7 +165,9 @@ What each line means and how it is measured is in
 
 def fragment(rows, said, machine):
     """Return the same for ``docs/internals/benchmarks.rst``, which includes it."""
-    table = list_table(["operation", *COLUMNS[1:]], rows)
+    # Numbers stay with their units.
+    kept = [[name, *(cell.replace(" ", "\xa0") for cell in row)] for name, *row in rows]
+    table = list_table(["operation", *COLUMNS[1:]], kept)
     facts = "\n".join(
         f":{name}: {f'``{text}``' if name == 'command' else text}"
         for name, text in machine.facts.items()
