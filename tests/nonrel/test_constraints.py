@@ -266,6 +266,19 @@ class TestUnique:
         )
 
 
+    def test_expression_of_text_with_nul(self, database):
+        """A text doesn't end at NUL: found by random queries, DIFFERENTIAL_SEED=101."""
+        unique = models.UniqueConstraint(Lower("code"), name="lower")
+        code = models.CharField(max_length=9)
+        thing = made(database, meta={"constraints": [unique]}, code=code)
+        for code in ("a", "a\0b", "a\0c", "610062", "t610062"):
+            thing.objects.create(code=code)
+        refused(
+            "UNIQUE constraint failed: index 'lower'",
+            lambda: thing.objects.create(code="A\0B"),
+        )
+
+
 class TestForeignKeys:
     @pytest.fixture(autouse=True)
     def _tables(self, database):

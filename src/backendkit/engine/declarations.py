@@ -394,10 +394,13 @@ _KEYS = {"NOCASE": "lower({})", "RTRIM": "rtrim({}, ' ')"}
 
 
 def _computed(name: str, sql: str) -> Column:
-    # Any SQL value may come out, so it is kept as the text of its literal.
-    return Column(
-        name, ValueType.STRING, declared=f"nullif(quote({sql}), 'NULL')", hidden=True
+    # Any SQL value may come out, so it is kept as the text of its literal. For quote()
+    # a text ends at NUL; no other literal begins with t.
+    literal = (
+        f"CASE WHEN typeof({sql}) = 'text' AND instr({sql}, char(0)) > 0"
+        f" THEN 't' || hex({sql}) ELSE nullif(quote({sql}), 'NULL') END"
     )
+    return Column(name, ValueType.STRING, declared=literal, hidden=True)
 
 
 def _rowid(columns: Sequence[Column]) -> Column:
