@@ -342,6 +342,27 @@ class TestInfo:
                 f"  process {process.pid}, transaction {reader['transaction']}" in text
             )
 
+    def test_a_killed_reader(self, project):
+        """A process that has the database open sees who read, and is gone."""
+        looking = """
+            import os, sys
+            sys.argv, sys.stdout = ["manage.py", "help"], open(os.devnull, "w")
+            exec(open("manage.py").read())
+            sys.stdout = sys.__stdout__
+            from django.core.management import call_command
+            from django.db import connections
+            connections["one"].ensure_connection()
+            print("ready", flush=True)
+            input()
+            call_command("lmdb_info", "--database=one")
+            """
+        with project.process(looking) as process:
+            with project.process(READING) as reader:
+                pass
+            output, errors = process.communicate("go\n", timeout=60)
+        assert f"  process {reader.pid}, transaction" in output, errors
+        assert "gone: its place is stale" in output
+
     def test_readonly(self, project):
         before = project.data.read_bytes()
         assert "author" in project.manage("lmdb_info", "--database", "readonly")
