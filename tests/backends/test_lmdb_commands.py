@@ -35,7 +35,7 @@ settings.configure(
         "other": {"ENGINE": "backendkit.backends.lmdb", "NAME": "other"},
         "readonly": {
             "ENGINE": "backendkit.backends.lmdb", "NAME": "one",
-            "OPTIONS": {"readonly": True},
+            "OPTIONS": {"readonly": True, "max_size": 5 << 20},
         },
         "broken": {"ENGINE": "no.such.engine"},
     },
@@ -295,6 +295,7 @@ class TestInfo:
         assert info["used"] == info["pages"] * info["page_size"] <= info["file_size"]
         assert 0 <= info["free_pages"] < info["pages"]
         assert info["map_size"] >= info["file_size"]
+        assert info["max_size"] is None
         assert info["last_transaction"] > 3
         assert info["last_written"].endswith("+00:00")
         assert info["readers"] == []
@@ -365,7 +366,9 @@ class TestInfo:
 
     def test_readonly(self, project):
         before = project.data.read_bytes()
-        assert "author" in project.manage("lmdb_info", "--database", "readonly")
+        output = project.manage("lmdb_info", "--database", "readonly")
+        assert "author" in output
+        assert "5.0 MiB\n" in output
         assert project.data.read_bytes() == before
 
 

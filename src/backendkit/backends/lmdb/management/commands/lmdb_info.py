@@ -57,6 +57,7 @@ def _figures(store: LMDBStore) -> dict[str, Any]:
         "path": environment.path,
         "lmdb_version": ".".join(map(str, lmdb.version())),
         "map_size": info["map_size"],
+        "max_size": store.options.max_size,
         "file_size": file.st_size,
         "disk_size": file.st_blocks * 512,  # POSIX's unit
         "page_size": stat["psize"],
@@ -131,6 +132,7 @@ def _bytes(transaction: KeyValueTransaction, prefix: bytes) -> int:
 
 def _lines(figures: dict[str, Any]) -> list[str]:
     free = figures["free_pages"] * figures["page_size"]
+    limit = figures["max_size"]
     named = [
         ("Database", figures["path"]),
         ("LMDB", figures["lmdb_version"]),
@@ -139,7 +141,8 @@ def _lines(figures: dict[str, Any]) -> list[str]:
             f"{_size(figures['file_size'])}, on disk {_size(figures['disk_size'])}",
         ),
         ("Used", f"{_size(figures['used'])}, of it free for reuse {_size(free)}"),
-        ("May grow to", _size(figures["map_size"])),
+        ("Map", f"{_size(figures['map_size'])} of address space"),
+        ("May grow to", _size(limit) if limit else "what the disk holds"),
         ("Pages", f"{figures['pages']:,} of {figures['page_size']:,} bytes"),
         ("Free pages", f"{figures['free_pages']:,}"),
         (
