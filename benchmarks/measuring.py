@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import os
 import statistics
 import subprocess
 import sys
@@ -29,6 +30,7 @@ class Worker:
         self._process = subprocess.Popen(
             self._command,
             cwd=ROOT,
+            env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -54,6 +56,13 @@ class Worker:
 def command(engine, directory, *options):
     """Return the command line of a worker."""
     return [sys.executable, "-m", "benchmarks.worker", engine, str(directory), *options]
+
+
+def environment():
+    """Return the environment of a worker: bytecode is kept, as pip does."""
+    found = os.environ.copy()
+    found.pop("PYTHONDONTWRITEBYTECODE", None)
+    return found
 
 
 @dataclass(frozen=True)
@@ -219,7 +228,10 @@ def _processes(directory, options, reading, effort):
         for engine in engines:
             started = time.perf_counter()
             subprocess.run(
-                command(engine, directory, "--first-query"), cwd=ROOT, check=True
+                command(engine, directory, "--first-query"),
+                cwd=ROOT,
+                env=environment(),
+                check=True,
             )
             start[engine].append(time.perf_counter() - started)
         for engine in engines:
