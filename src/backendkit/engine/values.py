@@ -256,8 +256,7 @@ def float_to_decimal(value: float) -> Decimal:
 
 def _to_decimal(value: SQLiteValue) -> Decimal:
     if isinstance(value, float):
-        # What SQL computes has no more digits that mean something.
-        number = float_to_decimal(float(f"{value:.{FLOAT_DIGITS}g}"))
+        number = float_to_decimal(value)
     else:
         number = Decimal(value.strip() if isinstance(value, str) else _number(value))
     # SQLite would see infinity.

@@ -26,7 +26,7 @@ from backendkit.engine.joining import Step
 from backendkit.engine.native import InexactError, Prepared, Read, prepare
 from backendkit.engine.running import Filter
 from backendkit.engine.statements import unquote
-from backendkit.engine.values import TO_SQLITE, adapt
+from backendkit.engine.values import TO_SQLITE, adapt, is_short
 from backendkit.stores import Column, Error, FilterShape, ValueType
 
 if TYPE_CHECKING:
@@ -652,7 +652,10 @@ def _known(
         if hasattr(zone, "localize"):
             return _NO_WAY
         return lambda value: value.replace(tzinfo=zone)
-    if (internal, column.type) == ("DecimalField", ValueType.DECIMAL):
+    # Longer ones are what SQLite makes of them, with SQL or without.
+    if (internal, column.type) == ("DecimalField", ValueType.DECIMAL) and is_short(
+        column
+    ):
         places, context = field.decimal_places, field.context
         if places is None:
             return _NO_WAY
