@@ -53,6 +53,8 @@ class Connection:
         self.trace: list[dict[str, Any]] | None = None
         #: Values for old rows in added columns; see :meth:`filling`.
         self.fill: Mapping[str, Any] | None = None
+        #: Changes when what open cursors read may have changed.
+        self.generation = 0
         #: Tables that DDL has changed, as keys.
         self.changed_tables: dict[str, None] = {}
         #: Exceptions of aggregates, to be raised by :meth:`raise_failure`.
@@ -222,6 +224,7 @@ class Connection:
             self._cursors.add(cursor)
         session = self.transactions.start_read()
         running = Running(self, session, self.trace)
+        running.seeks = {}
         try:
             self._start(running, sql)
         except BaseException:
@@ -242,6 +245,7 @@ class Connection:
         :returns: what ``work`` returns.
         """
         self._check_open()
+        self.generation += 1
         with self.transactions.writing() as session:
             head = insert_head(sql) if sql else None
             running = Running(self, session, self.trace, head)
@@ -271,6 +275,7 @@ class Connection:
     def run_transaction(self, sql: str) -> None:
         """Run BEGIN, COMMIT, ROLLBACK, SAVEPOINT or RELEASE."""
         self._check_open()
+        self.generation += 1
         self.transactions.run(sql)
 
     def start_native(self, cursor: Cursor) -> Running:

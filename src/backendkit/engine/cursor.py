@@ -248,7 +248,15 @@ class Cursor:
         """Names and declared types of the columns, as PEP 249 has them."""
         if self._description is None and self._statement is not None:
             database, sql, bindings = self._statement
-            self._description = _describe(database, self._sqlite, sql, bindings)
+            if isinstance(sql, Select) and self._running is None:
+                # To prepare it again, SQLite may ask for tables.
+                running = self.connection.start_read(self, sql)
+                try:
+                    self._description = _describe(database, None, sql, bindings)
+                finally:
+                    self.connection.finish_read(running)
+            else:
+                self._description = _describe(database, self._sqlite, sql, bindings)
         return self._description
 
     # Ending
@@ -260,7 +268,10 @@ class Cursor:
         sqlite, self._sqlite = self._sqlite, None
         self._rows = iter(())
         if self._statement is not None and sqlite is not None:
-            _ = self.description
+            sql = self._statement[1]
+            # Nobody asks for that of a SELECT by the compiler, or it is found out then.
+            if not isinstance(sql, Select):
+                _ = self.description
         if sqlite is not None:
             sqlite.close(True)
         self.connection.finish_read(running)

@@ -11,6 +11,8 @@ from .statements import InsertHead
 
 if TYPE_CHECKING:
     from .connection import Connection
+    from .seeking import Seeks
+    from .vtab import VirtualTable
 
 
 class Filter(NamedTuple):
@@ -59,6 +61,7 @@ class Running:
         "changes",
         "connection",
         "head",
+        "seeks",
         "session",
         "trace",
         "whole_lists",
@@ -77,6 +80,8 @@ class Running:
         self.head = head
         #: Whether lists behind IN are taken whole.
         self.whole_lists = False
+        #: What plans found by key; None in a statement that writes.
+        self.seeks: dict[tuple[VirtualTable, int], Seeks | None] | None = None
         #: Rows inserted, changed or deleted, cascades not counted.
         self.changes = 0
         self._handed: list[Handed] = []

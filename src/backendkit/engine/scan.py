@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import apsw
 
 from backendkit.stores import (
+    Access,
+    Column,
     FilterShape,
     Matcher,
     Precision,
+    Row,
     ValueType,
     matcher,
     sort_key,
@@ -20,10 +26,12 @@ from backendkit.stores import (
 
 from .comparing import Bound, comparison
 from .running import Filter as StoreFilter  # apsw names a method Filter
+from .seeking import Seeks
 
 if TYPE_CHECKING:
     from .running import Running
-    from .vtab import Plan, VirtualTable
+    from .seeking import Lookup, SQLRow
+    from .vtab import Layout, Plan, VirtualTable
 
 
 class Scan:
@@ -34,12 +42,13 @@ class Scan:
     """
 
     __slots__ = (
-        "_columns",
-        "_convert",
+        "_accesses",
+        "_layout",
+        "_number",
         "_places",
-        "_raw",
         "_rows",
         "_running",
+        "_seeks",
         "_virtual",
         "row",
     )
@@ -47,31 +56,65 @@ class Scan:
     def __init__(self, virtual: VirtualTable, running: Running) -> None:
         self._virtual = virtual
         self._running = running
-        self._rows: Iterator[Any] = iter(())
-        self._columns: Sequence[str] = ()
-        self._places: dict[int, int] = {}
-        self._convert: Callable[[Any], Sequence[Any]] | None = None
-        self._raw: Any = None
-        self.row: Sequence[Any] | None = None
+        self._rows: Iterator[SQLRow] = iter(())
+        self._number = -1
+        self._layout: Layout
+        self._places: Sequence[int | None] = ()
+        self._seeks: Seeks | None = None
+        #: How to read where the filters are others than planned.
+        self._accesses: dict[tuple[Any, ...], Access] = {}
+        self.row: SQLRow | None = None
 
     def Filter(  # these five names are apsw's
         self, number: int, description: str, arguments: tuple[Any, ...]
     ) -> None:
         """Begin to read, with the values of this run."""
-        plan = self._virtual.plans[number]
-        layout = self._virtual.layouts[number]
-        self._columns, self._places, self._convert = layout
-        if self._running.trace is None:
-            self._rows = self._read(plan, arguments)
+        if number != self._number:
+            self._use(number)
+        seeks = self._seeks
+        if seeks is not None:
+            if seeks.generation != self._running.connection.generation:
+                seeks.forget(self._running.connection.generation)
+            found = seeks.get(arguments)
+            rows = seeks.rows(arguments) if found is None else iter(found)
+        elif self._running.trace is None:
+            rows = self._seek(number, arguments)
         else:
-            self._rows = self._traced(plan, arguments, description)
-        self.Next()
+            rows = self._traced(arguments, description)
+        self._rows = rows
+        self.row = next(rows, None)
+
+    def _use(self, number: int) -> None:
+        """Run a plan from now on."""
+        self._layout = layout = self._virtual.layouts[number]
+        self._places = layout.places
+        self._seeks = None
+        self._number = number
+        lookup, running = layout.lookup, self._running
+        remembered = running.seeks
+        if lookup is None or remembered is None or running.trace is not None:
+            return
+        key = self._virtual, number
+        if key not in remembered:
+            # Most are used once: it pays from the second time on.
+            remembered[key] = None
+            self._number = -1
+            return
+        seeks = remembered[key]
+        if seeks is None:
+            seeks = remembered[key] = Seeks(
+                lookup,
+                running.session.estimated_rows(self._virtual.table),
+                partial(self._seek, number),
+                partial(self._every, number, lookup),
+                layout.weigh,
+                running.connection.generation,
+            )
+        self._seeks = seeks
 
     def Next(self) -> None:
         """Go to the next row."""
-        self._raw = raw = next(self._rows, None)
-        convert = self._convert
-        self.row = raw if convert is None or raw is None else convert(raw)
+        self.row = next(self._rows, None)
 
     def Eof(self) -> bool:
         """Whether there is no row left."""
@@ -79,11 +122,11 @@ class Scan:
 
     def Column(self, number: int) -> Any:
         """Return a value of the current row, in SQLite's terms."""
-        if number < 0:
-            return self.Rowid()
-        place = self._places.get(number)
-        # The hidden column of the compiler's filters has no value.
-        return None if place is None else self.row[place]  # type: ignore[index]  # SQLite asks only for rows
+        place = self._places[number]
+        if place is None:
+            # The hidden column of the compiler's filters has no value.
+            return self.Rowid() if number < 0 else None
+        return self.row[place]  # type: ignore[index]  # SQLite asks only for rows
 
     def ColumnNoChange(self, _number: int) -> Any:
         """Leave out a value that an UPDATE doesn't change."""
@@ -91,60 +134,86 @@ class Scan:
 
     def Rowid(self) -> int:
         """Return a number for the current row, the same while the statement runs."""
-        column = self._virtual.rowid_column
-        if column is not None:
-            return int(self._raw[self._places[column]])
-        key = tuple(
-            self._raw[self._places[n]] for n in self._virtual.table.key_positions
-        )
+        row = self.row
+        assert row is not None
+        key = tuple(row[place] for place in self._layout.key)
+        if self._virtual.rowid_column is not None:
+            return int(key[0])
         return self._running.number(self._virtual.table.name, key)
 
     def Close(self) -> None:
         """Stop reading."""
         self._rows = iter(())
-        self._raw = self.row = None
+        self.row = None
 
     def _traced(
-        self, plan: Plan, arguments: tuple[Any, ...], description: str
-    ) -> Iterator[Any]:
+        self, arguments: tuple[Any, ...], description: str
+    ) -> Iterator[Sequence[Any]]:
         entry = self._running.trace_call(
-            self._virtual.table.name, description or plan.describe()
+            self._virtual.table.name,
+            description or self._virtual.plans[self._number].describe(),
         )
         start = time.perf_counter()
-        for row in self._read(plan, arguments):
+        for row in self._seek(self._number, arguments):
             entry["rows"] += 1
             entry["time"] += time.perf_counter() - start
             yield row
             start = time.perf_counter()
         entry["time"] += time.perf_counter() - start
 
-    def _read(self, plan: Plan, arguments: tuple[Any, ...]) -> Iterator[Any]:
+    def _seek(self, number: int, arguments: tuple[Any, ...]) -> Iterator[SQLRow]:
+        """Return the rows for a plan's arguments, in SQLite's terms."""
+        layout = self._virtual.layouts[number]
+        rows = self._read(self._virtual.plans[number], layout.columns, arguments)
+        return rows if layout.convert is None else map(layout.convert, rows)
+
+    def _every(
+        self, number: int, lookup: Lookup, rest: tuple[Any, ...]
+    ) -> tuple[Iterator[SQLRow], Callable[[SQLRow], Any]]:
+        """
+        Return the rows of all keys, and what tells the key of one.
+
+        :param rest: the plan's arguments without the key.
+        """
+        table, layout = self._virtual.table, self._virtual.layouts[number]
+        plan = replace(
+            self._virtual.plans[number],
+            shapes=lookup.rest,
+            access=self._running.session.access(table, lookup.rest),
+            limit=False,
+        )
+        width = len(layout.columns)
+        found = self._read(plan, (*layout.columns, *lookup.columns), rest)
+        rows = found if layout.convert is None else map(layout.convert, found)
+        key = itemgetter(*range(width, width + len(lookup.columns)))
+        return rows, key
+
+    def _read(
+        self, plan: Plan, columns: Sequence[str], arguments: tuple[Any, ...]
+    ) -> Iterator[Row]:
         table = self._virtual.table
         values = iter(arguments)
         handed: Sequence[StoreFilter] = ()
         if plan.handed:
             handed = self._running.handed(next(values))
-        filters = self._filters(plan, values)
+        filters, complete = self._filters(plan, values)
         if filters is None:
             return iter(())
         tests: list[tuple[int, Matcher]] = []
-        complete = [f.lookup for f in filters] == [
-            shape.lookup for shape in (*plan.shapes, *plan.fixed)
-        ]
         if not complete:
-            filters, tests = self._supported(filters)
+            filters, tests = self._supported(filters, columns)
         filters += handed
         session = self._running.session
         access, sort = plan.access, False
         if handed or not complete:
             # Other filters than planned: the best way may be another one.
-            shapes = [FilterShape(f.column, f.lookup, f.negated) for f in filters]
-            other = session.access(table, shapes, plan.ordering)
+            shapes = tuple(FilterShape(f.column, f.lookup, f.negated) for f in filters)
+            other = self._access(shapes, plan.ordering)
             if other.ordered or not plan.ordering:
                 access = other
             elif not complete:
                 access, sort = other, True
-        query = session.query(table, self._columns, access)
+        query = session.query(table, columns, access)
         query.add_filters(filters)
         if plan.ordering and not sort:
             query.order_by(plan.ordering)
@@ -159,55 +228,71 @@ class Scan:
         if tests:
             rows = (row for row in rows if all(test(row[at]) for at, test in tests))
         if sort:
-            rows = self._sorted(rows, plan)
+            rows = self._sorted(rows, plan, columns)
         return itertools.islice(rows, low, high)
 
-    def _filters(self, plan: Plan, values: Iterator[Any]) -> list[StoreFilter] | None:
-        """Translate the planned filters; None if no row can match."""
+    def _access(
+        self, shapes: tuple[FilterShape, ...], ordering: tuple[tuple[str, bool], ...]
+    ) -> Access:
+        """Choose how to read, or remember it."""
+        access = self._accesses.get((shapes, ordering))
+        if access is None:
+            access = self._running.session.access(self._virtual.table, shapes, ordering)
+            self._accesses[shapes, ordering] = access
+        return access
+
+    def _filters(
+        self, plan: Plan, values: Iterator[Any]
+    ) -> tuple[list[StoreFilter] | None, bool]:
+        """
+        Translate the planned filters; None if no row can match.
+
+        :returns: beside them, whether they are as planned.
+        """
         table = self._virtual.table
         filters: list[StoreFilter] = []
+        complete = True
         for shape in plan.shapes:
-            column = table.column(shape.column)
+            name, shape_lookup = shape.column, shape.lookup
+            column = table.column(name)
+            kind = column.type
             value = next(values)
-            if shape.lookup == "in":
-                found = [comparison(column, "exact", item) for item in value]
-                items = [item.value for item in found]
-                if all(
-                    item.lookup == "exact" and item.value is not Bound.ANYTHING
-                    for item in found
-                ):
-                    items = [item for item in items if item is not Bound.NOTHING]
-                    filters.append(
-                        StoreFilter(column.name, "in", False, column.type, items)
-                    )
+            if value.__class__ is int and kind is ValueType.INTEGER:
+                # The most frequent by far.
+                filters.append(StoreFilter(name, shape_lookup, False, kind, value))
                 continue
-            lookup, wanted = comparison(column, shape.lookup, value)
+            if shape_lookup == "in":
+                items = _items(column, value)
+                if items is None:
+                    complete = False
+                else:
+                    filters.append(StoreFilter(name, "in", False, kind, items))
+                continue
+            lookup, wanted = comparison(column, shape_lookup, value)
             if wanted is Bound.NOTHING:
-                return None
+                return None, False
+            if lookup == shape_lookup and wanted is not Bound.ANYTHING:
+                filters.append(StoreFilter(name, lookup, False, kind, wanted))
+                continue
+            complete = False
             if lookup == "isnull":
-                filters.append(
-                    StoreFilter(column.name, "isnull", True, column.type, True)
-                )
+                filters.append(StoreFilter(name, "isnull", True, kind, True))
             elif lookup == "range":
                 low, high = wanted
-                filters.append(StoreFilter(column.name, "gte", False, column.type, low))
-                filters.append(
-                    StoreFilter(column.name, "lte", False, column.type, high)
-                )
+                filters.append(StoreFilter(name, "gte", False, kind, low))
+                filters.append(StoreFilter(name, "lte", False, kind, high))
             elif wanted is not Bound.ANYTHING:
-                filters.append(
-                    StoreFilter(column.name, lookup, False, column.type, wanted)
-                )
+                filters.append(StoreFilter(name, lookup, False, kind, wanted))
         for shape in plan.fixed:
             next(values)
-            db_type = table.column(shape.column).type
+            kind = table.column(shape.column).type
             filters.append(
-                StoreFilter(shape.column, "isnull", shape.negated, db_type, True)
+                StoreFilter(shape.column, "isnull", shape.negated, kind, True)
             )
-        return filters
+        return filters, complete
 
     def _supported(
-        self, filters: list[StoreFilter]
+        self, filters: list[StoreFilter], columns: Sequence[str]
     ) -> tuple[list[StoreFilter], list[tuple[int, Matcher]]]:
         """
         Split off the filters that the store doesn't apply exactly.
@@ -216,7 +301,6 @@ class Scan:
         SQLite may rely on them.
         """
         capabilities = self._running.connection.store.capabilities
-        positions = self._virtual.table.positions
         kept, tests = [], []
         for one in filters:
             kind = ValueType(one.db_type)
@@ -224,18 +308,27 @@ class Scan:
             if precision is not Precision.NONE:
                 kept.append(one)
             if precision is not Precision.EXACT:
-                place = self._places[positions[one.column]]
+                place = columns.index(one.column)
                 tests.append((place, matcher(one.lookup, one.value, one.negated)))
         return kept, tests
 
-    def _sorted(self, rows: Iterator[Any], plan: Plan) -> Iterator[Any]:
+    def _sorted(
+        self, rows: Iterator[Row], plan: Plan, columns: Sequence[str]
+    ) -> Iterator[Row]:
         """Keep a promised order that the access can't after all."""
         result = list(rows)
-        positions = self._virtual.table.positions
         for name, descending in reversed(plan.ordering):
-            place = self._places[positions[name]]
+            place = columns.index(name)
             result.sort(
                 key=lambda row, place=place: sort_key(row[place]),  # type: ignore[misc]  # place: bound now
                 reverse=descending,
             )
         return iter(result)
+
+
+def _items(column: Column, values: Iterable[Any]) -> list[Any] | None:
+    """Translate a list behind IN; None if it may be anything."""
+    found = [comparison(column, "exact", value) for value in values]
+    if any(one.lookup != "exact" or one.value is Bound.ANYTHING for one in found):
+        return None
+    return [one.value for one in found if one.value is not Bound.NOTHING]

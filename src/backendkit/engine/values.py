@@ -100,9 +100,14 @@ def size_of(declared: str) -> tuple[int, ...]:
 
 def _decimal_to_sqlite(value: Decimal) -> int | float:
     """A NUMERIC column holds an integer where that is exact, else a float."""
-    if value == value.to_integral_value() and abs(value) < 2**63:
-        return int(value)
-    return float(value)
+    number = float(value)
+    if (
+        number.is_integer()
+        and value == (whole := int(value))
+        and -(2**63) < whole < 2**63
+    ):
+        return whole
+    return number
 
 
 def _duration_to_sqlite(value: datetime.timedelta) -> int:

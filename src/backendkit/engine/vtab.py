@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,11 +14,13 @@ from backendkit.stores import (
     Key,
     NotSupportedError,
     Precision,
+    Row,
     Table,
     ValueType,
 )
 
 from .scan import Scan
+from .seeking import Lookup, SQLRow, lookup_of, weigher
 from .statements import quote
 from .values import DECLARATIONS, row_converter
 
@@ -37,6 +39,8 @@ _LOOKUPS = {
 _SAME_ANSWER = frozenset({ValueType.INTEGER, ValueType.FLOAT})
 #: SQLite tells the columns after the 63rd only together.
 _LAST_TOLD_COLUMN = 63
+#: One in so many rows is expected to pass the compiler's filters, text patterns all.
+_HANDED = 20
 
 
 @dataclass(frozen=True)
@@ -104,13 +108,20 @@ class Layout(NamedTuple):
     What a scan fetches.
 
     :param columns: names of the columns, in the order of the rows.
-    :param places: where each column is in a row, by its number.
+    :param places: where each column is in a row, by its number; None for what isn't
+        asked for, for the hidden column behind them, and for the rowid, -1.
+    :param key: where the key's values are, in the store's terms.
     :param convert: turns a row into SQLite's terms; None for identity.
+    :param lookup: how rows are found by key; None if the plan does something else.
+    :param weigh: tells about how many bytes a row takes; None if all take as many.
     """
 
     columns: tuple[str, ...]
-    places: dict[int, int]
-    convert: Callable[[tuple[Any, ...]], Sequence[Any]] | None
+    places: tuple[int | None, ...]
+    key: tuple[int, ...]
+    convert: Callable[[Row], SQLRow] | None
+    lookup: Lookup | None
+    weigh: Callable[[SQLRow], int] | None
 
 
 class Module:
@@ -303,7 +314,8 @@ class VirtualTable:
         info.idxStr = plan.describe()
         info.orderByConsumed = consumed
         info.estimatedCost = access.cost
-        info.estimatedRows = max(int(access.rows), 1)
+        rows = access.rows / _HANDED if handed >= 0 else access.rows
+        info.estimatedRows = max(int(rows), 1)
         if access.unique and not coarse.intersection(self._index_columns(access.index)):
             info.idxFlags = apsw.SQLITE_INDEX_SCAN_UNIQUE
         return True
@@ -333,15 +345,36 @@ class VirtualTable:
 
     def _layout(self, plan: Plan) -> Layout:
         """Return what to fetch for a plan: what SQLite asks for, and the key."""
-        positions = self.table.positions
-        wanted = dict.fromkeys(plan.columns)
-        wanted.update(dict.fromkeys(self.table.key_positions))
-        wanted.update(dict.fromkeys(positions[name] for name, _ in plan.ordering))
-        columns = [self.table.columns[number] for number in wanted]
+        table = self.table
+        names = [table.columns[number].name for number in plan.columns]
+        convert = row_converter([table.columns[number] for number in plan.columns])
+        columns = list(dict.fromkeys([*names, *table.primary_key]))
+        key = [columns.index(name) for name in table.primary_key]
+        if convert is not None:
+            # What of the key is converted is kept as it was behind the row.
+            again = [
+                place
+                for place in key
+                if place < len(names)
+                and row_converter([table.column(columns[place])]) is not None
+            ]
+            if again:
+                key = [
+                    len(columns) + again.index(place) if place in again else place
+                    for place in key
+                ]
+                columns += [columns[place] for place in again]
+        columns += [name for name, _ in plan.ordering if name not in columns]
+        places: list[int | None] = [None] * (len(self.visible) + 2)
+        for place, number in enumerate(plan.columns):
+            places[number] = place
         return Layout(
-            tuple(column.name for column in columns),
-            {number: place for place, number in enumerate(wanted)},
-            row_converter(columns),
+            tuple(columns),
+            tuple(places),
+            tuple(key),
+            convert,
+            lookup_of(plan, table),
+            weigher(table, columns),
         )
 
     def Open(self) -> Scan:
