@@ -101,11 +101,7 @@ def size_of(declared: str) -> tuple[int, ...]:
 def _decimal_to_sqlite(value: Decimal) -> int | float:
     """A NUMERIC column holds an integer where that is exact, else a float."""
     number = float(value)
-    if (
-        number.is_integer()
-        and value == (whole := int(value))
-        and -(2**63) < whole < 2**63
-    ):
+    if number.is_integer() and value == (whole := int(value)) and whole in INT64:
         return whole
     return number
 
