@@ -485,7 +485,10 @@ class Killer:
                 count = self.random.randint(0, 5)
                 while len(told) <= 8 * count:
                     assert select.select([pipe], [], [], PATIENCE)[0], "it is stuck"
-                    told += os.read(pipe, 8) or struct.pack("q", -1) * 10
+                    data = os.read(pipe, 8)
+                    if not data:
+                        break  # it has failed: its status says so
+                    told += data
                     started = started or time.monotonic()
                 if count:
                     taken = (time.monotonic() - started) / count
