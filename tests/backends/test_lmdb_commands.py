@@ -382,6 +382,24 @@ READING = """
     """
 
 
+WAITING = """
+import sys
+from backendkit.engine import dbapi
+from backendkit.backends.lmdb.store import LMDBStore
+readonly = len(sys.argv) > 1
+print("opening", flush=True)
+connection = dbapi.connect(LMDBStore.open("one", {"readonly": readonly}))
+cursor = connection.cursor()
+cursor.execute("SELECT * FROM author")
+print(cursor.fetchall(), flush=True)
+input()
+cursor.execute("SELECT * FROM author")
+print(cursor.fetchall())
+if not readonly:
+    cursor.execute("INSERT INTO author (name) VALUES ('Eve')")
+"""
+
+
 class TestCheck:
     def check(self, project, *arguments, status=0):
         return project.manage(
@@ -667,7 +685,8 @@ class TestCompact:
                 compacting.swap(path, copy, transaction)
         assert project.run("SELECT count(*) FROM author") == [(4,)]
 
-    def test_who_waits_gets_the_new_file(self, project, monkeypatch):
+    @pytest.mark.parametrize("readonly", [False, True])
+    def test_who_waits_gets_the_new_file(self, project, monkeypatch, readonly):
         """
         A process that opens the database during the swap waits, and then reads and
         writes the new file, with a lock file that belongs to it.
@@ -679,17 +698,7 @@ class TestCompact:
 
         def replace(source, target, *, replace=os.replace):
             nonlocal waiting
-            waiting = project.start(
-                "-c",
-                "from backendkit.engine import dbapi\n"
-                "from backendkit.backends.lmdb.store import LMDBStore\n"
-                "print('opening', flush=True)\n"
-                "connection = dbapi.connect(LMDBStore.open('one'))\n"
-                "cursor = connection.cursor()\n"
-                "cursor.execute('SELECT * FROM author')\n"
-                "print(cursor.fetchall())\n"
-                "cursor.execute(\"INSERT INTO author (name) VALUES ('Dan')\")\n",
-            )
+            waiting = project.start("-c", WAITING, *(["readonly"] if readonly else []))
             assert waiting.stdout.readline() == "opening\n"
             with pytest.raises(subprocess.TimeoutExpired):
                 waiting.wait(0.5)
@@ -699,10 +708,13 @@ class TestCompact:
             environment.close()
             monkeypatch.setattr(os, "replace", replace)
             compacting.swap(path, copy, transaction)
-        output, errors = waiting.communicate(timeout=30)
+        assert waiting.stdout.readline() == f"{rows[0]}\n", waiting.stderr.read()
+        project.run("INSERT INTO author (name) VALUES ('Dan')")
+        output, errors = waiting.communicate("go\n", timeout=30)
         assert waiting.returncode == 0, errors
-        assert output == f"{rows[0]}\n"
-        assert project.run("SELECT count(*) FROM author") == [(4,)]
+        assert output == f"{[*rows[0], (4, 'Dan')]}\n"
+        written = 4 if readonly else 5
+        assert project.run("SELECT count(*) FROM author") == [(written,)]
         assert self.is_whole(project)
 
     @pytest.mark.parametrize("how", ["--in-place", "--output=copy"])

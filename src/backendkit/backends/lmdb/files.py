@@ -131,15 +131,7 @@ def open_environment(path: str, options: LMDBOptions, reserve: int) -> lmdb.Envi
     least = options.map_size
     for size in _map_sizes(path, options, reserve):
         try:
-            return lmdb.open(
-                path,
-                map_size=size,
-                readonly=options.readonly,
-                create=False,
-                metasync=options.durability == "full",
-                sync=options.durability != "none",
-                max_readers=options.max_readers,
-            )
+            return _opened(path, options, size)
         except lmdb.MemoryError:
             least = size
         except (lmdb.Error, OSError) as error:
@@ -149,6 +141,33 @@ def open_environment(path: str, options: LMDBOptions, reserve: int) -> lmdb.Envi
     raise OperationalError(
         f"unable to open database {path}: no address space for a map of {least} bytes"
     )
+
+
+def _opened(path: str, options: LMDBOptions, size: int) -> lmdb.Environment:
+    """Open LMDB with a map of this size."""
+    while True:
+        file = _number_of_data_file(path)
+        environment = lmdb.open(
+            path,
+            map_size=size,
+            readonly=options.readonly,
+            create=False,
+            metasync=options.durability == "full",
+            sync=options.durability != "none",
+            max_readers=options.max_readers,
+        )
+        # Without the right to write, LMDB opens the data file before it waits for
+        # those who replace it by another one: see management/compacting.py.
+        if file in {None, _number_of_data_file(path)}:
+            return environment
+        environment.close()
+
+
+def _number_of_data_file(path: str) -> int | None:
+    """Return what tells the data file from another one there, None for no file."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.stat(os.path.join(path, DATA_FILE)).st_ino
+    return None
 
 
 def _map_sizes(path: str, options: LMDBOptions, reserve: int) -> Iterator[int]:
