@@ -265,7 +265,6 @@ class TestUnique:
             lambda: thing.objects.create(value=value),
         )
 
-
     def test_expression_of_text_with_nul(self, database):
         """A text doesn't end at NUL: found by random queries, DIFFERENTIAL_SEED=101."""
         unique = models.UniqueConstraint(Lower("code"), name="lower")

@@ -17,6 +17,7 @@ from .declarations import Declarations, is_view
 from .errors import translated
 from .foreign_keys import ForeignKeys, Violation
 from .functions import Functions
+from .limits import ScanLimits
 from .native import Prepared
 from .running import Handed, Running
 from .statements import insert_head
@@ -38,6 +39,7 @@ class Connection:
     :param define: called with a :class:`Functions`, to define SQL functions.
     :param immediate: whether BEGIN takes the right to write at once, as
         ``BEGIN IMMEDIATE`` does on SQLite.
+    :param limits: how many rows statements may look at; None for any number.
     """
 
     def __init__(
@@ -46,8 +48,10 @@ class Connection:
         define: Callable[[Functions], None] | None = None,
         *,
         immediate: bool = False,
+        limits: ScanLimits | None = None,
     ) -> None:
         self.store = store
+        self.limits = limits
         self.foreign_keys = ForeignKeys()
         #: List to note store calls in, or None.
         self.trace: list[dict[str, Any]] | None = None
@@ -223,7 +227,7 @@ class Connection:
         if self.transactions.lasting:
             self._cursors.add(cursor)
         session = self.transactions.start_read()
-        running = Running(self, session, self.trace)
+        running = Running(self, session, self.trace, sql=sql)
         running.seeks = {}
         try:
             self._start(running, sql)
@@ -248,7 +252,7 @@ class Connection:
         self.generation += 1
         with self.transactions.writing() as session:
             head = insert_head(sql) if sql else None
-            running = Running(self, session, self.trace, head)
+            running = Running(self, session, self.trace, head, sql)
             self._start(running, sql)
             return work(running)
 
@@ -264,13 +268,21 @@ class Connection:
             # It may read the store: CREATE TEMPORARY TABLE … AS SELECT.
             session = self.transactions.start_read()
             try:
-                self._start(Running(self, session, self.trace), sql)
+                running = Running(self, session, self.trace)
+                running.limits = None
+                self._start(running, sql)
                 with translated():
                     self.sqlite.execute(sql, params).fetchall()
             finally:
                 self.transactions.finish_read(session)
             return
-        self.run_write(lambda running: ddl.run(self, running.session, sql, params))
+
+        def work(running: Running) -> None:
+            # What it takes to change the schema has to be read.
+            running.limits = None
+            ddl.run(self, running.session, sql, params)
+
+        self.run_write(work)
 
     def run_transaction(self, sql: str) -> None:
         """Run BEGIN, COMMIT, ROLLBACK, SAVEPOINT or RELEASE."""

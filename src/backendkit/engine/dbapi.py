@@ -24,6 +24,7 @@ from backendkit.stores import (
 from .connection import Connection
 from .cursor import Cursor
 from .functions import Functions
+from .limits import ScanLimits
 
 apilevel = "2.0"
 #: Threads may share the module, not connections.
@@ -46,9 +47,10 @@ def connect(
     define: Callable[[Functions], None] | None = None,
     *,
     immediate: bool = False,
+    limits: ScanLimits | None = None,
 ) -> Connection:
     """Return a new :class:`Connection` to a store; see there."""
-    return Connection(store, define, immediate=immediate)
+    return Connection(store, define, immediate=immediate, limits=limits)
 
 
 __all__ = [

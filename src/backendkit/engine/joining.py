@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from backendkit.stores import Access, FilterShape, Precision, Row, Session, Table
+from backendkit.stores import Access, FilterShape, Precision, Row, Table
 
 from .declarations import is_view
+from .running import timed
 
 if TYPE_CHECKING:
     from .connection import Connection
+    from .running import Running
 
 #: Rows that are completed together: a call of the store for each joined table.
 _BATCH = 500
@@ -67,7 +70,7 @@ class PreparedStep:
         self._access: Access | None = None
 
     def extend(
-        self, session: Session, rows: Iterable[Row], known: dict[Any, Row]
+        self, running: Running, rows: Iterable[Row], known: dict[Any, Row]
     ) -> list[Row]:
         """
         Put the table's columns behind each row.
@@ -83,7 +86,7 @@ class PreparedStep:
             if len(known) > _REMEMBERED:
                 known.clear()
                 wanted = {row[place] for row in rows} - {None}
-            self._fetch(session, wanted, known)
+            self._fetch(running, wanted, known)
         blank = self._blank if self.step.outer else None
         extended = []
         for row in rows:
@@ -92,19 +95,25 @@ class PreparedStep:
                 extended.append(row + found)
         return extended
 
-    def _fetch(self, session: Session, wanted: set[Any], known: dict[Any, Row]) -> None:
+    def _fetch(self, running: Running, wanted: set[Any], known: dict[Any, Row]) -> None:
+        session = running.session
         column = self.step.column
         if self._access is None:
             shapes = [FilterShape(column, "in")]
             self._access = session.access(self.table, shapes)
         query = session.query(self.table, self._columns, self._access)
         query.add_filter(column, "in", False, self._type, list(wanted))
-        for row in query.fetch():
+        start = time.perf_counter()
+        rows = query.fetch()
+        if running.trace is not None:
+            call = f"native: look up by {column}, in batches"
+            rows = timed(running.trace_call(self.table.name, call), rows, start)
+        for row in rows:
             known[row[0]] = row[1:]
 
 
 def join(
-    session: Session,
+    running: Running,
     rows: Iterator[Row],
     steps: list[PreparedStep],
     pick: Callable[[Row], Row] | None,
@@ -120,5 +129,5 @@ def join(
     known: list[dict[Any, Row]] = [{} for _ in steps]
     while batch := list(itertools.islice(rows, size)):
         for step, found in zip(steps, known, strict=True):
-            batch = step.extend(session, batch, found)
+            batch = step.extend(running, batch, found)
         yield from batch if pick is None else map(pick, batch)

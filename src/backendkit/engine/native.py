@@ -16,7 +16,9 @@ from backendkit.stores import (
     Column,
     FilterShape,
     Matcher,
+    NonrelQuery,
     OperationalError,
+    Order,
     Precision,
     Row,
     Session,
@@ -28,7 +30,8 @@ from backendkit.stores import (
 
 from .declarations import is_view
 from .joining import PreparedStep, Step, join
-from .running import Filter
+from .limits import Look, covered
+from .running import Filter, timed
 from .values import FLOAT_DIGITS, INT64, NUMBER, TO_SQLITE, TO_STORE, is_short
 
 if TYPE_CHECKING:
@@ -170,6 +173,8 @@ class Prepared:
         )
         self._places = {name: place for place, name in enumerate(self._wide)}
         self._access: Access | None = None
+        #: Whether filters leave out rows that the access reads.
+        self._left_over = True
         self._total = 0
         self._join(connection, tables)
 
@@ -222,14 +227,21 @@ class Prepared:
         :raises StaleError: the table isn't what it was any more.
         """
         self._check(running.session)
-        if running.trace is None:
-            return self._run(running.session, filters, low, high)
-        return self._traced(running, filters, low, high)
+        what = self.read.what
+        if what == "rows":
+            if self._steps:
+                return self._joined(running, filters, low, high)
+            return self._rows(running, filters, low, high)
+        if what == "exists":
+            return iter([(1,)] if self._any(running, filters, low) else [])
+        if what == "count":
+            return iter([(self._count(running, filters),)])
+        return iter([(self._total_of(running, filters),)])
 
-    def keys(self, session: Session, filters: Sequence[Filter]) -> list[Row]:
+    def keys(self, running: Running, filters: Sequence[Filter]) -> list[Row]:
         """Return the columns of all rows: for a write that changes them then."""
-        self._check(session)
-        return list(self._run(session, filters, 0, None))
+        self._check(running.session)
+        return list(self._rows(running, filters, 0, None))
 
     def _check(self, session: Session) -> None:
         tables = session.catalog().tables
@@ -254,6 +266,9 @@ class Prepared:
         ):
             access = session.access(self.table, self._shapes, self._ordering)
             self._access, self._total = access, total
+            self._left_over = any(self._tested) or not covered(
+                self.table, access, self._shapes
+            )
         return access
 
     def describe(self, access: Access) -> str:
@@ -291,45 +306,40 @@ class Prepared:
 
     # Reading
 
-    def _traced(
-        self, running: Running, filters: Sequence[Filter], low: int, high: int | None
-    ) -> Iterator[Row]:
-        call = self.describe(self.access(running.session))
-        entry = running.trace_call(self.table.name, call)
-        start = time.perf_counter()
-        for row in self._run(running.session, filters, low, high):
-            entry["rows"] += 1
-            entry["time"] += time.perf_counter() - start
-            yield row
-            start = time.perf_counter()
-        entry["time"] += time.perf_counter() - start
-
-    def _run(
-        self,
-        session: Session,
-        filters: Sequence[Filter],
-        low: int,
-        high: int | None,
-    ) -> Iterator[Row]:
-        what = self.read.what
-        if what == "rows":
-            if self._steps:
-                return self._joined(session, filters, low, high)
-            return self._rows(session, filters, low, high)
-        if what == "exists":
-            return iter([(1,)] if self._any(session, filters, low) else [])
-        if what == "count":
-            return iter([(self._count(session, filters),)])
-        return iter([(self._total_of(session, filters),)])
-
     def _rows(
         self,
-        session: Session,
+        running: Running,
         filters: Sequence[Filter],
         low: int,
         high: int | None,
+        *,
+        first: bool = False,
     ) -> Iterator[Row]:
+        """
+        Return the rows.
+
+        :param first: whether only the first of them may be wanted.
+        """
+        session = running.session
         access = self.access(session)
+        if running.trace is None:
+            return self._fetch(running, access, filters, low, high, first, None)
+        entry = running.trace_call(self.table.name, self.describe(access))
+        start = time.perf_counter()
+        rows = self._fetch(running, access, filters, low, high, first, entry)
+        return timed(entry, rows, start)
+
+    def _fetch(
+        self,
+        running: Running,
+        access: Access,
+        filters: Sequence[Filter],
+        low: int,
+        high: int | None,
+        first: bool,
+        entry: dict[str, Any] | None,
+    ) -> Iterator[Row]:
+        session = running.session
         sort = bool(self._ordering) and not access.ordered
         tests = self._tests(filters)
         wide = sort or bool(tests)
@@ -339,13 +349,21 @@ class Prepared:
                 query.add_filter(*one)
         if self._ordering and not sort:
             query.order_by(self._ordering)
+        look = None
+        if entry is not None or running.limits is not None:
+            sliced = first or high is not None
+            look = self._look(query, running, entry, low, sliced=sliced)
         if not wide:
-            if low or high is not None:
-                if self.connection.store.capabilities.limit:
-                    return query.fetch(low, high)
-                return itertools.islice(query.fetch(), low, high)
-            return query.fetch()
+            if not low and high is None:
+                rows = query.fetch()
+            elif self.connection.store.capabilities.limit:
+                rows = query.fetch(low, high)
+            else:
+                rows = itertools.islice(query.fetch(), low, high)
+            return rows if look is None else look.rest(rows)
         rows = query.fetch()
+        if look is not None:
+            rows = look.rest(rows)
         if tests:
             rows = (row for row in rows if all(test(row[at]) for at, test in tests))
         if sort:
@@ -356,19 +374,55 @@ class Prepared:
             rows = map(itemgetter(slice(len(self._plain))), rows)
         return rows
 
+    def _look(
+        self,
+        query: NonrelQuery,
+        running: Running,
+        entry: dict[str, Any] | None,
+        low: int,
+        *,
+        sliced: bool,
+    ) -> Look | None:
+        """
+        Let the rows that a query reads be counted, if they have to be.
+
+        :param sliced: whether maybe not all of those that match are wanted.
+        """
+        limited = self._left_over
+        ordering: Sequence[tuple[str, bool]] = ()
+        if sliced and (low or self._ordering):
+            # Where the order is the index's, those in front are all that is read.
+            # A store with any order may have to read all of them.
+            capabilities = running.connection.store.capabilities
+            by_index = query.access.ordered and capabilities.order is Order.INDEX
+            if low or not by_index:
+                limited, ordering = True, self._ordering
+        if not limited and entry is None:
+            return None
+        look = running.look(
+            query.table,
+            query.access,
+            self.read.shapes,
+            ordering,
+            entry,
+            limited=limited,
+        )
+        query.looked_at = look
+        return look
+
     def _joined(
         self,
-        session: Session,
+        running: Running,
         filters: Sequence[Filter],
         low: int,
         high: int | None,
     ) -> Iterator[Row]:
         if all(step.step.outer for step in self._steps):
-            rows = self._rows(session, filters, low, high)
-            return join(session, rows, self._steps, self._pick, None)
+            rows = self._rows(running, filters, low, high)
+            return join(running, rows, self._steps, self._pick, None)
         # A row may be left out, so that it isn't among those to count.
-        rows = self._rows(session, filters, 0, None)
-        rows = join(session, rows, self._steps, self._pick, high)
+        rows = self._rows(running, filters, 0, None, first=high is not None)
+        rows = join(running, rows, self._steps, self._pick, high)
         return itertools.islice(rows, low, high) if low or high is not None else rows
 
     def _tests(self, filters: Sequence[Filter]) -> list[tuple[int, Matcher]]:
@@ -394,27 +448,35 @@ class Prepared:
             )
         return iter(result)
 
-    def _any(self, session: Session, filters: Sequence[Filter], low: int) -> bool:
-        for _ in self._rows(session, filters, low, low + 1):
+    def _any(self, running: Running, filters: Sequence[Filter], low: int) -> bool:
+        for _ in self._rows(running, filters, low, low + 1):
             return True
         return False
 
-    def _count(self, session: Session, filters: Sequence[Filter]) -> int:
+    def _count(self, running: Running, filters: Sequence[Filter]) -> int:
         if any(self._tested):
-            return sum(1 for _ in self._rows(session, filters, 0, None))
-        query = session.query(self.table, (), self.access(session))
+            return sum(1 for _ in self._rows(running, filters, 0, None))
+        session = running.session
+        access = self.access(session)
+        query = session.query(self.table, (), access)
         query.add_filters(filters)
-        return query.count()
+        if running.trace is None:
+            if running.limits is not None:
+                self._look(query, running, None, 0, sliced=False)
+            return query.count()
+        entry = running.trace_call(self.table.name, self.describe(access))
+        self._look(query, running, entry, 0, sliced=False)
+        start = time.perf_counter()
+        number = query.count()
+        entry.update(rows=1, time=time.perf_counter() - start)
+        return number
 
-    def _total_of(self, session: Session, filters: Sequence[Filter]) -> Any:
+    def _total_of(self, running: Running, filters: Sequence[Filter]) -> Any:
         """Return the least, the greatest or the sum; None without rows."""
         (name,) = self.read.columns
         column = self.table.column(name)
-        values = (
-            row[0]
-            for row in self._rows(session, filters, 0, None)
-            if row[0] is not None
-        )
+        rows = self._rows(running, filters, 0, None)
+        values = (row[0] for row in rows if row[0] is not None)
         if self.read.what == "sum":
             total = count = 0
             for count, value in enumerate(values, 1):  # noqa: B007  # whether there was one
@@ -457,7 +519,7 @@ class NativeWrite(str):
     def run(self, running: Running) -> Running:
         """Change or delete the rows; return the statement, which counts them."""
         session = running.session
-        keys = self.prepared.keys(session, self.filters)
+        keys = self.prepared.keys(running, self.filters)
         table = self.prepared.table
         writer = running.connection.tables.writer(session, table)
         entry = None

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from backendkit.stores import Key, Row, Session, Table
+from backendkit.stores import Access, FilterShape, Key, Row, Session, Table
 
+from .limits import Look, Watch, is_selective
 from .statements import InsertHead
 
 if TYPE_CHECKING:
     from .connection import Connection
     from .seeking import Seeks
     from .vtab import VirtualTable
+
+T = TypeVar("T")
 
 
 class Filter(NamedTuple):
@@ -45,6 +49,20 @@ class Handed:
         return f"NULL /* {names.replace('*/', '* /')} */"
 
 
+def timed(entry: dict[str, Any], rows: Iterator[T], start: float) -> Iterator[T]:
+    """
+    Count rows and seconds in an entry of the trace.
+
+    :param start: when what made the iterator began, by :func:`time.perf_counter`.
+    """
+    for row in rows:
+        entry["rows"] += 1
+        entry["time"] += time.perf_counter() - start
+        yield row
+        start = time.perf_counter()
+    entry["time"] += time.perf_counter() - start
+
+
 class Running:
     """
     A statement from its start to its last row.
@@ -52,17 +70,21 @@ class Running:
     :param session: what it reads and writes, in a transaction.
     :param trace: list to note store calls in, or None.
     :param head: the beginning of the statement, if it is an INSERT.
+    :param sql: the statement, if SQLite runs it.
     """
 
     __slots__ = (
         "_handed",
         "_keys",
         "_numbers",
+        "_watches",
         "changes",
         "connection",
         "head",
+        "limits",
         "seeks",
         "session",
+        "sql",
         "trace",
         "whole_lists",
     )
@@ -73,11 +95,15 @@ class Running:
         session: Session,
         trace: list[dict[str, Any]] | None = None,
         head: InsertHead | None = None,
+        sql: str = "",
     ) -> None:
         self.connection = connection
         self.session = session
         self.trace = trace
         self.head = head
+        self.sql = sql
+        #: How many rows it may look at; None for any number.
+        self.limits = connection.limits
         #: Whether lists behind IN are taken whole.
         self.whole_lists = False
         #: What plans found by key; None in a statement that writes.
@@ -87,6 +113,7 @@ class Running:
         self._handed: list[Handed] = []
         self._numbers: dict[tuple[str, Key], int] = {}
         self._keys: list[Key] = []
+        self._watches: dict[str, Watch] = {}
 
     # Reading
 
@@ -116,6 +143,37 @@ class Running:
         assert self.trace is not None
         self.trace.append(entry)
         return entry
+
+    @property
+    def selective(self) -> bool:
+        """Whether SQLite may leave out rows that it has been given."""
+        return is_selective(self.sql)
+
+    def look(
+        self,
+        table: Table,
+        access: Access,
+        filters: Sequence[FilterShape],
+        ordering: Sequence[tuple[str, bool]],
+        entry: dict[str, Any] | None,
+        *,
+        limited: bool,
+    ) -> Look:
+        """
+        Begin to look at rows.
+
+        :param entry: of the trace, to note how many there are; or None.
+        :param limited: whether there may be rows that aren't wanted.
+        """
+        if self.limits is None or not limited:
+            return Look(None, entry)
+        watch = self._watches.get(table.name)
+        if watch is None:
+            capabilities = self.connection.store.capabilities
+            watch = Watch(self.limits, table, capabilities)
+            self._watches[table.name] = watch
+        watch.access, watch.filters, watch.ordering = access, filters, ordering
+        return Look(watch, entry)
 
     # Writing: called by SQLite for raw SQL, row by row
 

@@ -17,6 +17,7 @@ from backendkit.stores import (
     Column,
     FilterShape,
     Matcher,
+    NonrelQuery,
     Precision,
     Row,
     ValueType,
@@ -25,10 +26,13 @@ from backendkit.stores import (
 )
 
 from .comparing import Bound, comparison
+from .limits import covered
 from .running import Filter as StoreFilter  # apsw names a method Filter
+from .running import timed
 from .seeking import Seeks
 
 if TYPE_CHECKING:
+    from .limits import Look
     from .running import Running
     from .seeking import Lookup, SQLRow
     from .vtab import Layout, Plan, VirtualTable
@@ -66,7 +70,7 @@ class Scan:
         self.row: SQLRow | None = None
 
     def Filter(  # these five names are apsw's
-        self, number: int, description: str, arguments: tuple[Any, ...]
+        self, number: int, _description: str, arguments: tuple[Any, ...]
     ) -> None:
         """Begin to read, with the values of this run."""
         if number != self._number:
@@ -77,10 +81,8 @@ class Scan:
                 seeks.forget(self._running.connection.generation)
             found = seeks.get(arguments)
             rows = seeks.rows(arguments) if found is None else iter(found)
-        elif self._running.trace is None:
-            rows = self._seek(number, arguments)
         else:
-            rows = self._traced(arguments, description)
+            rows = self._seek(number, arguments)
         self._rows = rows
         self.row = next(rows, None)
 
@@ -92,7 +94,7 @@ class Scan:
         self._number = number
         lookup, running = layout.lookup, self._running
         remembered = running.seeks
-        if lookup is None or remembered is None or running.trace is not None:
+        if lookup is None or remembered is None:
             return
         key = self._virtual, number
         if key not in remembered:
@@ -146,26 +148,11 @@ class Scan:
         self._rows = iter(())
         self.row = None
 
-    def _traced(
-        self, arguments: tuple[Any, ...], description: str
-    ) -> Iterator[Sequence[Any]]:
-        entry = self._running.trace_call(
-            self._virtual.table.name,
-            description or self._virtual.plans[self._number].describe(),
-        )
-        start = time.perf_counter()
-        for row in self._seek(self._number, arguments):
-            entry["rows"] += 1
-            entry["time"] += time.perf_counter() - start
-            yield row
-            start = time.perf_counter()
-        entry["time"] += time.perf_counter() - start
-
     def _seek(self, number: int, arguments: tuple[Any, ...]) -> Iterator[SQLRow]:
         """Return the rows for a plan's arguments, in SQLite's terms."""
         layout = self._virtual.layouts[number]
-        rows = self._read(self._virtual.plans[number], layout.columns, arguments)
-        return rows if layout.convert is None else map(layout.convert, rows)
+        plan = self._virtual.plans[number]
+        return self._converted(layout, plan, layout.columns, arguments)
 
     def _every(
         self, number: int, lookup: Lookup, rest: tuple[Any, ...]
@@ -176,20 +163,52 @@ class Scan:
         :param rest: the plan's arguments without the key.
         """
         table, layout = self._virtual.table, self._virtual.layouts[number]
+        access = self._running.session.access(table, lookup.rest)
         plan = replace(
             self._virtual.plans[number],
             shapes=lookup.rest,
-            access=self._running.session.access(table, lookup.rest),
+            access=access,
             limit=False,
+            label=access.index,
         )
         width = len(layout.columns)
-        found = self._read(plan, (*layout.columns, *lookup.columns), rest)
-        rows = found if layout.convert is None else map(layout.convert, found)
+        columns = (*layout.columns, *lookup.columns)
+        # Instead of rows that were asked for one after the other.
+        rows = self._converted(layout, plan, columns, rest, wanted=True)
         key = itemgetter(*range(width, width + len(lookup.columns)))
         return rows, key
 
+    def _converted(
+        self,
+        layout: Layout,
+        plan: Plan,
+        columns: Sequence[str],
+        arguments: tuple[Any, ...],
+        *,
+        wanted: bool = False,
+    ) -> Iterator[SQLRow]:
+        """
+        Read rows, in SQLite's terms.
+
+        :param wanted: whether SQLite wants all that match, though it hasn't said so.
+        """
+        running, convert = self._running, layout.convert
+        if running.trace is None:
+            rows = self._read(plan, columns, arguments, None, wanted)
+            return rows if convert is None else map(convert, rows)
+        entry = running.trace_call(self._virtual.table.name, plan.describe())
+        start = time.perf_counter()
+        rows = self._read(plan, columns, arguments, entry, wanted)
+        found = rows if convert is None else map(convert, rows)
+        return timed(entry, found, start)
+
     def _read(
-        self, plan: Plan, columns: Sequence[str], arguments: tuple[Any, ...]
+        self,
+        plan: Plan,
+        columns: Sequence[str],
+        arguments: tuple[Any, ...],
+        entry: dict[str, Any] | None,
+        wanted: bool,
     ) -> Iterator[Row]:
         table = self._virtual.table
         values = iter(arguments)
@@ -204,7 +223,7 @@ class Scan:
             filters, tests = self._supported(filters, columns)
         filters += handed
         session = self._running.session
-        access, sort = plan.access, False
+        access, sort, limited = plan.access, False, plan.limited
         if handed or not complete:
             # Other filters than planned: the best way may be another one.
             shapes = tuple(FilterShape(f.column, f.lookup, f.negated) for f in filters)
@@ -213,6 +232,7 @@ class Scan:
                 access = other
             elif not complete:
                 access, sort = other, True
+            limited = limited or bool(tests) or not covered(table, access, shapes)
         query = session.query(table, columns, access)
         query.add_filters(filters)
         if plan.ordering and not sort:
@@ -222,14 +242,42 @@ class Scan:
             count = next(values)
             low = max(next(values), 0) if plan.offset else 0
             high = None if count < 0 else low + count
+        look = None
+        if entry is not None or self._running.limits is not None:
+            if not (limited or wanted or access.equalities or access.ranged):
+                limited = self._running.selective
+            if limited or entry is not None:
+                look = self._look(query, plan, filters, entry, limited=limited)
         if not (sort or tests):
-            return query.fetch(low, high)
+            rows = query.fetch(low, high)
+            return rows if look is None else look.rest(rows)
         rows = query.fetch()
+        if look is not None:
+            rows = look.rest(rows)
         if tests:
             rows = (row for row in rows if all(test(row[at]) for at, test in tests))
         if sort:
             rows = self._sorted(rows, plan, columns)
         return itertools.islice(rows, low, high)
+
+    def _look(
+        self,
+        query: NonrelQuery,
+        plan: Plan,
+        filters: Sequence[StoreFilter],
+        entry: dict[str, Any] | None,
+        *,
+        limited: bool,
+    ) -> Look:
+        """Let the rows that a query reads be counted."""
+        access, running = query.access, self._running
+        shapes = [FilterShape(f.column, f.lookup, f.negated) for f in filters]
+        ordering = plan.ordering if plan.limit else plan.sorting
+        look = running.look(
+            query.table, access, shapes, ordering, entry, limited=limited
+        )
+        query.looked_at = look
+        return look
 
     def _access(
         self, shapes: tuple[FilterShape, ...], ordering: tuple[tuple[str, bool], ...]

@@ -19,6 +19,7 @@ from backendkit.stores import (
     ValueType,
 )
 
+from .limits import covered, index_columns
 from .scan import Scan
 from .seeking import Lookup, SQLRow, lookup_of, weigher
 from .statements import quote
@@ -56,6 +57,8 @@ class Plan:
     :param limit: whether a LIMIT comes behind the filters' values.
     :param offset: whether an OFFSET does, last.
     :param label: what to call the index.
+    :param limited: whether rows that it reads may turn out not to be wanted.
+    :param sorting: the order that SQLite brings the rows into; () for none.
     """
 
     shapes: tuple[FilterShape, ...]
@@ -67,6 +70,8 @@ class Plan:
     limit: bool
     offset: bool
     label: str = ""
+    limited: bool = False
+    sorting: tuple[tuple[str, bool], ...] = ()
 
     def describe(self) -> str:
         """Return the plan for people, as EXPLAIN QUERY PLAN shows it."""
@@ -198,6 +203,8 @@ class VirtualTable:
         coarse: set[str] = set()
         handed = limit = offset = -1
         exact = True
+        #: Whether there is a condition that only SQLite looks at.
+        left = False
         for number in range(info.nConstraint):
             op = info.get_aConstraint_op(number)
             if op == apsw.SQLITE_INDEX_CONSTRAINT_LIMIT:
@@ -217,12 +224,12 @@ class VirtualTable:
                 continue
             if position == -1:
                 if self.rowid_column is None:
-                    exact = False
+                    exact, left = False, True
                     continue
                 position = self.rowid_column
             column = self.table.columns[position]
             if column.name in self.collations:
-                exact = False
+                exact, left = False, True
                 continue
             lookup, negated = _LOOKUPS.get(op), False
             if op == apsw.SQLITE_INDEX_CONSTRAINT_ISNULL:
@@ -230,7 +237,7 @@ class VirtualTable:
             elif op == apsw.SQLITE_INDEX_CONSTRAINT_ISNOTNULL:
                 lookup, negated = "isnull", True
             if lookup is None or info.get_aConstraint_collation(number) != "BINARY":
-                exact = False
+                exact, left = False, True
                 continue
             is_list = (
                 lookup == "exact"
@@ -241,7 +248,7 @@ class VirtualTable:
                 column.type, "in" if is_list else lookup, negated
             )
             if precision is Precision.NONE:
-                exact = False
+                exact, left = False, True
                 continue
             same = precision is Precision.EXACT and (
                 lookup == "isnull" or column.type in _SAME_ANSWER
@@ -304,6 +311,8 @@ class VirtualTable:
             has_limit,
             has_limit and offset >= 0,
             self._labels.get(access.index, access.index),
+            left or has_limit or not covered(self.table, access, shapes + fixed),
+            () if consumed else ordering,
         )
         number = self._numbers.get(plan, -1)
         if number < 0:
@@ -316,16 +325,11 @@ class VirtualTable:
         info.estimatedCost = access.cost
         rows = access.rows / _HANDED if handed >= 0 else access.rows
         info.estimatedRows = max(int(rows), 1)
-        if access.unique and not coarse.intersection(self._index_columns(access.index)):
+        if access.unique and not coarse.intersection(
+            index_columns(self.table, access.index)
+        ):
             info.idxFlags = apsw.SQLITE_INDEX_SCAN_UNIQUE
         return True
-
-    def _index_columns(self, name: str) -> tuple[str, ...]:
-        """Return the columns of an index; "" is the primary key."""
-        for index in self.table.indexes:
-            if index.name == name:
-                return index.columns
-        return self.table.primary_key
 
     def _ordering(self, info: apsw.IndexInfo) -> tuple[tuple[str, bool], ...]:
         ordering = []

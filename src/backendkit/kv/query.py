@@ -269,10 +269,12 @@ class RecordQuery(NonrelQuery):
         reverse = self.access.reverse
         prefix = self._prefix
         ranges = reversed(plan.ranges) if reverse else iter(plan.ranges)
-        pairs = chain.from_iterable(
+        pairs: Iterator[tuple[bytes, bytes]] = chain.from_iterable(
             transaction.range(prefix + start, prefix + stop, reverse)
             for start, stop in ranges
         )
+        if self.looked_at is not None:
+            pairs = self.looked_at(pairs)
         return self._tracked(pairs) if session.writing else pairs
 
     def _tracked(

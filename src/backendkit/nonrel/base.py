@@ -32,6 +32,7 @@ from .features import NonrelDatabaseFeatures
 from .introspection import NonrelDatabaseIntrospection
 from .native import Planner
 from .operations import NonrelDatabaseOperations
+from .scans import SCAN_OPTIONS, Scans
 from .schema import NonrelDatabaseSchemaEditor
 from .validation import ALLOW_NO_TRANSACTIONS, NonrelDatabaseValidation
 
@@ -52,7 +53,8 @@ class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
     #: Name of the store, for code that needs to know it.
     store_vendor = ""
     #: Names of the OPTIONS that the store takes. All backends have
-    #: ``transaction_mode`` (as Django's SQLite backend) and ``allow_no_transactions``.
+    #: ``transaction_mode`` (as Django's SQLite backend), ``native``,
+    #: ``max_scan_rows``, ``warn_scan_rows`` and ``allow_no_transactions``.
     store_options: ClassVar[frozenset[str]] = frozenset()
 
     # The words before SQLite's own tell the store what the values are.
@@ -77,6 +79,7 @@ class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
         #: Whether simple queries are answered without SQL.
         self.native = bool(self.settings_dict.get("OPTIONS", {}).get("native", True))
         self.planner = Planner(self)
+        self._scans = Scans()
 
     # For a backend's author
 
@@ -114,12 +117,22 @@ class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
             raise ImproperlyConfigured(
                 f"{where}['OPTIONS']['native'] is {native!r}. Use True or False."
             )
+        limits = {name: options.pop(name, n) for name, n in SCAN_OPTIONS.items()}
+        for name, number in limits.items():
+            if number is not None and (
+                not isinstance(number, int) or isinstance(number, bool) or number < 1
+            ):
+                raise ImproperlyConfigured(
+                    f"{where}['OPTIONS'][{name!r}] is {number!r}. Use a number of"
+                    " rows, at least 1, or None for any number."
+                )
         unknown = sorted(set(options) - self.store_options)
         if unknown:
             known = ", ".join(
                 sorted(
                     self.store_options
                     | {"native", "transaction_mode", ALLOW_NO_TRANSACTIONS}
+                    | set(SCAN_OPTIONS)
                 )
             )
             msg = (
@@ -127,7 +140,7 @@ class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
                 f" Known are: {known}."
             )
             raise ImproperlyConfigured(msg)
-        return {"name": str(settings["NAME"]), "options": options}
+        return {"name": str(settings["NAME"]), "options": options, "limits": limits}
 
     @async_unsafe
     def get_new_connection(self, conn_params: dict[str, Any]) -> dbapi.Connection:
@@ -137,6 +150,7 @@ class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
             store,
             register_functions,
             immediate=self.transaction_mode in ("IMMEDIATE", "EXCLUSIVE"),
+            limits=self._scans.limits(**conn_params["limits"]),
         )
         # connect() replaces a connection that is open, and nobody else would close
         # it: see __del__().

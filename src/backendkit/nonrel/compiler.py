@@ -17,6 +17,7 @@ from backendkit.engine.native import NativeRead, NativeWrite, Prepared, StaleErr
 from backendkit.engine.running import Filter
 from backendkit.engine.statements import Insert, Select, unquote
 
+from .analyzing import analyzed
 from .native import Plan
 from .pushdown import handed_filters
 
@@ -108,6 +109,8 @@ class SQLCompiler(compiler.SQLCompiler):
         if self.connection.native:
             lines = self.connection.planner.explain(self) or lines
         yield from lines
+        if self.query.explain_info.options.get("analyze"):
+            yield from analyzed(self)
 
     def results_iter(
         self,

@@ -15,7 +15,8 @@ class LoggedQuery(dict[str, str]):
 
     :param entry: what Django logs, ``sql`` and ``time``.
     :param store: the calls of the store, each a dict: ``table``, ``call`` (how it
-        was read or written), ``rows``, and ``time`` in seconds.
+        was read or written), ``rows``, ``time`` in seconds, and ``looked``, if
+        known: how many rows were looked at to find those.
     """
 
     def __init__(self, entry: Mapping[str, str], store: list[dict[str, Any]]) -> None:
@@ -35,9 +36,11 @@ class CursorDebugWrapper(BaseCursorDebugWrapper):
     def debug_sql(self, *args: Any, **kwargs: Any) -> Iterator[None]:
         """Note the store calls while a statement runs."""
         connection = self.db.connection
-        calls: list[dict[str, Any]] = []
         log = self.db.queries_log
-        before, connection.trace = connection.trace, calls
+        before = connection.trace
+        # Somebody else may want the calls of this one statement, too.
+        calls: list[dict[str, Any]] = [] if before is None else before
+        connection.trace = calls
         try:
             with super().debug_sql(*args, **kwargs):
                 yield

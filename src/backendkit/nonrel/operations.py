@@ -18,6 +18,11 @@ class NonrelDatabaseOperations(DatabaseOperations):
 
     compiler_module = "backendkit.nonrel.compiler"
 
+    def explain_query_prefix(self, format: str | None = None, **options: Any) -> str:  # noqa: A002  # Django's name
+        """Return how a statement begins that explains; ``analyze`` also runs it."""
+        options.pop("analyze", None)
+        return str(super().explain_query_prefix(format, **options))
+
     def quote_name(self, name: str) -> str:
         """Quote a name once. Quotes within it are doubled."""
         inner = name[1:-1]

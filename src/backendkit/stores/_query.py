@@ -35,6 +35,11 @@ class NonrelQuery(ABC):
     NEGATION_MAP: ClassVar[Mapping[str, str | Callable[[str, Any], Any]]] = {}
     #: The driver's exceptions for :func:`safe_call`, most specific first.
     driver_errors: ClassVar[Mapping[type[Exception], type[Error]]] = {}
+    #: If set, a store that leaves out rows by itself lets what it reads pass through:
+    #: called with an iterator of one item for each row, before :meth:`fetch` or
+    #: :meth:`count` returns; gives the same items, or raises. A store that can't
+    #: tell may ignore it.
+    looked_at: Callable[[Iterable[Any]], Iterator[Any]] | None = None
 
     def __init__(
         self,

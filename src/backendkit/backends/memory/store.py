@@ -230,6 +230,8 @@ class MemoryQuery(stores.NonrelQuery):
 
     def fetch(self, low_mark: int = 0, high_mark: int | None = None) -> Iterator[Row]:
         rows: Iterable[Row] = self._candidates()
+        if self.looked_at is not None:
+            rows = self.looked_at(rows)
         for test in self._tests:
             rows = filter(test, rows)
         rows = sort_rows(rows, self.table, self._ordering)
