@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Mapping
 
 import lmdb
@@ -45,6 +47,16 @@ class TooManyReadersError(OperationalError):
         )
 
 
+class LMDBError(OperationalError):
+    """Any other error of LMDB, in its own words."""
+
+    def __init__(self, cause: str = "") -> None:
+        if os.strerror(errno.EIO) in cause:
+            # LMDB has no other code for a write that was cut short.
+            cause += ": a broken disk, or one that is full"
+        super().__init__(cause)
+
+
 #: Most specific first.
 DRIVER_ERRORS: Mapping[type[Exception], type[Error]] = {
     lmdb.MapFullError: DatabaseFullError,
@@ -53,7 +65,7 @@ DRIVER_ERRORS: Mapping[type[Exception], type[Error]] = {
     lmdb.BadValsizeError: DataError,
     lmdb.CorruptedError: InternalError,
     lmdb.PageNotFoundError: InternalError,
-    lmdb.Error: OperationalError,
+    lmdb.Error: LMDBError,
     OSError: OperationalError,
 }
 

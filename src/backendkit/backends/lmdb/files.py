@@ -16,6 +16,8 @@ from .options import LMDBOptions
 from .pages import is_complete
 
 DATA_FILE, LOCK_FILE, WRITER_FILE = "data.mdb", "lock.mdb", "writer.lock"
+#: Bytes in LMDB's lock file: before the slots of the readers, and of each.
+_LOCK_HEADER, _LOCK_SLOT = 128, 64
 FILES = frozenset({DATA_FILE, LOCK_FILE, WRITER_FILE})
 
 
@@ -44,8 +46,8 @@ def prepare(path: str, options: LMDBOptions) -> bool:
             f"unable to open database {path}: {error.strerror}"
         ) from error
     if names and DATA_FILE in names:
-        _check_data_file(path)
         if WRITER_FILE in names:
+            _check_data_file(path)
             return True
         # A copy of one of ours, or a stranger's: look before anything is made.
         check_directory(path)
@@ -107,6 +109,7 @@ def check_directory(path: str) -> None:
 
     :raises OperationalError: it doesn't, or can't be read.
     """
+    _check_data_file(path)
     try:
         environment = lmdb.open(path, readonly=True, lock=False, create=False)
     except (lmdb.Error, OSError) as error:
@@ -121,6 +124,31 @@ def check_directory(path: str) -> None:
     check_format(marker, path)
 
 
+def _allocate_lock_file(path: str, max_readers: int) -> None:
+    """
+    Take the room for LMDB's lock file on the disk.
+
+    LMDB writes it through a memory map, where a full disk is the end of the process.
+    A file that is there keeps its size: other processes may have mapped it.
+    """
+    file = os.path.join(path, LOCK_FILE)
+    with contextlib.suppress(FileNotFoundError):
+        if os.stat(file).st_blocks * 512 >= os.stat(file).st_size > 0:
+            # Not to be opened then: to close it would drop the locks on it of
+            # whoever has the database open in this process, by LMDB alone.
+            return
+    fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        size = os.fstat(fd).st_size or _LOCK_HEADER + max_readers * _LOCK_SLOT
+        os.posix_fallocate(fd, 0, size)
+    except OSError:
+        if not os.fstat(fd).st_size:
+            os.remove(file)
+        raise
+    finally:
+        os.close(fd)
+
+
 def open_environment(path: str, options: LMDBOptions, reserve: int) -> lmdb.Environment:
     """
     Open LMDB itself, with as large a map as can be had.
@@ -128,6 +156,8 @@ def open_environment(path: str, options: LMDBOptions, reserve: int) -> lmdb.Envi
     :param reserve: bytes to begin with; smaller maps are tried if it is too much.
     :raises OperationalError: it can't be opened.
     """
+    if not options.readonly:
+        _allocate_lock_file(path, options.max_readers)
     least = options.map_size
     for size in _map_sizes(path, options, reserve):
         try:

@@ -68,12 +68,14 @@ class WriterLock:
     def release(self) -> None:
         """Give the right back."""
         self._holder = None
-        fcntl.lockf(self._fd, fcntl.LOCK_UN)
+        if self._fd >= 0:
+            fcntl.lockf(self._fd, fcntl.LOCK_UN)
         self._lock.release()
 
     def close(self) -> None:
-        """Close the file."""
-        os.close(self._fd)
+        """Close the file, which gives the right back among processes."""
+        fd, self._fd = self._fd, -1
+        os.close(fd)
 
     def _lock_file(self, deadline: float, timeout: float) -> None:
         pause = _FIRST_PAUSE
