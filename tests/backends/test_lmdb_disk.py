@@ -133,11 +133,10 @@ def test_full_disk_from_the_start(path, mounted):
     disk.mkdir()
     code = f"""
         import subprocess
-        with open({str(disk / "letter")!r}, "wb") as letter:
+        with open({str(disk / "letter")!r}, "wb", buffering=0) as letter:
             try:
                 while True:
                     letter.write(bytes(4096))
-                    letter.flush()
             except OSError:
                 pass
         try:

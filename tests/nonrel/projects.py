@@ -90,9 +90,9 @@ class Project:
         """Run a text as a script of the project; return what it printed."""
         return self.python("-c", setup(text), **options)
 
-    def start_script(self, text):
+    def start_script(self, text, *arguments):
         """Start a text as a script of the project."""
-        return self.start("-c", setup(text))
+        return self.start("-c", setup(text), *arguments)
 
 
 def setup(text):
