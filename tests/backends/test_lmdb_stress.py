@@ -78,6 +78,9 @@ WORK = """
 WRITER = """
     me, seconds = sys.argv[1], float(sys.argv[2])
     chance = random.Random(me)
+    if int(me) % 2:
+        # One half waits as writers from the start, the other runs again.
+        connection.settings_dict["OPTIONS"]["transaction_mode"] = "IMMEDIATE"
 
     def transfer(number):
         with transaction.atomic():

@@ -19,8 +19,12 @@ import time
 
 from backendkit.stores import OperationalError
 
-#: Seconds between two looks at the other process's lock.
-_FIRST_PAUSE, _LAST_PAUSE = 0.0005, 0.02
+#: The bytes of the file that are locked: the right to write, and the place of the
+#: next in line. Who has just written has to queue behind those who wait.
+_RIGHT, _NEXT = 0, 1
+#: Seconds between two looks at a lock: at first, and at most for each.
+_FIRST_PAUSE = 0.0002
+_LAST_PAUSE = {_RIGHT: 0.001, _NEXT: 0.005}
 #: Length of what is written into the lock file: who has the lock.
 _RECORD = 120
 
@@ -69,7 +73,7 @@ class WriterLock:
         """Give the right back."""
         self._holder = None
         if self._fd >= 0:
-            fcntl.lockf(self._fd, fcntl.LOCK_UN)
+            self._unlock(_RIGHT)
         self._lock.release()
 
     def close(self) -> None:
@@ -78,15 +82,22 @@ class WriterLock:
         os.close(fd)
 
     def _lock_file(self, deadline: float, timeout: float) -> None:
+        self._wait_for(_NEXT, deadline, timeout)
+        try:
+            self._wait_for(_RIGHT, deadline, timeout)
+        finally:
+            self._unlock(_NEXT)
+        self._sign()
+
+    def _wait_for(self, byte: int, deadline: float, timeout: float) -> None:
         pause = _FIRST_PAUSE
         while True:
             try:
-                fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
             except OSError as error:
                 if error.errno not in {errno.EACCES, errno.EAGAIN}:
                     raise
             else:
-                self._sign()
                 return
             left = deadline - time.monotonic()
             if left <= 0:
@@ -95,7 +106,10 @@ class WriterLock:
                     f" waited {timeout:g} s"
                 )
             time.sleep(min(pause, left))
-            pause = min(pause * 2, _LAST_PAUSE)
+            pause = min(pause * 2, _LAST_PAUSE[byte])
+
+    def _unlock(self, byte: int) -> None:
+        fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, byte)
 
     def _sign(self) -> None:
         """Write down who has the lock. Nothing depends on it but a message."""
