@@ -123,7 +123,8 @@ class TestWhatIsAnError:
             lambda: list(Shelf.objects.filter(place=1)),
             lambda: Shelf.objects.filter(place=1).count(),
             lambda: Shelf.objects.filter(place__gte=0).update(width=1),
-            lambda: list(Item.objects.order_by("pk")[:90]),
+            lambda: list(Shelf.objects.order_by("place")[:90]),
+            lambda: list(Item.objects.order_by("-pk")[:90]),
             lambda: list(Book.objects.filter(author__name="a3")),
             lambda: list(Author.objects.annotate(n=Count("books"))),
             lambda: list(Book.objects.filter(author__in=range(1, 20))),
@@ -177,6 +178,7 @@ class TestWhatItSays:
                 {"number exact"},
                 None,
             ),
+            (lambda: Item.objects.order_by("-number")[:9], {"number DESC"}, {"number"}),
         ],
     )
     def test_an_index_that_would_help(self, lmdb, query, wanted, columns):

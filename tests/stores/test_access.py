@@ -163,3 +163,21 @@ def test_the_order_of_filters_does_not_matter(shapes):
         for order in itertools.islice(itertools.permutations(shapes), 24)
     }
     assert len(found) == 1
+
+
+def test_the_first_few_rows():
+    """They are read in order from an index, if there are no filters."""
+    index = next(one for one in TABLE.indexes if not one.unique)
+    ordering = [(name, False) for name in index.columns]
+    all_rows = choose_access(TABLE, INDEXED, 10_000, (), ordering)
+    few = choose_access(TABLE, INDEXED, 10_000, (), ordering, few=True)
+    assert (all_rows.index, all_rows.ordered) == ("", False)
+    assert (few.index, few.ordered) == (index.name, True)
+    shapes = [FilterShape(index.columns[-1], "exact", negated=True)]
+    again = choose_access(TABLE, INDEXED, 10_000, shapes, ordering, few=True)
+    assert not again.ordered
+    # Without the index, nothing changes.
+    none = frozenset[str]()
+    assert not choose_access(
+        TABLE, INDEXED, 10_000, (), ordering, none, few=True
+    ).ordered

@@ -299,11 +299,15 @@ class Connection:
         self._active = running = Running(self, session, self.trace)
         return running
 
-    def explain(self, prepared: Prepared) -> list[str]:
-        """Return how a statement without SQL reads, a line for each table."""
+    def explain(self, prepared: Prepared, *, few: bool) -> list[str]:
+        """
+        Return how a statement without SQL reads, a line for each table.
+
+        :param few: whether only the first few rows are wanted.
+        """
         session = self.transactions.start_read()
         try:
-            return prepared.explain(session)
+            return prepared.explain(session, few=few)
         finally:
             self.transactions.finish_read(session)
 

@@ -172,7 +172,8 @@ class Prepared:
             dict.fromkeys([*read.columns, *extra, *(n for n, _ in self._ordering)])
         )
         self._places = {name: place for place, name in enumerate(self._wide)}
-        self._access: Access | None = None
+        #: By whether only a few rows are wanted.
+        self._accesses: dict[bool, Access] = {}
         #: Whether filters leave out rows that the access reads.
         self._left_over = True
         self._total = 0
@@ -253,19 +254,24 @@ class Prepared:
                     raise StaleError(f"{one.table.name} has changed")
                 one.table = table
 
-    def access(self, session: Session) -> Access:
-        """Choose how to read, or remember it."""
-        access = self._access
+    def access(self, session: Session, *, few: bool = False) -> Access:
+        """
+        Choose how to read, or remember it.
+
+        :param few: whether only the first few rows are wanted.
+        """
+        if self._shapes:
+            few = False  # it makes no difference
+        access = self._accesses.get(few)
         if access is not None and access.unique:
             return access
         total = session.estimated_rows(self.table)
-        if (
-            access is None
-            or not self._total <= total * _GROWTH
-            or not total <= self._total * _GROWTH
-        ):
-            access = session.access(self.table, self._shapes, self._ordering)
-            self._access, self._total = access, total
+        if not (self._total <= total * _GROWTH and total <= self._total * _GROWTH):
+            access = None
+            self._accesses.clear()
+        if access is None:
+            access = session.access(self.table, self._shapes, self._ordering, few=few)
+            self._accesses[few], self._total = access, total
             self._left_over = any(self._tested) or not covered(
                 self.table, access, self._shapes
             )
@@ -293,9 +299,10 @@ class Prepared:
         words.append(f"~{max(int(access.rows), 1)} rows")
         return " ".join(words)
 
-    def explain(self, session: Session) -> list[str]:
+    def explain(self, session: Session, *, few: bool) -> list[str]:
         """Return how each table is read, for people."""
-        lines = [f"{self.describe(self.access(session))} of {self.table.name}"]
+        access = self.access(session, few=few or self.read.what in ("min", "max"))
+        lines = [f"{self.describe(access)} of {self.table.name}"]
         for one in self._steps:
             step = one.step
             kind = "or NULLs" if step.outer else "or leave the row out"
@@ -321,7 +328,7 @@ class Prepared:
         :param first: whether only the first of them may be wanted.
         """
         session = running.session
-        access = self.access(session)
+        access = self.access(session, few=first or high is not None)
         if running.trace is None:
             return self._fetch(running, access, filters, low, high, first, None)
         entry = running.trace_call(self.table.name, self.describe(access))
@@ -351,7 +358,7 @@ class Prepared:
             query.order_by(self._ordering)
         look = None
         if entry is not None or running.limits is not None:
-            sliced = first or high is not None
+            sliced = (first or high is not None) and self.read.what == "rows"
             look = self._look(query, running, entry, low, sliced=sliced)
         if not wide:
             if not low and high is None:
@@ -475,7 +482,9 @@ class Prepared:
         """Return the least, the greatest or the sum; None without rows."""
         (name,) = self.read.columns
         column = self.table.column(name)
-        rows = self._rows(running, filters, 0, None)
+        rows = self._rows(
+            running, filters, 0, None, first=self.read.what in ("min", "max")
+        )
         values = (row[0] for row in rows if row[0] is not None)
         if self.read.what == "sum":
             total = count = 0

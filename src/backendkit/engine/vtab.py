@@ -267,7 +267,7 @@ class VirtualTable:
                 coarse.add(column.name)
         ordering = self._ordering(info)
         access = self.connection.active.session.access(
-            self.table, shapes + fixed, ordering
+            self.table, shapes + fixed, ordering, few=limit >= 0
         )
         argument = 1
         if handed >= 0:

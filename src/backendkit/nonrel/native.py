@@ -143,7 +143,9 @@ class Planner:
             return None
         plan, _ = found
         assert plan.prepared is not None
-        lines: list[str] = self._connection.explain(plan.prepared)
+        lines: list[str] = self._connection.explain(
+            plan.prepared, few=query.high_mark is not None
+        )
         return lines
 
     def _planned(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ._capabilities import Capabilities, Order
 from ._schema import Table
 
 _EQUALITIES = frozenset({"exact", "in"})
 _RANGES = frozenset({"gt", "gte", "lt", "lte"})
+#: Rows that a slice is guessed to have.
+_FEW = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ def choose_access(  # one argument per thing that decides
     filters: Sequence[FilterShape],
     ordering: Sequence[tuple[str, bool]] = (),
     usable: frozenset[str] | None = None,
+    *,
+    few: bool = False,
 ) -> Access:
     """
     Choose the index to read a table by, from what the filters fix.
@@ -62,6 +66,7 @@ def choose_access(  # one argument per thing that decides
     :param filters: those that will be given to the query.
     :param ordering: pairs of column and *descending*, outermost first.
     :param usable: names of the indexes that may be used; None for all.
+    :param few: whether only the first few rows are wanted.
     :returns: the cheapest access. The estimates follow SQLite's defaults for
         tables without statistics (https://www.sqlite.org/queryplanner-ng.html).
     """
@@ -102,6 +107,11 @@ def choose_access(  # one argument per thing that decides
         )
         if name and not access.equalities and not access.ranged and not access.ordered:
             continue
+        if few and access.ordered and not filters:
+            # It can be left as soon as they are read; what isn't in order is read
+            # to the end. With filters, who knows how far off the first row is.
+            cost = min(access.cost, _FEW * (2.0 if name else 1.0))
+            access = replace(access, cost=cost)
         if best is None or access.cost < best.cost:
             best = access
     assert best is not None  # the primary key is always a candidate

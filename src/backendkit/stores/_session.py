@@ -209,14 +209,21 @@ class Session(ABC):
         table: Table,
         filters: Sequence[FilterShape],
         ordering: Sequence[tuple[str, bool]] = (),
+        *,
+        few: bool = False,
     ) -> Access:
-        """Choose how to read a table with filters of these shapes."""
+        """
+        Choose how to read a table with filters of these shapes.
+
+        :param few: whether only the first few rows are wanted.
+        """
         return choose_access(
             table,
             self.store.capabilities,
             self.estimated_rows(table),
             filters,
             ordering,
+            few=few,
         )
 
     # Writing
