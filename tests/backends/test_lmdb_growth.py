@@ -9,6 +9,7 @@ import textwrap
 import threading
 import time
 
+import lmdb
 import pytest
 
 from backendkit.backends.lmdb import environment as environments
@@ -297,3 +298,23 @@ def test_threads_meet_a_larger_map(small, path, opened):
     assert errors == []
     assert counts <= {1, 5001, 15_001, 35_001, 35_002}
     assert count(small) == 35_002
+
+
+def test_lmdb_gave_up(opened):
+    """After a meta page couldn't be written LMDB wants to be opened again; it is."""
+    store = opened()
+    add(store, 1, table=True)
+    environment = store.engine.environment
+    before = environment.lmdb
+
+    class Panicking:
+        def begin(self, **options):
+            raise lmdb.PanicError("mdb_txn_begin: Update of meta page failed")
+
+        def close(self):
+            before.close()
+
+    for work in (lambda: add(store, 1), lambda: count(store)):
+        before, environment.lmdb = environment.lmdb, Panicking()
+        work()
+    assert count(store) == 2
