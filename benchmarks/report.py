@@ -49,6 +49,8 @@ class Machine:
     def after(self, versions):
         """Add what is known after measuring."""
         self.facts["load"] += f", {load()} after, of a minute"
+        if os.getloadavg()[0] > os.cpu_count():
+            self.facts["load"] += ": the machine was busy, run it again on a quiet one"
         self.facts["engines"] = "; ".join(versions)
 
 
