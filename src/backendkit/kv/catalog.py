@@ -26,10 +26,21 @@ from backendkit.stores import (
     ValueType,
 )
 
-from .codec import RowChecker, Unpack, pack, unpacker
+from .codec import (
+    Holder,
+    RowChecker,
+    Unpack,
+    UnpackPart,
+    pack,
+    part_unpacker,
+    unpacker,
+    value_unpacker,
+)
 from .indexes import IndexMaintainer, PrimaryKeyExpression
 from .layout import rows_prefix
 
+#: Choices of columns that a table remembers how to read.
+_PARTS = 200
 #: Given a row's bytes: its values in the table's column order, and then others.
 Read = Callable[[bytes], tuple[Any, ...]]
 
@@ -166,6 +177,42 @@ class TableRecord:
             return self._reader(0)
         readers = [self._reader(number) for number in range(len(self.layouts))]
         return lambda data: readers[data[-1]](data)
+
+    def part(self, places: tuple[int, ...]) -> UnpackPart:
+        """Return a function that reads some columns; see :func:`part_unpacker`."""
+        unpack = self._parts.get(places)
+        if unpack is None:
+            if len(self._parts) >= _PARTS:
+                self._parts.clear()
+            unpack = self._parts[places] = self._part(places)
+        return unpack
+
+    @cached_property
+    def _parts(self) -> dict[tuple[int, ...], UnpackPart]:
+        return {}
+
+    def _part(self, places: tuple[int, ...]) -> UnpackPart:
+        # Making a type for a few columns pays only if much is left out.
+        if len(self.layouts) == 1 and 3 * len(places) <= 2 * self.width:
+            layout = self.layouts[0]
+            types = [self.columns[column].type for column in layout]
+            return part_unpacker(types, places)
+        read, get = self.read, itemgetter(*places)
+        return lambda datas: map(get, map(read, datas))
+
+    def holder(self, place: int) -> Callable[[bytes], Holder] | None:
+        """Return a function that reads one column, if all rows are of one layout."""
+        if len(self.layouts) > 1:
+            return None
+        unpack = self._holders.get(place)
+        if unpack is None:
+            types = [self.columns[column].type for column in self.layouts[0]]
+            unpack = self._holders[place] = value_unpacker(types, place)
+        return unpack
+
+    @cached_property
+    def _holders(self) -> dict[int, Callable[[bytes], Holder]]:
+        return {}
 
     def _reader(self, number: int) -> Read:
         layout = self.layouts[number]

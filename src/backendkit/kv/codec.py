@@ -19,10 +19,11 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from math import isnan
-from typing import Any
+from operator import attrgetter
+from typing import Any, Protocol
 
 import msgspec
 
@@ -52,7 +53,17 @@ PYTHON_TYPES: dict[ValueType, type] = {
 
 pack = msgspec.msgpack.Encoder(uuid_format="bytes", decimal_format="string").encode
 
+_value = attrgetter("value")
+
 Unpack = Callable[[bytes], tuple[Any, ...]]
+#: From the bytes of many rows to a value of each, or a tuple of several.
+UnpackPart = Callable[[Iterable[bytes]], Iterator[Any]]
+
+
+class Holder(Protocol):
+    """What has a row's value."""
+
+    value: Any
 
 
 def unpacker(types: Sequence[ValueType]) -> Unpack:
@@ -62,6 +73,43 @@ def unpacker(types: Sequence[ValueType]) -> Unpack:
     row_type: Any = tuple.__class_getitem__((*fields, int))
     decode: Unpack = msgspec.msgpack.Decoder(row_type).decode
     return decode
+
+
+def value_unpacker(types: Sequence[ValueType], place: int) -> Callable[[bytes], Holder]:
+    """
+    Return a function that reads one value of rows of these types.
+
+    Those before it are skipped, those behind it aren't looked at.
+    """
+    fields: list[Any] = [(f"at{before}", msgspec.Raw) for before in range(place)]
+    fields.append(("value", PYTHON_TYPES[types[place]] | None))
+    # A struct may be shorter than the array that it is read from; a tuple not.
+    holder: Any = msgspec.defstruct("Holder", fields, array_like=True, gc=False)
+    decode: Callable[[bytes], Holder] = msgspec.msgpack.Decoder(holder).decode
+    return decode
+
+
+def part_unpacker(types: Sequence[ValueType], places: Sequence[int]) -> UnpackPart:
+    """
+    Return a function that reads some values of rows of these types.
+
+    :param places: where in the row they are. If it is only one, its values come as
+        they are, else as tuples.
+    """
+    if len(places) == 1:
+        holder = value_unpacker(types, places[0])
+        return lambda datas: map(_value, map(holder, datas))
+    fields = [
+        (
+            f"at{place}",
+            PYTHON_TYPES[value_type] | None if place in places else msgspec.Raw,
+        )
+        for place, value_type in enumerate(types[: max(places) + 1])
+    ]
+    part = msgspec.defstruct("Part", fields, array_like=True, gc=False)
+    decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(part).decode
+    get = attrgetter(*(f"at{place}" for place in places))
+    return lambda datas: map(get, map(decode, datas))
 
 
 class RowChecker:

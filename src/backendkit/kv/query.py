@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, count, islice
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from backendkit.stores import (
     Access,
@@ -14,18 +14,17 @@ from backendkit.stores import (
     Error,
     InterfaceError,
     InternalError,
-    Matcher,
     NonrelQuery,
     NotSupportedError,
     ProgrammingError,
     Row,
     Table,
-    matcher,
     safe_call,
 )
 
 from .bounds import Filter, KeyRanges, exact_value, is_nan, key_ranges
 from .codec import PYTHON_TYPES
+from .filtering import Residual
 from .keys import AFTER
 
 if TYPE_CHECKING:
@@ -33,15 +32,7 @@ if TYPE_CHECKING:
     from .indexes import IndexMaintainer
     from .session import RecordSession
 
-Project = Callable[[tuple[Any, ...]], Row]
-#: Positions in a row, and the tests for the values there.
-Residual = list[tuple[int, Matcher]]
-
 _second = itemgetter(1)
-
-
-def _nothing(row: tuple[Any, ...]) -> Row:  # a Project
-    return ()
 
 
 class Scan:
@@ -124,13 +115,16 @@ class RecordQuery(NonrelQuery):
                 return self._single(key)
         plan = self._plan()
         residual = self._residual(plan)
-        project = self._project()
         if plan.points and (self._maintainer is None or self._maintainer.unique):
-            rows = self._guarded(self._points(plan, residual, project))
+            datas = self._points(plan)
         else:
-            rows = self._stream(plan, residual, project)
-            if residual or self._maintainer is not None:
-                rows = self._guarded(rows)
+            datas = self._datas(plan)
+        if residual is not None:
+            # Writing, a query sees what was written since the row before.
+            datas = residual.kept(datas, ahead=not self.session.writing)
+        rows = self._read(datas)
+        if residual is not None or self._maintainer is not None or plan.points:
+            rows = self._guarded(rows)
         if low_mark or high_mark is not None:
             return islice(rows, low_mark, high_mark)
         return rows
@@ -141,13 +135,17 @@ class RecordQuery(NonrelQuery):
             return self.session.numbers(self.record).rows
         plan = self._plan()
         residual = self._residual(plan)
-        if residual:
-            rows = self._stream(plan, residual, _nothing)
-        else:
-            rows = cast("Iterator[Row]", self._pairs(plan))
-        counter = count()
-        deque(zip(self._guarded(rows), counter, strict=False), maxlen=0)
-        return next(counter)
+        transaction = self.session.transaction
+        try:
+            if residual is not None:
+                return residual.count(self._datas(plan))
+            counter = count()
+            deque(zip(self._pairs(plan), counter, strict=False), maxlen=0)
+            return next(counter)
+        except Error:
+            raise
+        except Exception as error:
+            raise self._translated(error, transaction) from error
 
     # Planning
 
@@ -157,28 +155,24 @@ class RecordQuery(NonrelQuery):
             return key_ranges(self.record.primary_key, self.access, self._filters)
         return key_ranges(maintainer.expression, self.access, self._filters)
 
-    def _residual(self, plan: KeyRanges) -> Residual:
-        """Return what is left to look at in each row: positions and tests."""
-        positions = self.record.table.positions
+    def _residual(self, plan: KeyRanges) -> Residual | None:
+        """Return what is left to look at in each row."""
         absorbed = plan.absorbed
-        return [
-            (positions[one.column], matcher(one.lookup, one.value, one.negated))
-            for one in self._filters
-            if not any(one is other for other in absorbed)
+        left = [
+            one for one in self._filters if not any(one is other for other in absorbed)
         ]
+        return Residual(self.record, left) if left else None
 
-    def _project(self) -> Project:
-        """Return what makes the wanted columns of what was read."""
+    def _read(self, datas: Iterable[bytes]) -> Iterator[Row]:
+        """Read the wanted columns of stored rows."""
         record = self.record
         if self.columns == record.names:
-            return record.whole
-        wanted = [record.table.positions[name] for name in self.columns]
+            return map(record.whole, map(record.read, datas))
+        wanted = tuple(record.table.positions[name] for name in self.columns)
         if not wanted:
-            return lambda row: ()
-        if len(wanted) == 1:
-            only = wanted[0]
-            return lambda row: (row[only],)
-        return itemgetter(*wanted)
+            return (() for _ in datas)
+        rows = record.part(wanted)(datas)
+        return rows if len(wanted) > 1 else zip(rows, strict=True)
 
     # Reading
 
@@ -202,11 +196,9 @@ class RecordQuery(NonrelQuery):
         data = self.session.active().get(key)
         if data is None:
             return iter(())
-        return iter((self._project()(self.record.read(data)),))
+        return self._read((data,))
 
-    def _points(
-        self, plan: KeyRanges, residual: Residual, project: Project
-    ) -> Iterator[Row]:
+    def _points(self, plan: KeyRanges) -> Iterator[bytes]:
         """Read rows by whole keys: one look-up each, two through an index."""
         get = self.session.active().get
         longest = self.session.max_key
@@ -221,29 +213,10 @@ class RecordQuery(NonrelQuery):
             key = prefix + key  # noqa: PLW2901  # complete from here on
             data = get(key) if len(key) <= longest else None
             if data is not None:
-                row = self.record.read(data)
-                if all(test(row[position]) for position, test in residual):
-                    yield project(row)
-
-    def _stream(
-        self, plan: KeyRanges, residual: Residual, project: Project
-    ) -> Iterator[Row]:
-        """Read rows, or an index's entries and their rows, by key ranges."""
-        read = self.record.read
-        datas = self._datas(plan)
-        if not residual:
-            return map(project, map(read, datas))
-        if len(residual) == 1:
-            ((position, test),) = residual
-            return (project(row) for row in map(read, datas) if test(row[position]))
-        return (
-            project(row)
-            for row in map(read, datas)
-            if all(test(row[position]) for position, test in residual)
-        )
+                yield data
 
     def _datas(self, plan: KeyRanges) -> Iterator[bytes]:
-        """Iterate over the stored rows."""
+        """Read rows, or an index's entries and their rows, by key ranges."""
         pairs = self._pairs(plan)
         if self._maintainer is None:
             return map(_second, pairs)

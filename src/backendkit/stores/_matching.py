@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 Matcher = Callable[[Any], bool]
 
-_ASCII_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
-
 
 def ascii_lower(value: str) -> str:
     """Lower the ASCII letters only, as SQLite's LIKE and NOCASE do."""
-    return value.translate(_ASCII_LOWER)
+    if value.isascii():
+        return value.lower()
+    # No byte of another character is an ASCII letter's in UTF-8.
+    return value.encode(errors="surrogatepass").lower().decode(errors="surrogatepass")
 
 
 def matcher(lookup: str, value: Any, negated: bool = False) -> Matcher:
@@ -56,7 +57,7 @@ def matcher(lookup: str, value: Any, negated: bool = False) -> Matcher:
     test = make(value)
     if negated:
         return lambda item: item is not None and not test(item)
-    return lambda item: item is not None and test(item)
+    return test
 
 
 def sort_key(value: Any) -> tuple[bool, Any]:
@@ -84,8 +85,8 @@ def _in(choices: list[Any]) -> Matcher:
     try:
         hashed = frozenset(choices)
     except TypeError:  # an unhashable choice: compare one by one
-        return lambda item: item in choices
-    return lambda item: item in hashed
+        return lambda item: item is not None and item in choices
+    return hashed.__contains__  # None isn't in it
 
 
 def _text(item: Any) -> str:
@@ -98,14 +99,29 @@ def _pattern(test: Callable[[str, str], bool]) -> Callable[[Any], Matcher]:
         wanted = ascii_lower(_text(value))
 
         def matches(item: Any) -> bool:
-            text = _text(item)
+            if item is None:
+                return False
+            text = item if item.__class__ is str else _text(item)
             if "\0" in text:  # which ends a text, to SQLite's LIKE
                 text = text.partition("\0")[0]
-            return test(ascii_lower(text), wanted)
+            return test(text.lower() if text.isascii() else ascii_lower(text), wanted)
 
         return matches
 
     return make
+
+
+def _startswith(value: Any) -> Matcher:
+    wanted = ascii_lower(_text(value))
+    size = len(wanted)
+    if "\0" in wanted:
+        return lambda item: False
+
+    def matches(item: Any) -> bool:
+        # With a NUL in it, the beginning is another one.
+        return item is not None and ascii_lower(_text(item)[:size]) == wanted
+
+    return matches
 
 
 def _regex(flags: int) -> Callable[[Any], Matcher]:
@@ -114,21 +130,21 @@ def _regex(flags: int) -> Callable[[Any], Matcher]:
             search = re.compile(str(value), flags).search
         except re.error as error:
             raise DataError(f"invalid regular expression: {error}") from error
-        return lambda item: search(_text(item)) is not None
+        return lambda item: item is not None and search(_text(item)) is not None
 
     return make
 
 
 _contains = _pattern(lambda item, wanted: wanted in item)
-_startswith = _pattern(lambda item, wanted: item.startswith(wanted))
 _endswith = _pattern(lambda item, wanted: item.endswith(wanted))
 
+#: By lookup: given a value that isn't None, the test; nothing holds for None.
 _TESTS: dict[str, Callable[[Any], Matcher]] = {
-    "exact": lambda value: lambda item: bool(item == value),
-    "gt": lambda value: lambda item: bool(item > value),
-    "gte": lambda value: lambda item: bool(item >= value),
-    "lt": lambda value: lambda item: bool(item < value),
-    "lte": lambda value: lambda item: bool(item <= value),
+    "exact": lambda value: lambda item: item is not None and item == value,
+    "gt": lambda value: lambda item: item is not None and item > value,
+    "gte": lambda value: lambda item: item is not None and item >= value,
+    "lt": lambda value: lambda item: item is not None and item < value,
+    "lte": lambda value: lambda item: item is not None and item <= value,
     "in": _in,
     "iexact": _pattern(lambda item, wanted: item == wanted),
     "contains": _contains,
