@@ -11,9 +11,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from itertools import islice
+from operator import itemgetter
 from typing import ClassVar
 
 from backendkit.stores import Error
+
+_second = itemgetter(1)
 
 
 class KeyValueTransaction(ABC):
@@ -44,6 +47,12 @@ class KeyValueTransaction(ABC):
 
         :param reverse: from the greatest key down.
         """
+
+    def values(
+        self, start: bytes, stop: bytes, reverse: bool = False
+    ) -> Iterator[bytes]:
+        """Iterate over the values alone; else as :meth:`range`."""
+        return map(_second, self.range(start, stop, reverse))
 
     @abstractmethod
     def put(self, key: bytes, value: bytes, /) -> object:

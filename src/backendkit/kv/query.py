@@ -203,7 +203,7 @@ class RecordQuery(NonrelQuery):
         get = self.session.active().get
         longest = self.session.max_key
         prefix = self.record.prefix
-        for key, _ in reversed(plan.ranges) if self.access.reverse else plan.ranges:
+        for key, _ in self._ranges(plan):
             if self._maintainer is not None:
                 entry = self._maintainer.prefix + key
                 primary_key = get(entry) if len(entry) <= longest else None
@@ -217,10 +217,18 @@ class RecordQuery(NonrelQuery):
 
     def _datas(self, plan: KeyRanges) -> Iterator[bytes]:
         """Read rows, or an index's entries and their rows, by key ranges."""
-        pairs = self._pairs(plan)
-        if self._maintainer is None:
-            return map(_second, pairs)
-        return self._rows_of(pairs)
+        if self._maintainer is not None:
+            return self._rows_of(self._pairs(plan))
+        if self.session.writing:
+            return map(_second, self._pairs(plan))
+        values = self.session.active().values
+        prefix = self._prefix
+        reverse = self.access.reverse
+        datas: Iterator[bytes] = chain.from_iterable(
+            values(prefix + start, prefix + stop, reverse)
+            for start, stop in self._ranges(plan)
+        )
+        return datas if self.looked_at is None else self.looked_at(datas)
 
     def _rows_of(self, entries: Iterator[tuple[bytes, bytes]]) -> Iterator[bytes]:
         prefix = self.record.prefix
@@ -235,16 +243,18 @@ class RecordQuery(NonrelQuery):
                 )
             yield data
 
+    def _ranges(self, plan: KeyRanges) -> Iterator[tuple[bytes, bytes]]:
+        return reversed(plan.ranges) if self.access.reverse else iter(plan.ranges)
+
     def _pairs(self, plan: KeyRanges) -> Iterator[tuple[bytes, bytes]]:
         """Iterate over what is in the key ranges."""
         session = self.session
         transaction = session.active()
         reverse = self.access.reverse
         prefix = self._prefix
-        ranges = reversed(plan.ranges) if reverse else iter(plan.ranges)
         pairs: Iterator[tuple[bytes, bytes]] = chain.from_iterable(
             transaction.range(prefix + start, prefix + stop, reverse)
-            for start, stop in ranges
+            for start, stop in self._ranges(plan)
         )
         if self.looked_at is not None:
             pairs = self.looked_at(pairs)

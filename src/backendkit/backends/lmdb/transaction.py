@@ -6,8 +6,8 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import chain, dropwhile, islice
-from typing import TYPE_CHECKING, NoReturn, cast
+from itertools import chain, dropwhile, islice, takewhile
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import lmdb
 
@@ -62,8 +62,8 @@ class LMDBTransaction(KeyValueTransaction):
         self._options = options
         self._read: lmdb.Transaction | None = None
         self._write: lmdb.Transaction | None = None
-        #: The pairs that open iterators have read ahead.
-        self._read_ahead: dict[int, list[tuple[bytes, bytes]]] = {}
+        #: The pairs, or values, that open iterators have read ahead.
+        self._read_ahead: dict[int, list[Any]] = {}
         self._thread = 0
         if write:
             self._begin_writing()
@@ -120,6 +120,52 @@ class LMDBTransaction(KeyValueTransaction):
                 if self._read is None:
                     raise self._gone()
                 size = min(size * 4, _CHUNK)
+        except lmdb.Error as error:
+            raise self._translated(error) from error
+        finally:
+            self._read_ahead.pop(id(chunk), None)
+
+    def values(
+        self, start: bytes, stop: bytes, reverse: bool = False
+    ) -> Iterator[bytes]:
+        longest = self._environment.max_key_bytes
+        if (
+            reverse
+            or len(start) > longest
+            or self._write is not None
+            or self._read is None
+        ):
+            return super().values(start, stop, reverse)
+        return chain.from_iterable(self._chunks_of_values(self._read, start, stop))
+
+    def _chunks_of_values(
+        self, transaction: lmdb.Transaction, start: bytes, stop: bytes
+    ) -> Iterator[list[bytes]]:
+        """Read values by the chunk, as :meth:`_chunks` does; keys cost more."""
+        chunk: list[bytes] = []
+        self._read_ahead[id(chunk)] = chunk
+        size = 8
+        try:
+            cursor = transaction.cursor()
+            if not cursor.set_range(start):
+                return
+            values = cast("Iterator[bytes]", cursor.iternext(keys=False))
+            while True:
+                chunk[:] = islice(values, size)
+                last = bytes(cursor.key())
+                if len(chunk) < size or last >= stop:
+                    break
+                yield chunk
+                if self._read is None:
+                    raise InterfaceError(_ENDED)
+                start = last + b"\x00"
+                size = min(size * 4, _CHUNK)
+            # The range ends in this chunk: read again, with the keys.
+            pairs = self._walk(cursor, start, stop, reverse=False)
+            chunk[:] = [
+                value for _, value in takewhile(lambda pair: pair[0] < stop, pairs)
+            ]
+            yield chunk
         except lmdb.Error as error:
             raise self._translated(error) from error
         finally:
