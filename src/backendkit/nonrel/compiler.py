@@ -153,6 +153,9 @@ class SQLCompiler(compiler.SQLCompiler):
 class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
     """INSERT with RETURNING and ON CONFLICT, which virtual tables lack."""
 
+    #: What pre_save() gave, by field and object: it is called once.
+    _saved: dict[tuple[Any, int], Any] | None = None
+
     def assemble_as_sql(
         self, fields: Sequence[Any], value_rows: Sequence[Any]
     ) -> tuple[Any, Any]:
@@ -162,8 +165,35 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
         self._placeholders = placeholders
         return placeholders, params
 
+    def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
+        """Insert the objects: without SQL if nobody looks at it."""
+        connection = self.connection
+        self._executing = (
+            connection.native
+            and not connection.execute_wrappers
+            and not connection.queries_logged
+        )
+        try:
+            return compiler.SQLInsertCompiler.execute_sql(self, *args, **kwargs)
+        finally:
+            self._executing = False
+
+    def pre_save_val(self, field: Any, obj: Any) -> Any:
+        """Return what an object has for a field."""
+        if self._saved is not None and (field, id(obj)) in self._saved:
+            return self._saved[field, id(obj)]
+        return super().pre_save_val(field, obj)
+
     def as_sql(self) -> list[tuple[Insert, Any]]:  # type: ignore[override]  # as Django's does
         """Return the statements, each an :class:`Insert`, and their parameters."""
+        if self._executing:
+            self._executing = False
+            params = self._plain()
+            if params is not None:
+                self.returning_params = ()
+                insert = Insert("INSERT without SQL")
+                insert.rows = ()
+                return [(self._described(insert, self.query.fields), params)]
         # The default connector, not SQLCompiler's: a list comes from there.
         statements = compiler.SQLInsertCompiler.as_sql(self)
         key = self.query.get_meta().pk
@@ -171,18 +201,50 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
         result = []
         for number, (sql, params) in enumerate(statements):
             insert = Insert(sql)
-            insert.table = self._bare(self.query.get_meta().db_table)
-            insert.columns = self._columns(
-                key if field is None else field for field in self._fields
-            )
             rows = self._placeholders
             insert.rows = rows if alone else rows[number : number + 1]
-            insert.on_conflict = _ON_CONFLICT.get(self.query.on_conflict)
-            insert.update_columns = self._columns(self.query.update_fields)
-            insert.unique_columns = self._columns(self.query.unique_fields)
-            insert.returning = self._columns(self.returning_fields or ())
-            result.append((insert, params))
+            fields = (key if field is None else field for field in self._fields)
+            result.append((self._described(insert, fields), params))
         return result
+
+    def _described(self, insert: Insert, fields: Iterable[Any]) -> Insert:
+        insert.table = self._bare(self.query.get_meta().db_table)
+        insert.columns = self._columns(fields)
+        insert.on_conflict = _ON_CONFLICT.get(self.query.on_conflict)
+        insert.update_columns = self._columns(self.query.update_fields)
+        insert.unique_columns = self._columns(self.query.unique_fields)
+        insert.returning = self._columns(self.returning_fields or ())
+        return insert
+
+    def _plain(self) -> list[Any] | None:
+        """Return the values, row by row; None if one has to be made by SQL."""
+        fields, objs = self.query.fields, self.query.objs
+        if not fields or any(
+            field.has_db_default()
+            or hasattr(field, "get_placeholder")
+            or hasattr(field, "get_placeholder_sql")
+            for field in fields
+        ):
+            return None
+        columns = [[self.pre_save_val(field, obj) for obj in objs] for field in fields]
+        prepared = []
+        for field, values in zip(fields, columns, strict=True):
+            prepare = field.get_db_prep_save
+            done = []
+            for value in values:
+                if not hasattr(value, "resolve_expression"):
+                    one = prepare(value, connection=self.connection)
+                    if not hasattr(one, "as_sql"):
+                        done.append(one)
+                        continue
+                self._saved = {
+                    (field, id(obj)): value
+                    for field, values in zip(fields, columns, strict=True)
+                    for obj, value in zip(objs, values, strict=True)
+                }
+                return None
+            prepared.append(done)
+        return list(itertools.chain.from_iterable(zip(*prepared, strict=True)))
 
     def _columns(self, fields: Iterable[Any]) -> tuple[str, ...]:
         return tuple(self._bare(field.column) for field in fields)
