@@ -175,6 +175,9 @@ class RecordSession(SchemaSession):
             if exclusive and new_entry != old_entry and transaction.get(new_entry):
                 raise UniqueViolation(table.name, maintainer.index.columns)
             entries.append((old_entry, new_entry))
+        data = pack((*row, record.layout))
+        if data == old_data and not moved:
+            return  # and a transaction without a change has nothing to sync
         log = self._undo.log if self._undo.active else None
         if moved:
             transaction.delete(old_key)
@@ -183,7 +186,7 @@ class RecordSession(SchemaSession):
                 log((new_key, None))
         elif log is not None:
             log((new_key, old_data))
-        transaction.put(new_key, pack((*row, record.layout)))
+        transaction.put(new_key, data)
         for old_entry, new_entry in entries:
             if log is not None:
                 log((old_entry, old_key[skip:]))
