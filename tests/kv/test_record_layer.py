@@ -254,3 +254,11 @@ def test_a_rolled_back_catalog_has_a_version_of_its_own(session):
     session.create_table(replace(ITEM, name="second", indexes=()))
     assert session.catalog().version != first.version
     assert set(session.catalog().tables) == {"item", "second"}
+
+
+def test_a_row_that_stays_as_it_is_is_not_written(session):
+    (row,) = session.query(ITEM, NAMES, Access()).fetch(0, 1)
+    session.engine.writes_left = 0
+    session.update(ITEM, (1,), row)
+    session.engine.writes_left = None
+    assert session.get(ITEM, (1,)) == row
