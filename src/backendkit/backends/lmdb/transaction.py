@@ -157,7 +157,7 @@ class LMDBTransaction(KeyValueTransaction):
                     break
                 yield chunk
                 if self._read is None:
-                    raise InterfaceError(_ENDED)
+                    raise self._gone()
                 start = last + b"\x00"
                 size = min(size * 4, _CHUNK)
             # The range ends in this chunk: read again, with the keys.
