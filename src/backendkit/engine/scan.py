@@ -29,7 +29,7 @@ from .comparing import Bound, comparison
 from .limits import covered
 from .running import Filter as StoreFilter  # apsw names a method Filter
 from .running import timed
-from .seeking import Seeks
+from .seeking import Seeks, key_converter
 
 if TYPE_CHECKING:
     from .limits import Look
@@ -110,6 +110,7 @@ class Scan:
                 partial(self._seek, number),
                 partial(self._every, number, lookup),
                 layout.weigh,
+                len(layout.columns),
                 running.connection.generation,
             )
         self._seeks = seeks
@@ -176,7 +177,8 @@ class Scan:
         # Instead of rows that were asked for one after the other.
         rows = self._converted(layout, plan, columns, rest, wanted=True)
         key = itemgetter(*range(width, width + len(lookup.columns)))
-        return rows, key
+        convert = key_converter([table.column(name) for name in lookup.columns])
+        return rows, key if convert is None else lambda row: convert(key(row))
 
     def _converted(
         self,

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from backendkit.stores import FilterShape, Table, ValueType
+from backendkit.stores import Column, FilterShape, Table, ValueType
+
+from .values import TO_SQLITE, row_converter
 
 if TYPE_CHECKING:
     from .vtab import Plan
@@ -15,18 +17,28 @@ if TYPE_CHECKING:
 SQLRow = Sequence[Any]
 KeyOf = Callable[[SQLRow], Any]
 
-#: How many rows of a scan take as long as finding one by its key.
-_SEEK = 60
-#: Bytes that one use of a table in a statement may remember, about.
-_MEMORY = 16 * 1024 * 1024
-#: Bytes that a row takes, but for long text in it.
-_ROW = 400
+#: How many rows of a scan take as long as finding a row by a unique key, or the rows
+#: of another one by an index.
+_UNIQUE, _SEEK = 30, 90
+#: Bytes that one use of a table in a statement may remember, about: of keys that an
+#: index would find, too, and of others, each of which would take a scan.
+_MEMORY, _MUCH = 16 * 1024 * 1024, 256 * 1024 * 1024
+#: Bytes that a row takes, but for long text in it, and each of its columns.
+_ROW, _VALUE = 200, 50
 #: A column of at most so many characters isn't long text.
 _SHORT = 255
 
-# A value of these types is the same in SQLite's terms, and equal to another one of
-# the same class in SQL as it is in Python.
-_CLASSES = {ValueType.INTEGER: int, ValueType.STRING: str}
+# Values of these classes SQLite compares with a column, as it gives it to SQLite, in
+# the way that Python does: no affinity changes one of them.
+_TEXT, _NUMBERS = frozenset({str}), frozenset({int, float})
+_CLASSES = {
+    ValueType.BOOL: _NUMBERS,
+    ValueType.INTEGER: _NUMBERS,
+    ValueType.FLOAT: _NUMBERS,
+    ValueType.DECIMAL: _NUMBERS,
+    ValueType.DURATION: _NUMBERS,
+    ValueType.BYTES: frozenset({bytes}),
+}
 _LONG = frozenset({ValueType.STRING, ValueType.BYTES, ValueType.JSON})
 
 
@@ -40,55 +52,56 @@ class Lookup:
     :param rest: the shapes of the other filters.
     :param columns: names of the key's columns.
     :param unique: whether a key has one row at most.
+    :param indexed: whether a key is found without a scan.
     """
 
     keys: tuple[int, ...]
-    classes: tuple[type, ...]
+    classes: tuple[frozenset[type], ...]
     rest: tuple[FilterShape, ...]
     columns: tuple[str, ...]
     unique: bool
+    indexed: bool
 
 
 def lookup_of(plan: Plan, table: Table) -> Lookup | None:
     """Return how a plan finds rows by key; None if it does something else."""
     access = plan.access
-    if (
-        not access.equalities
-        or plan.offset
-        or any(shape.lookup == "in" for shape in plan.shapes)
-    ):
+    if plan.offset or any(shape.lookup == "in" for shape in plan.shapes):
         return None
-    names = table.primary_key
+    wanted: Sequence[str] = table.primary_key
     for index in table.indexes:
         if index.name == access.index:
-            names = index.columns
-    wanted = names[: access.equalities]
+            wanted = index.columns
+    if access.equalities:
+        wanted = wanted[: access.equalities]
+    else:
+        # No index helps: SQLite, which would make one, doesn't for virtual tables.
+        wanted = [shape.column for shape in plan.shapes]
     numbers: dict[str, int] = {}
     for number, shape in enumerate(plan.shapes):
         if shape.lookup == "exact" and shape.column in wanted:
             numbers.setdefault(shape.column, number)
-    if not numbers:
-        return None
-    classes = [_CLASSES.get(table.column(name).type) for name in numbers]
-    alike = None not in classes and not plan.ordering
-    if not (alike or access.unique):
+    if not numbers or (plan.ordering and not access.unique):
         return None
     first = int(plan.handed)
     chosen = set(numbers.values())
     return Lookup(
         keys=tuple(first + number for number in numbers.values()),
-        classes=tuple(one for one in classes if one) if alike else (),
+        classes=()
+        if plan.ordering
+        else tuple(_CLASSES.get(table.column(name).type, _TEXT) for name in numbers),
         rest=tuple(s for n, s in enumerate(plan.shapes) if n not in chosen),
         columns=tuple(numbers),
         unique=access.unique,
+        indexed=access.equalities > 0,
     )
 
 
 def weigher(table: Table, columns: Sequence[str]) -> Callable[[SQLRow], int] | None:
     """
-    Return a function that tells about how many bytes a row takes.
+    Return a function that tells how much long text is in a row.
 
-    :returns: None if all rows take about as many.
+    :returns: None if there is none.
     """
     places = [
         place
@@ -97,7 +110,20 @@ def weigher(table: Table, columns: Sequence[str]) -> Callable[[SQLRow], int] | N
     ]
     if not places:
         return None
-    return lambda row: _ROW + sum(len(row[at]) for at in places if row[at] is not None)
+    return lambda row: sum(len(row[at]) for at in places if row[at] is not None)
+
+
+def key_converter(columns: Sequence[Column]) -> Callable[[Any], Any] | None:
+    """
+    Return what brings a key into SQLite's terms; None for identity.
+
+    A key of one column is its value.
+    """
+    convert = row_converter(columns)
+    if convert is None or len(columns) > 1:
+        return convert if convert is None else lambda key: tuple(convert(key))
+    one = TO_SQLITE[columns[0].type]
+    return lambda key: None if key is None else one(key)
 
 
 class Seeks:
@@ -113,7 +139,8 @@ class Seeks:
     :param seek: reads the rows for a plan's arguments.
     :param load: reads the rows of all keys, for arguments without them, and says
         what tells a row's key.
-    :param weigh: tells how many bytes a row takes; None if all take as many.
+    :param weigh: tells how much long text is in a row; None if there is none.
+    :param width: number of columns of a row.
     :param generation: a number that changes when something may have been written.
     """
 
@@ -125,6 +152,7 @@ class Seeks:
         "_lookup",
         "_rest",
         "_seek",
+        "_size",
         "_spent",
         "_total",
         "_weigh",
@@ -140,6 +168,7 @@ class Seeks:
         seek: Callable[[tuple[Any, ...]], Iterator[SQLRow]],
         load: Callable[[tuple[Any, ...]], tuple[Iterator[SQLRow], KeyOf]],
         weigh: Callable[[SQLRow], int] | None,
+        width: int,
         generation: int,
     ) -> None:
         self._lookup = lookup
@@ -147,6 +176,7 @@ class Seeks:
         self._seek = seek
         self._load = load
         self._weigh = weigh
+        self._size = _ROW + _VALUE * width
         keys = lookup.keys
         get = operator.itemgetter(*keys)
         self._key: Callable[[tuple[Any, ...]], tuple[Any, ...]] = (
@@ -166,13 +196,16 @@ class Seeks:
             if self._covers(arguments):
                 return iter(())
             return self._seek(arguments)
-        self._spent += _SEEK
-        if self._spent > self._total and self._read_all(arguments):
+        if self._lookup.indexed:
+            self._spent += _UNIQUE if self._lookup.unique else _SEEK
+        else:
+            self._spent += self._total
+        if self._spent >= self._total and self._read_all(arguments):
             return iter(self._found.get(arguments, ()))
         if not self._lookup.unique:
             return self._seek(arguments)
         rows = list(self._seek(arguments))
-        weight = _ROW
+        weight = self._size
         if self._weigh is not None:
             weight += sum(map(self._weigh, rows))
         self._weight += weight
@@ -191,7 +224,7 @@ class Seeks:
         classes = self._lookup.classes
         values = self._key(arguments)
         return bool(classes) and all(
-            value.__class__ is one for value, one in zip(values, classes, strict=True)
+            value.__class__ in one for value, one in zip(values, classes, strict=True)
         )
 
     def _covers(self, arguments: tuple[Any, ...]) -> bool:
@@ -202,17 +235,18 @@ class Seeks:
         """Read the rows of all keys; return whether they could be remembered."""
         # What doesn't work now is tried again after as many seeks.
         self._spent = 0
-        if self._total * _ROW > _MEMORY or not self._alike(arguments):
+        most = _MEMORY if self._lookup.indexed else _MUCH
+        if self._total * self._size > most or not self._alike(arguments):
             return False
         rest = self._others(arguments)
         groups: dict[Any, list[SQLRow]] = {}
         rows, key_of = self._load(rest)
-        weigh, weight = self._weigh, 0
+        weigh, weight = self._weigh, self._total * self._size
         for row in rows:
             if weigh is not None:
                 weight += weigh(row)
-                if weight > _MEMORY:
-                    self._total = _MEMORY  # for good
+                if weight > most:
+                    self._total = most  # for good
                     return False
             key = key_of(row)
             group = groups.get(key)

@@ -42,6 +42,9 @@ _SAME_ANSWER = frozenset({ValueType.INTEGER, ValueType.FLOAT})
 _LAST_TOLD_COLUMN = 63
 #: One in so many rows is expected to pass the compiler's filters, text patterns all.
 _HANDED = 20
+#: And one in so many has a value that no index finds. What the store leaves out costs
+#: less, and in a join all keys are found by one scan, see seeking.py.
+_UNINDEXED = 4
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ class Layout(NamedTuple):
     :param key: where the key's values are, in the store's terms.
     :param convert: turns a row into SQLite's terms; None for identity.
     :param lookup: how rows are found by key; None if the plan does something else.
-    :param weigh: tells about how many bytes a row takes; None if all take as many.
+    :param weigh: tells how much long text is in a row; None if there is none.
     """
 
     columns: tuple[str, ...]
@@ -322,8 +325,12 @@ class VirtualTable:
         info.idxNum = number
         info.idxStr = plan.describe()
         info.orderByConsumed = consumed
-        info.estimatedCost = access.cost
-        rows = access.rows / _HANDED if handed >= 0 else access.rows
+        rows, cost = access.rows, access.cost
+        if handed >= 0:
+            rows /= _HANDED
+        if not access.equalities and any(one.lookup == "exact" for one in shapes):
+            rows, cost = rows / _UNINDEXED, cost / _UNINDEXED
+        info.estimatedCost = cost
         info.estimatedRows = max(int(rows), 1)
         if access.unique and not coarse.intersection(
             index_columns(self.table, access.index)
