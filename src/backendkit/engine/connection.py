@@ -238,6 +238,8 @@ class Connection:
 
     def finish_read(self, running: Running) -> None:
         """End a statement that read."""
+        if running.seeks:
+            running.seeks.clear()
         self.transactions.finish_read(running.session)
 
     def run_write(self, work: Callable[[Running], Result], sql: str = "") -> Result:

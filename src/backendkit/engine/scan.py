@@ -148,6 +148,8 @@ class Scan:
         """Stop reading."""
         self._rows = iter(())
         self.row = None
+        # What is remembered refers to the scan.
+        self._seeks, self._number = None, -1
 
     def _seek(self, number: int, arguments: tuple[Any, ...]) -> Iterator[SQLRow]:
         """Return the rows for a plan's arguments, in SQLite's terms."""
