@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection, models
+from django.db import DataError, connection, models
 from django.db.models import Count, F, Max, Min, Q, Sum
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
@@ -194,6 +194,13 @@ class TestAnswers:
         assert Book.objects.filter(title="x").count() == 2
         assert Book.objects.filter(title="x").delete() == (2, {"nonrel.Book": 2})
         assert Book.objects.count() == 7
+
+    @pytest.mark.parametrize("value", [2**63, "\ud800"])
+    def test_a_value_that_nothing_can_hold(self, books, value):
+        """An error, though no row would get it (random writes found it)."""
+        field = "number" if value == 2**63 else "note"
+        with pytest.raises(DataError):
+            Item.objects.update(**{field: value})
 
     def test_a_table_that_another_connection_alters(self, ours):
         """What was planned before is planned anew."""

@@ -32,7 +32,7 @@ from .declarations import is_view
 from .joining import PreparedStep, Step, join
 from .limits import Look, covered
 from .running import Filter, timed
-from .values import FLOAT_DIGITS, INT64, NUMBER, TO_SQLITE, TO_STORE, is_short
+from .values import FLOAT_DIGITS, INT64, NUMBER, TO_SQLITE, TO_STORE, is_short, to_store
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -544,6 +544,10 @@ class NativeWrite(str):
         else:
             changes = {writer.number(name): v for name, v in self.changes.items()}
             writer.refuse_generated(changes, "UPDATE")
+            for number, value in changes.items():
+                if not _bindable(value):
+                    # An error as of SQL, whether there are rows or not.
+                    to_store(table.name, table.columns[number], value)
             for key in keys:
                 writer.change(key, changes)
                 running.changes += 1
@@ -551,6 +555,18 @@ class NativeWrite(str):
             entry["rows"] = running.changes
             entry["time"] = time.perf_counter() - start
         return running
+
+
+def _bindable(value: Any) -> bool:
+    """Whether SQLite would take a value as a parameter."""
+    if isinstance(value, int):
+        return value in INT64
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return False
+    return True
 
 
 def _orders_alike(column: Column) -> bool:
