@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -108,27 +109,20 @@ class Watch:
         self.budget: Iterator[None] = self._budget()
 
     def _budget(self) -> Iterator[None]:
+        # What is gone when the statement is: it must not hold on to the watch.
+        me = weakref.proxy(self)
         most, notable = self._limits.most, self._limits.notable
         parts: list[Iterable[None]] = []
         if notable is not None and (most is None or notable < most):
-            parts += [itertools.repeat(None, notable), self._warned(notable)]
+            parts += [itertools.repeat(None, notable), _warned(me, notable)]
         else:
             notable = 0
         if most is None:
             parts.append(itertools.repeat(None))
         else:
-            parts += [itertools.repeat(None, most - notable), self._exceeded(most)]
+            parts += [itertools.repeat(None, most - notable), _exceeded(me, most)]
         # No step in Python for each row.
         return itertools.chain.from_iterable(parts)
-
-    def _warned(self, number: int) -> Iterator[None]:
-        self._limits.warn(f"warn_scan_rows: {self._text(number)}")
-        return
-        yield
-
-    def _exceeded(self, number: int) -> Iterator[None]:
-        raise ScanLimitError(f"max_scan_rows: {self._text(number)}")
-        yield
 
     def _text(self, number: int) -> str:
         shapes = dict.fromkeys(self.filters)
@@ -224,3 +218,14 @@ class Look:
         for row in rows:
             entry["looked"] += 1
             yield row
+
+
+def _warned(watch: Watch, number: int) -> Iterator[None]:
+    watch._limits.warn(f"warn_scan_rows: {watch._text(number)}")
+    return
+    yield
+
+
+def _exceeded(watch: Watch, number: int) -> Iterator[None]:
+    raise ScanLimitError(f"max_scan_rows: {watch._text(number)}")
+    yield

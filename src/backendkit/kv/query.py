@@ -109,7 +109,7 @@ class RecordQuery(NonrelQuery):
 
     @safe_call
     def fetch(self, low_mark: int = 0, high_mark: int | None = None) -> Iterator[Row]:
-        if len(self._filters) == 1 and not low_mark and high_mark is None:
+        if len(self._filters) == 1 and not low_mark and high_mark != 0:
             key = self._single_key(self._filters[0])
             if key is not None:
                 return self._single(key)
