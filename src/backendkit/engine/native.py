@@ -7,7 +7,6 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +30,9 @@ from backendkit.stores import (
 from .declarations import is_view
 from .joining import PreparedStep, Step, join
 from .limits import Look, covered
+from .parameters import InexactError, bindable, value_converter
 from .running import Filter, timed
-from .values import FLOAT_DIGITS, INT64, NUMBER, TO_SQLITE, TO_STORE, is_short, to_store
+from .values import INT64, TO_SQLITE, is_short, to_store
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -42,25 +42,9 @@ if TYPE_CHECKING:
 #: prepared read is chosen anew.
 _GROWTH = 2
 
-_PATTERNS = frozenset(
-    {
-        "contains",
-        "endswith",
-        "icontains",
-        "iendswith",
-        "iexact",
-        "istartswith",
-        "startswith",
-    }
-)
-
 
 class StaleError(Exception):
     """The table isn't any more what the statement was prepared for."""
-
-
-class InexactError(Exception):
-    """What SQLite would answer isn't sure: it has to be asked."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +123,7 @@ class Prepared:
         self._handed = [one is not Precision.NONE for one in precisions]
         self._tested = [one is not Precision.EXACT for one in precisions]
         self._convert = [
-            _value_converter(column, shape)
+            value_converter(column, shape)
             for column, shape in zip(self._columns, read.shapes, strict=True)
         ]
         for name, _ in read.ordering:
@@ -545,7 +529,7 @@ class NativeWrite(str):
             changes = {writer.number(name): v for name, v in self.changes.items()}
             writer.refuse_generated(changes, "UPDATE")
             for number, value in changes.items():
-                if not _bindable(value):
+                if not bindable(value):
                     # An error as of SQL, whether there are rows or not.
                     to_store(table.name, table.columns[number], value)
             for key in keys:
@@ -557,129 +541,8 @@ class NativeWrite(str):
         return running
 
 
-def _bindable(value: Any) -> bool:
-    """Whether SQLite would take a value as a parameter."""
-    if isinstance(value, int):
-        return value in INT64
-    if isinstance(value, str) and not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return False
-    return True
-
-
 def _orders_alike(column: Column) -> bool:
     """Whether the store orders values just as SQLite does."""
     if column.type is ValueType.DECIMAL:
         return is_short(column)
     return column.type is not ValueType.JSON
-
-
-# A parameter's value, from SQLite's terms to the store's
-
-
-def _value_converter(column: Column, shape: FilterShape) -> Callable[[Any], Any]:
-    """
-    Return what makes a filter's value of a parameter.
-
-    :raises InexactError: SQLite has to be asked, whatever the value is.
-    """
-    if shape.lookup == "isnull":
-        return bool
-    if column.type is ValueType.JSON or (
-        column.type is ValueType.DECIMAL and not is_short(column)
-    ):
-        raise InexactError
-    if shape.lookup in _PATTERNS:
-        if column.type is not ValueType.STRING:
-            raise InexactError
-        return _pattern
-    convert = _EXACT.get(column.type)
-    if convert is None:
-        convert = _round_trip(column.type)
-    if shape.lookup == "in":
-        one = convert
-        return lambda values: [one(value) for value in values]
-    return convert
-
-
-def _pattern(value: Any) -> str:
-    # To SQLite's LIKE, NUL ends a text.
-    if not isinstance(value, str) or "\0" in value:
-        raise InexactError
-    return str(value)
-
-
-def _integer(value: Any) -> int:
-    if value.__class__ is not int or value not in INT64:
-        raise InexactError
-    return value
-
-
-def _float(value: Any) -> float:
-    if value.__class__ is not float and value.__class__ is not int:
-        raise InexactError
-    return value
-
-
-def _string(value: Any) -> str:
-    if not isinstance(value, str):
-        raise InexactError
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise InexactError from None
-    return str(value)
-
-
-def _bytes(value: Any) -> bytes:
-    if value.__class__ is memoryview or value.__class__ is bytearray:
-        return bytes(value)
-    if value.__class__ is not bytes:
-        raise InexactError
-    return value
-
-
-def _bool(value: Any) -> bool:
-    if value.__class__ is not bool and value not in (0, 1):
-        raise InexactError
-    return bool(value)
-
-
-def _decimal(value: Any) -> Decimal:
-    if not isinstance(value, str) or not NUMBER.match(value):
-        raise InexactError
-    number = Decimal(value.strip())
-    if not number.is_finite() or len(number.as_tuple().digits) > FLOAT_DIGITS:
-        raise InexactError
-    return number
-
-
-def _round_trip(kind: ValueType) -> Callable[[Any], Any]:
-    """Values that SQLite has as text or number, and the store as what they mean."""
-    to_store, to_sqlite = TO_STORE[kind], TO_SQLITE[kind]
-
-    def convert(value: Any) -> Any:
-        try:
-            stored = to_store(value)
-            same = to_sqlite(stored) == value
-        except (ValueError, OverflowError, ArithmeticError, TypeError):
-            raise InexactError from None
-        if not same:
-            # As text, or rounded, it isn't the same to SQLite.
-            raise InexactError
-        return stored
-
-    return convert
-
-
-_EXACT: dict[ValueType, Callable[[Any], Any]] = {
-    ValueType.BOOL: _bool,
-    ValueType.BYTES: _bytes,
-    ValueType.DECIMAL: _decimal,
-    ValueType.FLOAT: _float,
-    ValueType.INTEGER: _integer,
-    ValueType.STRING: _string,
-}

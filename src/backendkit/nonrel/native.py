@@ -9,7 +9,7 @@ choose (``backendkit.engine.native``).
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,11 +23,14 @@ from django.db.models.sql.datastructures import BaseTable, Join
 from django.db.models.sql.where import AND, WhereNode
 
 from backendkit.engine.joining import Step
-from backendkit.engine.native import InexactError, Prepared, Read, prepare
+from backendkit.engine.native import Prepared, Read, prepare
+from backendkit.engine.parameters import LIKE, InexactError
 from backendkit.engine.running import Filter
 from backendkit.engine.statements import unquote
-from backendkit.engine.values import TO_SQLITE, adapt, is_short
-from backendkit.stores import Column, Error, FilterShape, ValueType
+from backendkit.engine.values import adapt
+from backendkit.stores import Column, Error, FilterShape
+
+from .converters import Convert, row_converter
 
 if TYPE_CHECKING:
     from .base import NonrelDatabaseWrapper
@@ -66,9 +69,6 @@ _AGGREGATES = {Max: "max", Min: "min", Sum: "sum"}
 _NEGATABLE = frozenset({"exact", "in", "isnull"})
 #: Query shapes that a connection remembers.
 _MOST_SHAPES = 1000
-
-Convert = Callable[[Sequence[Any]], Sequence[Any]]
-"""Of a row in the store's terms, to what Django's models want."""
 
 
 @dataclass
@@ -252,7 +252,7 @@ class Planner:
                 values.append(True)
             elif name == "in":
                 values.append(self._list(lookup))
-            elif name in _PATTERN_NAMES:
+            elif name in LIKE:
                 values.append(rhs)
             else:
                 _, params = lookup.get_db_prep_lookup(rhs, self._wrapper)
@@ -303,7 +303,7 @@ class Planner:
         except (_Unknown, InexactError):
             return Plan(alive=alive)
         if columns is not None:
-            plan.convert = _row_converter(columns, plan.select, self._wrapper)
+            plan.convert = row_converter(columns, plan.select, self._wrapper)
         return plan
 
     def _prepare(
@@ -464,19 +464,6 @@ class Planner:
         return unquote(self._wrapper.ops.quote_name(name))
 
 
-_PATTERN_NAMES = frozenset(
-    {
-        "contains",
-        "endswith",
-        "icontains",
-        "iendswith",
-        "iexact",
-        "istartswith",
-        "startswith",
-    }
-)
-
-
 def _base(query: Query) -> str:
     """Return the alias of the only table. :raises _Unknown: there are others."""
     if query.model is None:
@@ -560,122 +547,3 @@ def _annotation_shape(annotation: Any, table: str) -> Any:
     if source.__class__ is not Col or source.alias != table:
         raise _Unknown
     return kind, id(source.target)
-
-
-# Values, from the store to Django
-
-
-def _row_converter(
-    columns: Sequence[Column], select: Any, wrapper: NonrelDatabaseWrapper
-) -> Convert | None:
-    """Return a function for whole rows; None if they are right as they are."""
-    found = []
-    for place, (column, (expression, *_)) in enumerate(
-        zip(columns, select, strict=True)
-    ):
-        convert = _converter(column, expression, wrapper)
-        if convert is not None:
-            found.append((place, convert))
-    if not found:
-        return None
-    if len(found) == len(columns) == 1:
-        only = found[0][1]
-        return lambda row: (only(row[0]),)
-
-    def convert_row(row: Sequence[Any]) -> Sequence[Any]:
-        values = list(row)
-        for place, convert in found:
-            values[place] = convert(values[place])
-        return tuple(values)
-
-    return convert_row
-
-
-def _converter(
-    column: Column, expression: Any, wrapper: NonrelDatabaseWrapper
-) -> Callable[[Any], Any] | None:
-    """Return what Django's converters make of SQLite's value, in one step if known."""
-    field = expression.output_field
-    internal = field.get_internal_type()
-    known = _known(internal, column, field, wrapper)
-    after = list(expression.get_db_converters(wrapper))
-    if known is _NO_WAY:
-        first = TO_SQLITE.get(column.type)
-        before = list(wrapper.ops.get_db_converters(expression))
-    else:
-        first, before = known, []
-        if internal == "DurationField":
-            after = [
-                one for one in after if one != wrapper.ops.convert_durationfield_value
-            ]
-    rest = before + after
-    if not rest:
-        if first is None:
-            return None
-
-        def convert_known(value: Any) -> Any:
-            return None if value is None else first(value)
-
-        return convert_known
-
-    def convert(value: Any) -> Any:
-        if first is not None and value is not None:
-            value = first(value)
-        for one in rest:
-            value = one(value, expression, wrapper)
-        return value
-
-    return convert
-
-
-def _NO_WAY(value: Any) -> Any:  # noqa: N802  # a constant that is told apart by identity
-    raise NotImplementedError
-
-
-#: Pairs of field and column whose values the store has as Django wants them.
-_SAME = {
-    ("BooleanField", ValueType.BOOL),
-    ("DateField", ValueType.DATE),
-    ("DurationField", ValueType.DURATION),
-    ("TimeField", ValueType.TIME),
-    ("UUIDField", ValueType.UUID),
-}
-
-
-def _known(
-    internal: str, column: Column, field: Any, wrapper: NonrelDatabaseWrapper
-) -> Callable[[Any], Any] | None:
-    if (internal, column.type) in _SAME:
-        return None
-    if (internal, column.type) == ("DateTimeField", ValueType.DATETIME):
-        zone = wrapper.timezone
-        if zone is None:
-            return None
-        if hasattr(zone, "localize"):
-            return _NO_WAY
-        return lambda value: value.replace(tzinfo=zone)
-    # Longer ones are what SQLite makes of them, with SQL or without.
-    if (internal, column.type) == ("DecimalField", ValueType.DECIMAL) and is_short(
-        column
-    ):
-        places, context = field.decimal_places, field.context
-        if places is None:
-            return _NO_WAY
-        unit = context.create_decimal(1).scaleb(-places)
-        return lambda value: value.quantize(unit, context=context)
-    return _NO_WAY if column.type in TO_SQLITE else _plain(internal, wrapper)
-
-
-def _plain(
-    internal: str, wrapper: NonrelDatabaseWrapper
-) -> Callable[[Any], Any] | None:
-    """Values that SQLite has as the store: Django's own converters, if any."""
-    known = {
-        "BooleanField",
-        "DateField",
-        "DateTimeField",
-        "DecimalField",
-        "TimeField",
-        "UUIDField",
-    }
-    return _NO_WAY if internal in known else None
