@@ -72,6 +72,8 @@ def _in_folder(work: Callable[[Path], int], *, keep: bool = False) -> int:
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted.\n")
+        # All that is left to do is to end: pressed again, Ctrl-C changes nothing.
+        previous.clear()
         return 130
     finally:
         for number, handler in previous.items():
@@ -130,6 +132,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _interrupt(*_: object) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
