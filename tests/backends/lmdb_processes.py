@@ -6,6 +6,16 @@ import sys
 import textwrap
 import traceback
 
+from backendkit.stores import Access, Column, Index, Table, ValueType
+
+BOOK = Table(
+    "book",
+    (Column("id", ValueType.INTEGER, False, True), Column("text", ValueType.STRING)),
+    ("id",),
+    (Index("book_text", ("text",)),),
+)
+FULL = Access()
+
 #: What every piece of code finds: a store, a session, a table.
 START = """
 import os, sys
@@ -40,6 +50,27 @@ def count(store):
     finally:
         session.close()
 """
+
+
+def add(store, count, text="x" * 400, table=False):
+    session = store.session()
+    session.begin(write=True)
+    try:
+        if table:
+            session.create_table(BOOK)
+        session.insert(BOOK, [(None, text)] * count)
+        session.commit()
+    finally:
+        session.close()
+
+
+def count(store):
+    session = store.session()
+    session.begin(write=False)
+    try:
+        return sum(1 for _ in session.query(BOOK, ("id",), FULL).fetch())
+    finally:
+        session.close()
 
 
 def environment():

@@ -12,22 +12,11 @@ from backendkit.backends.lmdb.pages import is_complete
 from backendkit.backends.lmdb.store import LMDBStore
 from backendkit.stores import (
     Access,
-    Column,
-    Index,
     OperationalError,
     Table,
-    ValueType,
 )
 
-from .lmdb_processes import in_fork, run
-
-BOOK = Table(
-    "book",
-    (Column("id", ValueType.INTEGER, False, True), Column("text", ValueType.STRING)),
-    ("id",),
-    (Index("book_text", ("text",)),),
-)
-FULL = Access()
+from .lmdb_processes import BOOK, in_fork, run
 
 
 @pytest.fixture

@@ -15,25 +15,15 @@ import pytest
 from backendkit.backends.lmdb import environment as environments
 from backendkit.backends.lmdb.store import DatabaseFullError, LMDBStore
 from backendkit.stores import (
-    Access,
-    Column,
     ConflictError,
-    Index,
     OperationalError,
-    Table,
-    ValueType,
 )
+
+from .lmdb_processes import BOOK, FULL, add, count
 
 MIB = 1 << 20
 #: What the two processes write together; ``LMDB_GROWTH_MIB=500`` for the real thing.
 GROWTH = int(os.environ.get("LMDB_GROWTH_MIB", "48"))
-BOOK = Table(
-    "book",
-    (Column("id", ValueType.INTEGER, False, True), Column("text", ValueType.STRING)),
-    ("id",),
-    (Index("book_text", ("text",)),),
-)
-FULL = Access()
 
 
 @pytest.fixture
@@ -61,27 +51,6 @@ def small(monkeypatch, opened):
     store = opened()
     add(store, 1, table=True)
     return store
-
-
-def add(store, count, text="x" * 400, table=False):
-    session = store.session()
-    session.begin(write=True)
-    try:
-        if table:
-            session.create_table(BOOK)
-        session.insert(BOOK, [(None, text)] * count)
-        session.commit()
-    finally:
-        session.close()
-
-
-def count(store):
-    session = store.session()
-    session.begin(write=False)
-    try:
-        return sum(1 for _ in session.query(BOOK, ("id",), FULL).fetch())
-    finally:
-        session.close()
 
 
 def in_process(path, code, *arguments):

@@ -11,24 +11,14 @@ from backendkit.backends.lmdb import environment as environments
 from backendkit.backends.lmdb.store import LMDBStore, TooManyReadersError
 from backendkit.stores import (
     Access,
-    Column,
     Index,
     InterfaceError,
     OperationalError,
-    Table,
-    ValueType,
 )
 
-from .lmdb_processes import in_fork, run, start
+from .lmdb_processes import BOOK, FULL, in_fork, run, start
 
-BOOK = Table(
-    "book",
-    (Column("id", ValueType.INTEGER, False, True), Column("text", ValueType.STRING)),
-    ("id",),
-    (Index("book_text", ("text",)),),
-)
 COLUMNS = ("id", "text")
-FULL = Access()
 FORKED = "begun by another process, before a fork"
 
 

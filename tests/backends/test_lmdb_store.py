@@ -10,7 +10,6 @@ import tempfile
 import textwrap
 import threading
 import time
-import traceback
 from contextlib import contextmanager
 
 import lmdb
@@ -35,6 +34,8 @@ from backendkit.stores import (
     ValueType,
 )
 from backendkit.stores.testing import StoreContract, _reading
+
+from .lmdb_processes import in_fork
 
 BOOK = Table(
     "book",
@@ -135,21 +136,6 @@ def run(code, *arguments):
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
-
-
-def in_fork(call):
-    """Call a function in a forked child; return its exit status, 0 if it is well."""
-    pid = os.fork()
-    if not pid:
-        status = 1
-        try:
-            call()
-            status = 0
-        except BaseException as error:  # noqa: BLE001  # the child ends here
-            traceback.print_exception(error)
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 # Processes

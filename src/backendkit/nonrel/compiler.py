@@ -24,6 +24,11 @@ from .pushdown import handed_filters
 _ON_CONFLICT = {OnConflict.IGNORE: "ignore", OnConflict.UPDATE: "update"}
 
 
+def _writes_sql(field: Any) -> bool:
+    """Whether a field says how its value is written into a statement."""
+    return hasattr(field, "get_placeholder") or hasattr(field, "get_placeholder_sql")
+
+
 class SQLCompiler(compiler.SQLCompiler):
     """
     SELECT.
@@ -220,10 +225,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
         """Return the values, row by row; None if one has to be made by SQL."""
         fields, objs = self.query.fields, self.query.objs
         if not fields or any(
-            field.has_db_default()
-            or hasattr(field, "get_placeholder")
-            or hasattr(field, "get_placeholder_sql")
-            for field in fields
+            field.has_db_default() or _writes_sql(field) for field in fields
         ):
             return None
         columns = [[self.pre_save_val(field, obj) for obj in objs] for field in fields]
@@ -304,8 +306,7 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, SQLCompiler):
             if (
                 hasattr(value, "resolve_expression")
                 or hasattr(value, "prepare_database_save")
-                or hasattr(field, "get_placeholder")
-                or hasattr(field, "get_placeholder_sql")
+                or _writes_sql(field)
             ):
                 return None
             prepared = field.get_db_prep_save(value, connection=self.connection)

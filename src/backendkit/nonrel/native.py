@@ -86,9 +86,6 @@ class Plan:
     alive: Any = None
 
 
-_BY_SQLITE = Plan()
-
-
 #: Lookups, with whether they are negated.
 Found = list[tuple[Any, bool]]
 
@@ -279,18 +276,18 @@ class Planner:
 
     def _make(self, compiler: SQLCompiler, found: Found) -> Plan:
         query = compiler.query
+        alive = [query.model, [lookup.lhs.target for lookup, _ in found]]
+        alive += [column.target for column in query.select]
+        alive.append(query.model._meta.ordering)
         refcounts = query.alias_refcount.copy()
         try:
             # Django's own compiler says what the columns and the order are.
             compiler.setup_query()
             order_by = compiler.get_order_by()
         except FieldError:
-            return _BY_SQLITE
+            return Plan(alive=alive)
         finally:
             query.reset_refcounts(refcounts)
-        alive = [query.model, [lookup.lhs.target for lookup, _ in found]]
-        alive += [column.target for column in query.select]
-        alive.append(query.model._meta.ordering)
         plan = Plan(
             None,
             compiler.select,
