@@ -51,8 +51,17 @@ class KeyValueTransaction(ABC):
     def values(
         self, start: bytes, stop: bytes, reverse: bool = False
     ) -> Iterator[bytes]:
-        """Iterate over the values alone; else as :meth:`range`."""
+        """
+        Iterate over the values alone; else as :meth:`range`.
+
+        They may be read ahead: what this transaction writes before the last of them
+        was returned may be seen or not.
+        """
         return map(_second, self.range(start, stop, reverse))
+
+    def count(self, start: bytes, stop: bytes) -> int:
+        """Return how many keys there are with ``start <= key < stop``."""
+        return sum(1 for _ in self.range(start, stop))
 
     @abstractmethod
     def put(self, key: bytes, value: bytes, /) -> object:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, compress, islice, tee
+from itertools import chain, compress, islice, repeat
+from operator import contains
 from typing import TYPE_CHECKING, Any
 
-from backendkit.stores import PATTERNS, Matcher, ValueType, matcher
+from backendkit.stores import PATTERNS, ValueType, matcher
 
 from .bounds import Filter, exact_value
 from .codec import Holder, pack
@@ -28,28 +29,42 @@ _CANONICAL = frozenset(
     }
 )
 _PLAIN_PATTERNS = PATTERNS - {"regex", "iregex"}
-#: What :func:`matcher` makes of them, without a call for each row.
-_INLINE: dict[str, Callable[[Iterable[Holder], Any], Iterator[bool]]] = {
-    "exact": lambda rows, wanted: (
-        (value := row.value) is not None and value == wanted for row in rows
+Keep = Callable[[Iterable[bytes], Callable[[bytes], Holder], Any], Iterator[bytes]]
+#: The rows for which :func:`matcher` says yes, without a call of it for each row.
+_INLINE: dict[str, Keep] = {
+    "exact": lambda datas, read, wanted: (
+        data
+        for data in datas
+        if (value := read(data).value) is not None and value == wanted
     ),
-    "gt": lambda rows, wanted: (
-        (value := row.value) is not None and value > wanted for row in rows
+    "gt": lambda datas, read, wanted: (
+        data
+        for data in datas
+        if (value := read(data).value) is not None and value > wanted
     ),
-    "gte": lambda rows, wanted: (
-        (value := row.value) is not None and value >= wanted for row in rows
+    "gte": lambda datas, read, wanted: (
+        data
+        for data in datas
+        if (value := read(data).value) is not None and value >= wanted
     ),
-    "lt": lambda rows, wanted: (
-        (value := row.value) is not None and value < wanted for row in rows
+    "lt": lambda datas, read, wanted: (
+        data
+        for data in datas
+        if (value := read(data).value) is not None and value < wanted
     ),
-    "lte": lambda rows, wanted: (
-        (value := row.value) is not None and value <= wanted for row in rows
+    "lte": lambda datas, read, wanted: (
+        data
+        for data in datas
+        if (value := read(data).value) is not None and value <= wanted
     ),
 }
 #: Fewer bytes are in many rows that don't match.
 _SHORTEST = 3
 #: The most rows that are searched at once.
 _CHUNK = 64
+#: Types in the order of what it costs to read a value.
+_CHEAP = (ValueType.BOOL, ValueType.INTEGER, ValueType.FLOAT, ValueType.STRING)
+_DEAR = (ValueType.DECIMAL, ValueType.UUID)
 
 
 class Residual:
@@ -62,17 +77,13 @@ class Residual:
 
     def __init__(self, record: TableRecord, filters: Sequence[Filter]) -> None:
         self._record = record
-        self._filters = filters
-        positions = record.table.positions
-        #: Positions in a row, without repetition, and the tests for the values there.
-        self._places = tuple(dict.fromkeys(positions[one.column] for one in filters))
-        self._tests = [
-            (
-                self._places.index(positions[one.column]),
-                matcher(one.lookup, one.value, one.negated),
-            )
-            for one in filters
-        ]
+        self._filters = sorted(filters, key=self._cost)
+
+    def _cost(self, one: Filter) -> tuple[int, int]:
+        """What comes first leaves fewer rows to the others, and costs little."""
+        kind = self._record.table.column(one.column).type
+        dear = 0 if kind in _CHEAP else 2 if kind in _DEAR else 1
+        return dear, 0 if one.lookup == "exact" else 1
 
     def kept(self, datas: Iterator[bytes], *, ahead: bool) -> Iterator[bytes]:
         """
@@ -82,34 +93,23 @@ class Residual:
         """
         if ahead:
             datas = self._likely(datas)
-        datas, looked_at = tee(datas)
-        return compress(datas, self._holds(looked_at))
+        for one in self._filters:
+            datas = self._kept(one, datas)
+        return datas
 
-    def count(self, datas: Iterator[bytes]) -> int:
-        """Return how many stored rows the filters hold for."""
-        return sum(self._holds(self._likely(datas)))
-
-    def _holds(self, datas: Iterable[bytes]) -> Iterator[bool]:
-        """Return whether the filters hold for each row."""
-        tests = self._tests
-        if len(tests) == 1:
-            (one,) = self._filters
-            holder = self._record.holder(self._places[0])
-            inline = _INLINE.get(one.lookup)
-            if (
-                holder is not None
-                and inline is not None
-                and not one.negated
-                and one.value is not None
-            ):
-                return inline(map(holder, datas), one.value)
-        values = self._record.part(self._places)(datas)
-        if len(tests) == 1:
-            return map(tests[0][1], values)
-        if len(self._places) == 1:
-            only = [test for _, test in tests]
-            return map(_all_of(only), values)
-        return map(_all_at(tests), values)
+    def _kept(self, one: Filter, datas: Iterator[bytes]) -> Iterator[bytes]:
+        """Return the stored rows for which a filter holds."""
+        record = self._record
+        place = record.table.positions[one.column]
+        matches = matcher(one.lookup, one.value, one.negated)
+        holder = record.holder(place)
+        if holder is None:
+            read = record.read
+            return (data for data in datas if matches(read(data)[place]))
+        inline = _INLINE.get(one.lookup)
+        if inline is not None and not one.negated and one.value is not None:
+            return inline(datas, holder, one.value)
+        return (data for data in datas if matches(holder(data).value))
 
     # Rows in which the bytes of a value are missing needn't be taken apart.
 
@@ -117,12 +117,16 @@ class Residual:
         """Return the stored rows, less some for which the filters don't hold."""
         if len(self._record.layouts) > 1:
             return datas  # a row may lack the column, and have its default
+        longest, lower = b"", False
         for one in self._filters:
             column = self._record.table.column(one.column)
             wanted = None if one.negated else _bytes_of(column.type, one)
-            if wanted is not None and len(wanted) >= _SHORTEST:
-                chunks = _chunks_with(wanted, datas, lower=one.lookup in PATTERNS)
-                return chain.from_iterable(chunks)
+            if wanted is not None and len(wanted) > len(longest):
+                longest, lower = wanted, one.lookup in PATTERNS
+        if len(longest) >= _SHORTEST:
+            return chain.from_iterable(_chunks_with(longest, datas, lower=lower))
+        if longest and not lower:
+            return chain.from_iterable(_chunks_less(longest[-1], datas))
         return datas
 
 
@@ -156,17 +160,13 @@ def _chunks_with(
         size = min(size * 2, _CHUNK)
 
 
-def _all_of(tests: Sequence[Matcher]) -> Matcher:
-    first, *others = tests
-    second = _all_of(others) if len(others) > 1 else others[0]
-    return lambda value: first(value) and second(value)
-
-
-def _all_at(tests: Sequence[tuple[int, Matcher]]) -> Callable[[Sequence[Any]], bool]:
-    """Return one test of several, each for one place in a tuple."""
-    (at, first), *others = tests
-    if len(others) > 1:
-        rest = _all_at(others)
-        return lambda values: first(values[at]) and rest(values)
-    ((last, second),) = others
-    return lambda values: first(values[at]) and second(values[last])
+def _chunks_less(wanted: int, datas: Iterator[bytes]) -> Iterator[Iterable[bytes]]:
+    """Return runs of rows, without those that don't have a byte."""
+    size = 8
+    while chunk := list(islice(datas, size)):
+        found = list(compress(chunk, map(contains, chunk, repeat(wanted))))
+        yield found
+        if 2 * len(found) > len(chunk) == _CHUNK:
+            # It is everywhere, as a part of their keys maybe: not looked for a while.
+            yield islice(datas, 16 * _CHUNK)
+        size = min(size * 2, _CHUNK)

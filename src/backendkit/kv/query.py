@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, count, islice
+from itertools import chain, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -115,13 +114,14 @@ class RecordQuery(NonrelQuery):
                 return self._single(key)
         plan = self._plan()
         residual = self._residual(plan)
+        # Writing, a query sees what was written since the row before.
+        ahead = not self.session.writing
         if plan.points and (self._maintainer is None or self._maintainer.unique):
             datas = self._points(plan)
         else:
-            datas = self._datas(plan)
+            datas = self._datas(plan, ahead=ahead)
         if residual is not None:
-            # Writing, a query sees what was written since the row before.
-            datas = residual.kept(datas, ahead=not self.session.writing)
+            datas = residual.kept(datas, ahead=ahead)
         rows = self._read(datas)
         if residual is not None or self._maintainer is not None or plan.points:
             rows = self._guarded(rows)
@@ -138,10 +138,14 @@ class RecordQuery(NonrelQuery):
         transaction = self.session.transaction
         try:
             if residual is not None:
-                return residual.count(self._datas(plan))
-            counter = count()
-            deque(zip(self._pairs(plan), counter, strict=False), maxlen=0)
-            return next(counter)
+                return _length(residual.kept(self._datas(plan, ahead=True), ahead=True))
+            if self.looked_at is not None:
+                return _length(self._pairs(plan))
+            prefix = self._prefix
+            count = self.session.active().count
+            return sum(
+                count(prefix + start, prefix + stop) for start, stop in plan.ranges
+            )
         except Error:
             raise
         except Exception as error:
@@ -215,12 +219,17 @@ class RecordQuery(NonrelQuery):
             if data is not None:
                 yield data
 
-    def _datas(self, plan: KeyRanges) -> Iterator[bytes]:
-        """Read rows, or an index's entries and their rows, by key ranges."""
-        if self._maintainer is not None:
-            return self._rows_of(self._pairs(plan))
-        if self.session.writing:
-            return map(_second, self._pairs(plan))
+    def _datas(self, plan: KeyRanges, *, ahead: bool) -> Iterator[bytes]:
+        """
+        Read rows, or an index's entries and their rows, by key ranges.
+
+        :param ahead: whether more may be read than is asked for.
+        """
+        datas = self._values(plan) if ahead else map(_second, self._pairs(plan))
+        return datas if self._maintainer is None else self._rows_of(datas)
+
+    def _values(self, plan: KeyRanges) -> Iterator[bytes]:
+        """Iterate over the values of what is in the key ranges."""
         values = self.session.active().values
         prefix = self._prefix
         reverse = self.access.reverse
@@ -230,11 +239,11 @@ class RecordQuery(NonrelQuery):
         )
         return datas if self.looked_at is None else self.looked_at(datas)
 
-    def _rows_of(self, entries: Iterator[tuple[bytes, bytes]]) -> Iterator[bytes]:
+    def _rows_of(self, primary_keys: Iterator[bytes]) -> Iterator[bytes]:
         prefix = self.record.prefix
         # That of this moment's snapshot: an upgrade changes the transaction's.
         get = self.session.active().get
-        for _, primary_key in entries:
+        for primary_key in primary_keys:
             data = get(prefix + primary_key)
             if data is None:
                 raise InternalError(
@@ -301,3 +310,10 @@ class RecordQuery(NonrelQuery):
             if isinstance(error, driver_error):
                 return ours(str(error))
         return error
+
+
+def _length(items: Iterable[Any]) -> int:
+    number = 0
+    for _ in items:
+        number += 1
+    return number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain, dropwhile, islice, takewhile
@@ -128,15 +129,10 @@ class LMDBTransaction(KeyValueTransaction):
     def values(
         self, start: bytes, stop: bytes, reverse: bool = False
     ) -> Iterator[bytes]:
-        longest = self._environment.max_key_bytes
-        if (
-            reverse
-            or len(start) > longest
-            or self._write is not None
-            or self._read is None
-        ):
+        transaction = self._active()
+        if reverse or len(start) > self._environment.max_key_bytes:
             return super().values(start, stop, reverse)
-        return chain.from_iterable(self._chunks_of_values(self._read, start, stop))
+        return chain.from_iterable(self._chunks_of_values(transaction, start, stop))
 
     def _chunks_of_values(
         self, transaction: lmdb.Transaction, start: bytes, stop: bytes
@@ -156,10 +152,15 @@ class LMDBTransaction(KeyValueTransaction):
                 if len(chunk) < size or last >= stop:
                     break
                 yield chunk
-                if self._read is None:
+                if transaction is not self._read and transaction is not self._write:
                     raise self._gone()
                 start = last + b"\x00"
                 size = min(size * 4, _CHUNK)
+                if transaction is self._write:
+                    # What was written meanwhile may have moved the cursor.
+                    if not cursor.set_range(start):
+                        return
+                    values = cast("Iterator[bytes]", cursor.iternext(keys=False))
             # The range ends in this chunk: read again, with the keys.
             pairs = self._walk(cursor, start, stop, reverse=False)
             chunk[:] = [
@@ -170,6 +171,26 @@ class LMDBTransaction(KeyValueTransaction):
             raise self._translated(error) from error
         finally:
             self._read_ahead.pop(id(chunk), None)
+
+    def count(self, start: bytes, stop: bytes) -> int:
+        transaction = self._active()
+        if len(start) > self._environment.max_key_bytes:
+            return super().count(start, stop)
+        total = 0
+        size = 32
+        try:
+            cursor = transaction.cursor()
+            if not cursor.set_range(start):
+                return 0
+            keys = cast("Iterator[bytes]", cursor.iternext(values=False))
+            while chunk := list(islice(keys, size)):
+                if chunk[-1] >= stop:
+                    return total + bisect_left(chunk, stop)
+                total += len(chunk)
+                size = _CHUNK
+        except lmdb.Error as error:
+            raise self._translated(error) from error
+        return total
 
     def _walk(
         self, cursor: lmdb.Cursor, start: bytes, stop: bytes, reverse: bool
@@ -214,6 +235,13 @@ class LMDBTransaction(KeyValueTransaction):
                     start = key + b"\x00"
         except lmdb.Error as error:
             raise self._translated(error) from error
+
+    def _active(self) -> lmdb.Transaction:
+        """Return LMDB's transaction. :raises InterfaceError: it has ended."""
+        transaction = self._read if self._write is None else self._write
+        if transaction is None:
+            raise self._gone()
+        return transaction
 
     def _translated(self, error: lmdb.Error) -> Error:
         if self._read is None and self._write is None:
