@@ -6,8 +6,8 @@ import uuid
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DataError, connection, models
-from django.db.models import Count, F, Max, Min, Q, Sum
+from django.db import DataError, OperationalError, connection, models
+from django.db.models import Avg, Count, F, Max, Min, Q, Sum
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
@@ -68,6 +68,9 @@ class TestWhichQueries:
             lambda: Book.objects.only("title"),
             lambda: Book.objects.select_related("author", "editor"),
             lambda: Book.objects.select_related("author").order_by("title")[:2],
+            lambda: Book.objects.values("title").annotate(n=Count("pk")),
+            lambda: Book.objects.values("author__name").annotate(n=Count("editor")),
+            lambda: Book.objects.values("title", "author").annotate(Max("editor")),
         ],
     )
     def test_native(self, books, query):
@@ -85,6 +88,20 @@ class TestWhichQueries:
             lambda: Book.objects.filter(pk__in=Author.objects.values("pk")),
             lambda: Book.objects.extra(where=["1"]),
             lambda: Book.objects.filter(pk=1).union(Book.objects.filter(pk=2)),
+            lambda: Author.objects.annotate(n=Count("books")),
+            lambda: Author.objects.values("name").annotate(n=Count("books")),
+            lambda: Book.objects.values("title").annotate(n=Count("pk", distinct=True)),
+            lambda: (
+                Book.objects.values("title")
+                .annotate(n=Count("pk"))
+                .filter(author__name="a")
+            ),
+            lambda: (
+                Book.objects.values("title").annotate(n=Count("pk")).filter(n__gt=1)
+            ),
+            lambda: Kinds.objects.values("ratio").annotate(n=Count("pk")),
+            lambda: Kinds.objects.values("day").annotate(n=Sum("price")),
+            lambda: Kinds.objects.values("huge").annotate(n=Count("pk")),
             lambda: Kinds.objects.filter(huge=1),
             lambda: Kinds.objects.filter(data={"a": 1}),
         ],
@@ -217,3 +234,117 @@ class TestAnswers:
             assert Item.objects.get(code="a").number == 5
         finally:
             other.close()
+
+
+class TestGroups:
+    """GROUP BY, over to-one joins too, without SQL."""
+
+    def test_totals(self, books):
+        query = Book.objects.values("author__name").annotate(
+            n=Count("pk"), least=Min("title"), most=Max("editor"), total=Sum("editor")
+        )
+        assert native(query)
+        a, b, c = (
+            {"author__name": "a", "n": 3, "least": "t0", "most": None, "total": None},
+            {"author__name": "b", "n": 3, "least": "t1", "most": 2, "total": 4},
+            {"author__name": "c", "n": 3, "least": "t2", "most": 2, "total": 4},
+        )
+        found = {row["author__name"]: row for row in query}
+        assert found == {
+            "a": a,
+            "b": b | {"total": found["b"]["total"]},
+            "c": c | {"total": found["c"]["total"]},
+        }
+        assert [row["total"] for row in query] == [
+            None,
+            *(
+                sum(1 + number % 2 for number in range(9) if number % 3 == rest)
+                for rest in (1, 2)
+            ),
+        ]
+
+    def test_null_is_a_group(self, books):
+        query = Book.objects.values_list("editor__name").annotate(Count("pk"))
+        assert native(query)
+        assert list(query) == [(None, 3), ("a", 3), ("b", 3)]
+
+    def test_nothing(self, ours):
+        ours.create(Author, Book)
+        query = Book.objects.values("author__name").annotate(n=Count("pk"))
+        assert list(query) == []
+
+    def test_order_and_slice(self, books):
+        Book.objects.filter(title__in=["t0", "t1", "t3"]).update(editor=3)
+        query = Book.objects.values_list("editor__name").annotate(n=Count("pk"))
+        by_number = query.order_by("-n", "-editor__name")
+        assert native(by_number)
+        assert list(by_number) == [("c", 3), ("a", 3), ("b", 2), (None, 1)]
+        assert list(by_number[1:3]) == [("a", 3), ("b", 2)]
+        # What the order names is another key of the groups.
+        by_author = query.filter(editor=3).order_by("author__name")
+        assert native(by_author)
+        assert list(by_author) == [("c", 2), ("c", 1)]
+
+    def test_a_dangling_reference(self, books):
+        """An inner join leaves the row out of all groups; an outer one doesn't."""
+        with connection.constraint_checks_disabled():
+            Book.objects.update(author_id=99, editor_id=99)
+            authors = Book.objects.values("author__name").annotate(n=Count("pk"))
+            editors = Book.objects.values("editor__name").annotate(n=Count("pk"))
+            assert list(authors) == []
+            assert list(editors) == [{"editor__name": None, "n": 9}]
+            Book.objects.update(author_id=1, editor_id=None)
+
+    def test_each_type(self, ours):
+        """Keys, least and greatest values are as SQLite would give them."""
+        ours.create(Kinds)
+        moment = datetime.datetime(2024, 5, 6, 7, 8, 9, 10)
+        values = {
+            "day": datetime.date(2024, 5, 6),
+            "moment": moment,
+            "clock": datetime.time(1, 2, 3),
+            "lasting": datetime.timedelta(days=-1, microseconds=7),
+            "price": decimal.Decimal("12.50"),
+            "token": uuid.UUID(int=7),
+            "raw": b"\0\xff",
+            "truth": True,
+        }
+        Kinds.objects.create(**values)
+        for name, value in values.items():
+            query = Kinds.objects.values_list(name).annotate(Count(name))
+            # Of decimals SQLite sees floats.
+            assert native(query) == (name != "price")
+            assert list(query) == [(value, 1)]
+            if name not in ("truth", "token", "raw"):
+                query = Kinds.objects.values_list("truth").annotate(
+                    Min(name), Max(name)
+                )
+                assert native(query) == (name != "price")
+                assert list(query) == [(True, value, value)]
+
+    def test_a_sum_that_no_column_holds(self, ours):
+        """What SQLite makes of it, it says itself."""
+        ours.create(Item)
+        for code in "abc":
+            Item.objects.create(code=code, note="x", number=2**63 - 1)
+        query = Item.objects.values_list("note").annotate(n=Sum("number"))
+        assert native(query)
+        with pytest.raises(OperationalError, match="integer overflow"):
+            list(query)
+        means = Item.objects.values_list("note").annotate(n=Avg("number"))
+        assert native(means)
+        assert list(means) == [("x", 2.0**63)]
+
+    def test_calls_of_the_store(self, books):
+        """A table that is joined is read in batches of keys, never row by row."""
+        Book.objects.bulk_create(
+            Book(title=f"u{number}", author=books[number % 3]) for number in range(2000)
+        )
+        query = Book.objects.values("author__name").annotate(n=Count("pk"))
+        with CaptureQueriesContext(connection) as captured:
+            assert sum(row["n"] for row in query) == 2009
+        calls = captured.captured_queries[0].store
+        assert [(call["table"], call["rows"]) for call in calls] == [
+            ("nonrel_book", 2009),
+            ("nonrel_author", 3),
+        ]

@@ -28,11 +28,12 @@ from backendkit.stores import (
 )
 
 from .declarations import is_view
+from .grouping import Grouping, Groups
 from .joining import PreparedStep, Step, join
 from .limits import Look, covered
 from .parameters import InexactError, bindable, value_converter
 from .running import Filter, timed
-from .values import INT64, TO_SQLITE, is_short, to_store
+from .values import INT64, TO_SQLITE, orders_alike, to_store
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -59,11 +60,14 @@ class Read:
     :param ordering: pairs of column and *descending*, outermost first.
     :param what: ``rows``; or one row, with ``count``: how many there are;
         ``exists``: 1, if there is one, else no row at all; ``min``, ``max`` or
-        ``sum`` of the only column, in SQLite's terms.
+        ``sum`` of the only column, in SQLite's terms. ``groups``: a row for each
+        group, in SQLite's terms.
     :param steps: other tables to look rows up in. What is looked up is among the
         columns.
     :param pick: with ``steps``: places of what is wanted, in the columns and those
         of the steps behind them.
+    :param grouping: of ``groups``: what becomes of the rows, columns and those of the
+        steps behind them.
     """
 
     table: str
@@ -73,6 +77,7 @@ class Read:
     what: str = "rows"
     steps: tuple[Step, ...] = ()
     pick: tuple[int, ...] = ()
+    grouping: Grouping | None = None
 
 
 def prepare(connection: Connection, read: Read) -> Prepared:
@@ -127,9 +132,9 @@ class Prepared:
             for column, shape in zip(self._columns, read.shapes, strict=True)
         ]
         for name, _ in read.ordering:
-            if not _orders_alike(table.column(name)):
+            if not orders_alike(table.column(name)):
                 raise InexactError
-        if read.what in ("min", "max") and not _orders_alike(
+        if read.what in ("min", "max") and not orders_alike(
             table.column(read.columns[0])
         ):
             raise InexactError
@@ -175,16 +180,45 @@ class Prepared:
                 raise InexactError from None
         pick = self.read.pick
         self._pick: Callable[[Row], Row] | None = None
-        width = len(self.read.columns) + sum(len(s.columns) for s in self.read.steps)
-        if self._steps and pick != tuple(range(width)):
+        complete = self._complete()
+        if self.read.grouping is not None:
+            self._group(connection, self.read.grouping, complete)
+        elif self._steps and pick != tuple(range(len(complete))):
             get = itemgetter(*pick)
             self._pick = get if len(pick) > 1 else lambda row: (get(row),)
 
-    def picked(self) -> list[Column]:
-        """Return the columns of the rows that are returned."""
+    def _group(
+        self, connection: Connection, grouping: Grouping, complete: Sequence[Column]
+    ) -> None:
+        collated = list(
+            map(
+                connection.tables.collations(self.table).__contains__, self.read.columns
+            )
+        )
+        outer = [False] * len(collated)
+        for step in self._steps:
+            names = step.step.columns
+            collated += map(
+                connection.tables.collations(step.table).__contains__, names
+            )
+            outer += [step.step.outer] * len(names)
+        self._groups = Groups(
+            grouping,
+            complete,
+            frozenset(place for place, one in enumerate(collated) if one),
+            frozenset(place for place, one in enumerate(outer) if one),
+        )
+
+    def _complete(self) -> list[Column]:
+        """Return the columns of rows with those of the steps behind them."""
         found = [self.table.column(name) for name in self.read.columns]
         for step in self._steps:
             found += [step.table.column(name) for name in step.step.columns]
+        return found
+
+    def picked(self) -> list[Column]:
+        """Return the columns of the rows that are returned."""
+        found = self._complete()
         return [found[place] for place in self.read.pick] if self._steps else found
 
     def filters(self, values: Sequence[Any]) -> list[Filter]:
@@ -210,13 +244,15 @@ class Prepared:
         Return an iterator of rows.
 
         :raises StaleError: the table isn't what it was any more.
+        :raises InexactError: SQLite has to be asked.
         """
         self._check(running.session)
         what = self.read.what
+        if what == "groups":
+            rows = self._joined(running, filters, 0, None)
+            return itertools.islice(self._groups.run(rows), low, high)
         if what == "rows":
-            if self._steps:
-                return self._joined(running, filters, low, high)
-            return self._rows(running, filters, low, high)
+            return self._joined(running, filters, low, high)
         if what == "exists":
             return iter([(1,)] if self._any(running, filters, low) else [])
         if what == "count":
@@ -408,6 +444,8 @@ class Prepared:
         low: int,
         high: int | None,
     ) -> Iterator[Row]:
+        if not self._steps:
+            return self._rows(running, filters, low, high)
         if all(step.step.outer for step in self._steps):
             rows = self._rows(running, filters, low, high)
             return join(running, rows, self._steps, self._pick, None)
@@ -539,10 +577,3 @@ class NativeWrite(str):
             entry["rows"] = running.changes
             entry["time"] = time.perf_counter() - start
         return running
-
-
-def _orders_alike(column: Column) -> bool:
-    """Whether the store orders values just as SQLite does."""
-    if column.type is ValueType.DECIMAL:
-        return is_short(column)
-    return column.type is not ValueType.JSON

@@ -385,6 +385,13 @@ def is_short(column: Column) -> bool:
     return 0 < (column.max_digits or 0) <= FLOAT_DIGITS
 
 
+def orders_alike(column: Column) -> bool:
+    """Whether the store orders values, and tells them apart, just as SQLite does."""
+    if column.type is ValueType.DECIMAL:
+        return is_short(column)
+    return column.type is not ValueType.JSON
+
+
 def to_store(table: str, column: Column, value: Any) -> Any:
     """
     Convert a value that SQL or a parameter gives to what the column holds.

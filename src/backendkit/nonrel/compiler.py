@@ -14,6 +14,7 @@ from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI
 from django.db.models.sql.datastructures import BaseTable, Join
 
 from backendkit.engine.native import NativeRead, NativeWrite, Prepared, StaleError
+from backendkit.engine.parameters import InexactError
 from backendkit.engine.running import Filter
 from backendkit.engine.statements import Insert, Select, unquote
 
@@ -55,6 +56,9 @@ class SQLCompiler(compiler.SQLCompiler):
         except StaleError:
             # Another connection has altered the table: once more, with SQL.
             self.connection.planner.forget()
+            self._executing, self._native = False, None
+            return super().execute_sql(*args, **kwargs)
+        except InexactError:
             self._executing, self._native = False, None
             return super().execute_sql(*args, **kwargs)
         finally:
@@ -129,7 +133,8 @@ class SQLCompiler(compiler.SQLCompiler):
             results = self.execute_sql(
                 MULTI, chunked_fetch=chunked_fetch, chunk_size=chunk_size
             )
-        if self._native is None:
+        if self._native is None or self.query.group_by is not None:
+            # Groups are in SQLite's terms.
             rows: Iterator[Any] = super().results_iter(
                 results, tuple_expected, chunked_fetch, chunk_size
             )

@@ -9,19 +9,20 @@ choose (``backendkit.engine.native``).
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from django.core.exceptions import FieldError
-from django.db.models import Count, Max, Min, Sum, Value, lookups
-from django.db.models.expressions import Col, OrderBy, Star
+from django.db.models import Avg, Count, Max, Min, Sum, Value, lookups
+from django.db.models.expressions import Col, OrderBy, Ref, Star
 from django.db.models.fields import related_lookups
 from django.db.models.sql import Query
 from django.db.models.sql.constants import LOUTER
 from django.db.models.sql.datastructures import BaseTable, Join
 from django.db.models.sql.where import AND, WhereNode
 
+from backendkit.engine.grouping import Grouping, Total
 from backendkit.engine.joining import Step
 from backendkit.engine.native import Prepared, Read, prepare
 from backendkit.engine.parameters import LIKE, InexactError
@@ -66,6 +67,8 @@ _LOOKUPS: dict[type, str] = {
     related_lookups.RelatedLessThanOrEqual: "lte",
 }
 _AGGREGATES = {Max: "max", Min: "min", Sum: "sum"}
+#: In queries with groups.
+_TOTALS = {Avg: "avg", Count: "count", **_AGGREGATES}
 _NEGATABLE = frozenset({"exact", "in", "isnull"})
 #: Query shapes that a connection remembers.
 _MOST_SHAPES = 1000
@@ -117,6 +120,8 @@ class Planner:
 
         The query is changed in no other way than by Django's compiler.
         """
+        if compiler.query.group_by is not None:
+            return self._planned(self._shape_of_groups, self._make_groups, compiler)
         return self._planned(self._shape, self._make, compiler)
 
     def keys(self, compiler: SQLCompiler) -> tuple[Prepared, list[Filter]] | None:
@@ -182,20 +187,8 @@ class Planner:
 
         :raises _Unknown: SQLite has to be asked.
         """
-        if (
-            query.__class__ is not Query
-            or query.combinator
-            or query.distinct
-            or query.group_by is not None
-            or query.extra
-            or query.extra_tables
-            or query.extra_order_by
-            or query.select_for_update
-            or query.explain_info
-            or query._filtered_relations
-        ):
-            raise _Unknown
         table = _base(query)
+        _plain(query)
         annotations = query.annotation_select
         shape: list[Any] = [
             id(query.model),
@@ -225,6 +218,40 @@ class Planner:
             if len(annotations) != 1 or len(query.annotations) != 1:
                 raise _Unknown
             shape.append(_annotation_shape(next(iter(annotations.values())), table))
+        if query.selected:
+            shape.append(tuple(query.selected.items()))
+        found: Found = []
+        _look_at(query.where, table, shape, found)
+        return tuple(shape), found
+
+    def _shape_of_groups(self, query: Query) -> tuple[Any, Found]:
+        """Return what tells apart SELECTs with GROUP BY; as :meth:`_shape`."""
+        table = _base(query, joined=True)
+        _plain(query)
+        if (
+            query.group_by.__class__ is not tuple
+            or query.default_cols
+            or query.select_related
+            or len(query.annotations) != len(query.annotation_select)
+        ):
+            raise _Unknown
+        shape: list[Any] = ["groups", id(query.model), query.default_ordering]
+        shape.append(query.standard_ordering)
+        for alias, count in query.alias_refcount.items():
+            if not count or alias == table:
+                continue
+            join = query.alias_map[alias]
+            if join.__class__ is not Join:
+                raise _Unknown
+            shape += (alias, join.parent_alias, join.join_type, id(join.join_field))
+        for column in (*query.group_by, *query.select):
+            shape.append(_column_shape(column))
+        for name, annotation in query.annotation_select.items():
+            shape += (name, _annotation_shape(annotation, None))
+        for name in query.order_by:
+            if name.__class__ is not str:
+                raise _Unknown
+            shape.append(name)
         if query.selected:
             shape.append(tuple(query.selected.items()))
         found: Found = []
@@ -356,18 +383,128 @@ class Planner:
             return None
         return plan.prepared.picked()
 
+    def _make_groups(self, compiler: SQLCompiler, found: Found) -> Plan:
+        query = compiler.query
+        annotations = query.annotation_select
+        alive = [query.model, [lookup.lhs.target for lookup, _ in found]]
+        alive += [query.group_by, query.select, list(annotations.values())]
+        alive.append(list(query.alias_map.values()))
+        refcounts = query.alias_refcount.copy()
+        try:
+            compiler.setup_query()
+            order_by = compiler.get_order_by()
+            if compiler._meta_ordering:
+                order_by = []  # Django drops it from grouped queries
+            plan = Plan(
+                None,
+                compiler.select,
+                compiler.klass_info,
+                compiler.annotation_col_map,
+                alive=alive,
+            )
+            read = self._groups(query, compiler, order_by, found)
+            plan.prepared = prepare(self._connection, read)
+        except (FieldError, _Unknown, InexactError):
+            return Plan(alive=alive)
+        finally:
+            query.reset_refcounts(refcounts)
+        return plan
+
+    def _groups(
+        self, query: Query, compiler: SQLCompiler, order_by: Any, found: Found
+    ) -> Read:
+        table = _base(query, joined=True)
+        used = {alias for alias, count in query.alias_refcount.items() if count}
+        # Keys and totals are columns of joined tables; None counts rows.
+        keys: dict[tuple[str, str], None] = {}
+        totals: list[tuple[str, tuple[str, str] | None]] = []
+        for column in query.group_by:
+            keys[self._place(column)] = None
+        picked: list[tuple[str, str] | int] = []
+        for expression, *_ in compiler.select:
+            kind = _TOTALS.get(expression.__class__)
+            if kind is None:
+                key = self._place(expression)
+                keys[key] = None
+                picked.append(key)
+                continue
+            source = expression.get_source_expressions()[0]
+            picked.append(len(totals))
+            totals.append(
+                (kind, None if source.__class__ is Star else self._place(source))
+            )
+        ordering: list[tuple[tuple[str, str] | int, bool]] = []
+        aliases = [alias for _, _, alias in compiler.select]
+        for by, *_ in order_by:
+            if by.__class__ is not OrderBy or by.nulls_first or by.nulls_last:
+                raise _Unknown
+            expression = by.expression
+            if isinstance(expression, Ref) and expression.refs in aliases:
+                one = picked[aliases.index(expression.refs)]
+            else:
+                one = key = self._place(expression)
+                keys[key] = None
+            ordering.append((one, bool(by.descending)))
+        if not keys:
+            raise _Unknown
+        wanted = [*keys, *(one for _, one in totals if one is not None)]
+        columns, steps, places = self._completed(query, wanted, table)
+        if used != {table, *(alias for alias, _ in places)}:
+            raise _Unknown  # a join that only leaves out rows, or makes more
+        at = {one: number for number, one in enumerate(keys)}
+
+        def number(one: tuple[str, str] | int) -> int:
+            return len(keys) + one if isinstance(one, int) else at[one]
+
+        return Read(
+            self._bare(query.model._meta.db_table),
+            tuple(columns),
+            tuple(self._filter_shapes(found)),
+            what="groups",
+            steps=tuple(steps),
+            grouping=Grouping(
+                tuple(places[one] for one in keys),
+                tuple(
+                    Total(kind, None if one is None else places[one])
+                    for kind, one in totals
+                ),
+                tuple(map(number, picked)),
+                tuple((number(one), descending) for one, descending in ordering),
+            ),
+        )
+
+    def _place(self, expression: Any) -> tuple[str, str]:
+        """Return a column as alias and name. :raises _Unknown: it is something else."""
+        while isinstance(expression, Ref):
+            expression = expression.source
+        if expression.__class__ is not Col:
+            raise _Unknown
+        return expression.alias, self._bare(expression.target.column)
+
     def _columns(
         self, query: Query, compiler: SQLCompiler, table: str
     ) -> tuple[list[str], list[Step], list[int]]:
         """Return the base table's columns, the joined tables, and what is picked."""
+        picked = [self._place(expression) for expression, *_ in compiler.select]
+        columns, steps, places = self._completed(query, picked, table)
+        pick = [places[one] for one in picked]
+        if not steps:
+            if pick != list(range(len(columns))):
+                raise _Unknown  # a column twice
+            pick = []
+        return columns, steps, pick
+
+    def _completed(
+        self, query: Query, picked: Iterable[tuple[str, str]], table: str
+    ) -> tuple[list[str], list[Step], dict[tuple[str, str], int]]:
+        """
+        Return the base table's columns, the joined tables, and where all columns are.
+
+        :param picked: alias and name of what is wanted.
+        """
         wanted: dict[str, dict[str, None]] = {}
-        picked = []
-        for expression, *_ in compiler.select:
-            if expression.__class__ is not Col:
-                raise _Unknown
-            name = self._bare(expression.target.column)
-            wanted.setdefault(expression.alias, {})[name] = None
-            picked.append((expression.alias, name))
+        for alias, name in picked:
+            wanted.setdefault(alias, {})[name] = None
         joins = self._joins(query, wanted, table)
         places = {
             (table, name): place for place, name in enumerate(wanted.get(table, ()))
@@ -388,12 +525,7 @@ class Planner:
             for name in names:
                 places[join.table_alias, name] = width
                 width += 1
-        pick = [places[one] for one in picked]
-        if not steps:
-            if pick != list(range(width)):
-                raise _Unknown  # a column twice
-            pick = []
-        return list(wanted.get(table, ())), steps, pick
+        return list(wanted.get(table, ())), steps, places
 
     def _joins(
         self, query: Query, wanted: dict[str, dict[str, None]], table: str
@@ -461,8 +593,29 @@ class Planner:
         return unquote(self._wrapper.ops.quote_name(name))
 
 
-def _base(query: Query) -> str:
-    """Return the alias of the only table. :raises _Unknown: there are others."""
+def _plain(query: Query) -> None:
+    """Raise :exc:`_Unknown` if a SELECT has what is always SQLite's."""
+    if (
+        query.__class__ is not Query
+        or query.combinator
+        or query.distinct
+        or query.extra
+        or query.extra_tables
+        or query.extra_order_by
+        or query.select_for_update
+        or query.explain_info
+        or query._filtered_relations
+    ):
+        raise _Unknown
+
+
+def _base(query: Query, *, joined: bool = False) -> str:
+    """
+    Return the alias of the only table.
+
+    :param joined: whether there may be others, joined to it.
+    :raises _Unknown: there are others.
+    """
     if query.model is None:
         raise _Unknown
     alias: str = query.get_initial_alias()
@@ -472,7 +625,8 @@ def _base(query: Query) -> str:
         or alias != query.model._meta.db_table
         or table.table_name != alias
         or (
-            len(query.alias_map) > 1
+            not joined
+            and len(query.alias_map) > 1
             and any(n for other, n in query.alias_refcount.items() if other != alias)
         )
     ):
@@ -523,13 +677,28 @@ def _frozen(related: Any) -> Any:
     return tuple((name, _frozen(inner)) for name, inner in related.items())
 
 
-def _annotation_shape(annotation: Any, table: str) -> Any:
+def _column_shape(expression: Any) -> Any:
+    while isinstance(expression, Ref):
+        expression = expression.source
+    if expression.__class__ is not Col:
+        raise _Unknown
+    return expression.alias, id(expression.target)
+
+
+def _annotation_shape(annotation: Any, table: str | None) -> Any:
+    """
+    Return what tells annotations apart.
+
+    :param table: the only one that is known; None in a query with groups.
+    """
     kind = annotation.__class__
+    if table is None and kind not in _TOTALS:
+        return _column_shape(annotation)
     if kind is Value:
         if annotation.value != 1:
             raise _Unknown
         return "exists"
-    if kind is not Count and kind not in _AGGREGATES:
+    if table is not None and kind is not Count and kind not in _AGGREGATES:
         raise _Unknown
     source, *others = annotation.get_source_expressions()
     if (
@@ -541,6 +710,6 @@ def _annotation_shape(annotation: Any, table: str) -> Any:
         raise _Unknown
     if source.__class__ is Star:
         return kind
-    if source.__class__ is not Col or source.alias != table:
+    if source.__class__ is not Col or table not in (None, source.alias):
         raise _Unknown
-    return kind, id(source.target)
+    return kind, source.alias, id(source.target)
