@@ -373,3 +373,33 @@ def test_actions_on_update_are_refused(family, action):
         )
     assert rows(family, "SELECT name FROM sqlite_master WHERE name = 'other'") == []
     family.execute("INSERT INTO child VALUES (30, 3)")
+
+
+@pytest.mark.parametrize("place", [0, 499, 500, 1200])
+def test_one_of_many_refers_to_nothing(family, place):
+    """Many rows are looked up at once, and each of them is."""
+    family.execute("BEGIN")
+    for number in range(1201):
+        parent = 9999 if number == place else number % 3 + 1
+        family.execute(f"INSERT INTO parent VALUES ({number + 100}, 'p{number}')")
+        family.execute(
+            f"INSERT INTO child VALUES ({number + 100},"
+            f" {parent if number % 2 or parent == 9999 else number + 100})"
+        )
+    with pytest.raises(dbapi.IntegrityError, match="parent_id = 9999 has no"):
+        family.execute("COMMIT")
+    family.execute(f"UPDATE child SET parent_id = 1 WHERE id = {place + 100}")
+    family.execute("COMMIT")
+    assert not family.check_foreign_keys()
+
+
+def test_violations_among_many(family):
+    """A table that is checked as a whole is read in parts, and nothing is missed."""
+    family.execute("PRAGMA foreign_keys = OFF")
+    family.execute("BEGIN")
+    for number in range(1001):
+        parent = 9000 + number if number in {3, 499, 500, 1000} else number % 3 + 1
+        family.execute(f"INSERT INTO child VALUES ({number + 100}, {parent})")
+    family.execute("COMMIT")
+    found = sorted(one.row for one in family.check_foreign_keys())
+    assert found == [(n + 100, n + 9000) for n in (3, 499, 500, 1000)]

@@ -9,7 +9,9 @@ their partner; at its end each of these is looked up.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import islice
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from backendkit.stores import (
@@ -30,6 +32,11 @@ from .values import TO_SQLITE, to_store
 
 #: How many values that refer to something are remembered while a table is checked.
 _KNOWN = 10_000
+#: How many values are looked up at once.
+_BATCH = 500
+
+#: Given a row: the values of some columns.
+_Getter = Callable[[Row], tuple[Any, ...]]
 
 
 class Reference(NamedTuple):
@@ -49,25 +56,31 @@ class Violation(NamedTuple):
 
 class _Noted(NamedTuple):
     """
-    Values of a foreign key that are to be looked up.
+    A foreign key of which values are to be looked up.
 
-    :param table: name of the table that has the foreign key.
-    :param of_parent: whether they are those of the row that was referred to.
+    :param table: name of the table that has it.
+    :param columns: its columns.
+    :param of_parent: whether the values are those of rows that were referred to.
     """
 
     table: str
-    key: ForeignKey
-    values: tuple[Any, ...]
+    columns: tuple[str, ...]
     of_parent: bool
+
+
+#: Values of some columns of a row.
+_Values = tuple[Any, ...]
 
 
 class ForeignKeys:
     """The foreign keys of a catalog, and what a transaction has to check."""
 
     def __init__(self) -> None:
-        self._pending: dict[_Noted, None] = {}
+        self._noted: dict[_Noted, dict[_Values, None]] = {}
         self._catalog: Catalog | None = None
         self._referring: dict[str, list[Reference]] = {}
+        #: By table, its foreign keys and what gets their values from a row.
+        self._own: dict[str, tuple[Table, list[tuple[_Noted, _Getter]]]] = {}
         #: Whether foreign keys are enforced at all.
         self.enforced = True
 
@@ -76,6 +89,7 @@ class ForeignKeys:
         if catalog is self._catalog:
             return
         self._catalog = catalog
+        self._own = {}
         self._referring = {}
         for table in catalog.tables.values():
             for key in table.foreign_keys:
@@ -94,22 +108,38 @@ class ForeignKeys:
 
     def clear(self) -> None:
         """Forget what was noted: the transaction is over."""
-        self._pending.clear()
+        if self._noted:
+            self._noted = {}
 
-    def note_child(self, table: Table, row: Row, old: Row | None = None) -> None:
-        """Note a new or changed row with foreign keys."""
+    def _own_of(self, table: Table) -> list[tuple[_Noted, _Getter]]:
+        known, own = self._own.get(table.name, (None, []))
+        if known is not table:
+            own = [
+                (
+                    _Noted(table.name, key.columns, of_parent=False),
+                    _getter([table.positions[name] for name in key.columns]),
+                )
+                for key in table.foreign_keys
+            ]
+            self._own[table.name] = table, own
+        return own
+
+    def note_children(self, table: Table, rows: Sequence[Row]) -> None:
+        """Note new rows with foreign keys."""
         if not self.enforced:
             return
-        positions = table.positions
-        for key in table.foreign_keys:
-            values = tuple(row[positions[name]] for name in key.columns)
-            if None in values:
-                continue
-            if old is not None and values == tuple(
-                old[positions[name]] for name in key.columns
-            ):
-                continue
-            self._pending[_Noted(table.name, key, values, of_parent=False)] = None
+        for noted, get in self._own_of(table):
+            # A NULL refers to nothing. Those are left out when they are looked up.
+            self._values(noted).update(dict.fromkeys(map(get, rows)))
+
+    def note_child(self, table: Table, row: Row, old: Row) -> None:
+        """Note a changed row with foreign keys."""
+        if not self.enforced:
+            return
+        for noted, get in self._own_of(table):
+            values = get(row)
+            if values != get(old):
+                self._values(noted)[values] = None
 
     def note_parent(self, table: Table, old: Row, new: Row | None) -> None:
         """Note a deleted or changed row that others may refer to."""
@@ -120,11 +150,16 @@ class ForeignKeys:
             if places is None:
                 continue
             values = tuple(old[place] for place in places)
-            if None in values:
-                continue
             if new is not None and values == tuple(new[place] for place in places):
                 continue
-            self._pending[_Noted(child.name, key, values, of_parent=True)] = None
+            noted = _Noted(child.name, key.columns, of_parent=True)
+            self._values(noted)[values] = None
+
+    def _values(self, noted: _Noted) -> dict[_Values, None]:
+        found = self._noted.get(noted)
+        if found is None:
+            found = self._noted[noted] = {}
+        return found
 
     # Checking
 
@@ -134,65 +169,146 @@ class ForeignKeys:
 
         :raises IntegrityError: a row refers to nothing.
         """
-        if not self._pending:
-            return
-        tables = {name.lower(): table for name, table in catalog.tables.items()}
-        for noted in self._pending:
-            child = tables.get(noted.table.lower())
+        for noted, values in self._noted.items():
+            child = _named(catalog, noted.table)
             if child is None:
                 continue  # dropped
-            for key in child.foreign_keys:
-                if key.columns == noted.key.columns:
-                    parent = tables.get(key.table.lower())
-                    row = self._broken(session, child, key, parent, noted)
+            keys = [key for key in child.foreign_keys if key.columns == noted.columns]
+            complete = (one for one in values if None not in one)
+            while some := list(islice(complete, _BATCH)):
+                for key in keys:
+                    parent = _named(catalog, key.table)
+                    row = _broken(session, child, key, parent, some, noted.of_parent)
                     if row is not None:
                         raise IntegrityError(_message(Violation(child, key, row)))
-
-    @staticmethod
-    def _broken(
-        session: Session,
-        child: Table,
-        key: ForeignKey,
-        parent: Table | None,
-        noted: _Noted,
-    ) -> Row | None:
-        """Return a row that has what was noted and refers to nothing, or None."""
-        values = noted.values
-        if parent is None:
-            # Dropped, and what it was called isn't known any more.
-            return (
-                None if noted.of_parent else _first(session, child, key.columns, values)
-            )
-        if not noted.of_parent:
-            if _refers(session, child, key, parent, values):
-                return None
-            return _first(session, child, key.columns, values)
-        if _first(session, parent, references_of(key, parent), values) is not None:
-            return None
-        return next(rows_referring(session, child, key, parent, values), None)
 
     def violations(
         self, session: Session, catalog: Catalog, table: Table
     ) -> Iterator[Violation]:
         """Check every row of a table, noted or not."""
-        tables = {name.lower(): other for name, other in catalog.tables.items()}
-        if not table.foreign_keys:
+        own = self._own_of(table)
+        if not own:
             return
         names = [column.name for column in table.columns]
-        query = session.query(table, names, session.access(table, ()))
-        known: set[tuple[int, tuple[Any, ...]]] = set()
-        for row in query.fetch():
-            for number, key in enumerate(table.foreign_keys):
-                values = tuple(row[table.positions[name]] for name in key.columns)
-                if None in values or (number, values) in known:
-                    continue
-                parent = tables.get(key.table.lower())
-                if _refers(session, table, key, parent, values):
-                    if len(known) >= _KNOWN:
-                        known.clear()
-                    known.add((number, values))
-                else:
-                    yield Violation(table, key, row)
+        rows = session.query(table, names, session.access(table, ())).fetch()
+        parents = [_named(catalog, key.table) for key in table.foreign_keys]
+        known: list[set[_Values]] = [set() for _ in own]
+        while some := list(islice(rows, _BATCH)):
+            lost = []
+            for (_, get), key, parent, there in zip(
+                own, table.foreign_keys, parents, known, strict=True
+            ):
+                wanted = {one for one in map(get, some) if None not in one} - there
+                missing = set(_lost(session, table, key, parent, wanted))
+                if len(there) >= _KNOWN:
+                    there.clear()
+                there.update(wanted - missing)
+                lost.append(missing)
+            for row in some:
+                for (_, get), key, missing in zip(
+                    own, table.foreign_keys, lost, strict=True
+                ):
+                    if get(row) in missing:
+                        yield Violation(table, key, row)
+
+
+def _getter(places: Sequence[int]) -> _Getter:
+    """Return what gets the values at some places of a row, as a tuple."""
+    if len(places) == 1:
+        return itemgetter(slice(places[0], places[0] + 1))
+    return itemgetter(*places)
+
+
+def _named(catalog: Catalog, name: str) -> Table | None:
+    """Return a table by its name in any case; None if there is none."""
+    table = catalog.tables.get(name)
+    if table is None:
+        wanted = name.lower()
+        for other, candidate in catalog.tables.items():
+            if other.lower() == wanted:
+                return candidate
+    return table
+
+
+def _broken(
+    session: Session,
+    child: Table,
+    key: ForeignKey,
+    parent: Table | None,
+    noted: Sequence[_Values],
+    of_parent: bool,
+) -> Row | None:
+    """Return a row that has one of the values noted and refers to nothing, or None."""
+    if of_parent:
+        if parent is None:
+            return None  # dropped, and what it was called isn't known any more
+        there = _present(session, parent, references_of(key, parent), noted)
+        for values in noted:
+            if values not in there:
+                for row in rows_referring(session, child, key, parent, values):
+                    return row
+        return None
+    for values in _lost(session, child, key, parent, noted):
+        # The row may have been deleted since.
+        found = _first(session, child, key.columns, values)
+        if found is not None:
+            return found
+    return None
+
+
+def _lost(
+    session: Session,
+    child: Table,
+    key: ForeignKey,
+    parent: Table | None,
+    values: Collection[_Values],
+) -> list[_Values]:
+    """Return those of a foreign key's values that refer to nothing; none NULL."""
+    if parent is None:
+        return list(values)
+    references = references_of(key, parent)
+    if _same_types(child, key.columns, parent, references):
+        there = _present(session, parent, references, values)
+        return [one for one in values if one not in there]
+    wanted = {one: _translate(child, key, parent, one) for one in values}
+    translated = [one for one in wanted.values() if one is not None]
+    there = _present(session, parent, references, translated)
+    return [one for one, other in wanted.items() if other not in there]
+
+
+def _same_types(
+    child: Table, columns: Sequence[str], parent: Table, references: Sequence[str]
+) -> bool:
+    mine, theirs = child.positions, parent.positions
+    return len(columns) == len(references) and all(
+        one in mine
+        and other in theirs
+        and child.columns[mine[one]].type is parent.columns[theirs[other]].type
+        for one, other in zip(columns, references, strict=True)
+    )
+
+
+def _present(
+    session: Session, table: Table, columns: Sequence[str], wanted: Collection[_Values]
+) -> set[_Values]:
+    """
+    Return those values that some row has in these columns.
+
+    :param wanted: values of the columns' types, none NULL.
+    """
+    if len(wanted) > 1 and len(columns) == 1:
+        (name,) = columns
+        kind = table.column(name).type
+        if session.store.capabilities.precision(kind, "in") is Precision.EXACT:
+            access = session.access(table, [FilterShape(name, "in")])
+            query = session.query(table, [name], access)
+            query.add_filter(name, "in", False, kind, [value for (value,) in wanted])
+            return set(query.fetch())
+    return {
+        values
+        for values in wanted
+        if _first(session, table, columns, values) is not None
+    }
 
 
 def rows_where(
@@ -267,21 +383,6 @@ def rows_referring(
         return None not in own and _translate(child, key, parent, own) == values
 
     return filter(refers, found)
-
-
-def _refers(
-    session: Session,
-    child: Table,
-    key: ForeignKey,
-    parent: Table | None,
-    values: tuple[Any, ...],
-) -> bool:
-    if parent is None:
-        return False
-    wanted = _translate(child, key, parent, values)
-    return wanted is not None and (
-        _first(session, parent, references_of(key, parent), wanted) is not None
-    )
 
 
 def _first(

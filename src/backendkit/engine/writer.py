@@ -145,8 +145,7 @@ class TableWriter:
                 row[number] = key[place]
         result = [tuple(row) for row in complete]
         if table.foreign_keys:
-            for done in result:
-                self._foreign_keys.note_child(table, done)
+            self._foreign_keys.note_children(table, result)
         return result
 
     def insert_one(

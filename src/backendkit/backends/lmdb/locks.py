@@ -41,7 +41,8 @@ class WriterLock:
         self._database = database
         self._lock = threading.Lock()
         self._holder: tuple[int, str, float] | None = None
-        self._program = _program()
+        record = f"{os.getpid()} {_program()}".encode("utf-8", "replace")
+        self._record = record[: _RECORD - 1].ljust(_RECORD - 1) + b"\n"
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def acquire(self, timeout: float) -> None:
@@ -113,19 +114,17 @@ class WriterLock:
 
     def _sign(self) -> None:
         """Write down who has the lock. Nothing depends on it but a message."""
-        text = f"{os.getpid()} {time.time():.1f} {self._program}"
-        record = text.encode("utf-8", "replace")[: _RECORD - 1].ljust(_RECORD - 1)
         # A full disk is no reason to refuse a write that may make room.
         with contextlib.suppress(OSError):
-            os.pwrite(self._fd, record + b"\n", 0)
+            os.pwrite(self._fd, self._record, 0)
 
     def _other(self) -> str:
         """Say which process has the lock, as far as it wrote that down."""
         record = os.pread(self._fd, _RECORD, 0).decode("utf-8", "replace")
-        try:
-            pid, since, program = record.strip().split(" ", 2)
-            seconds = max(0.0, time.time() - float(since))
-        except ValueError:
+        # It writes that when it gets the lock.
+        seconds = max(0.0, time.time() - os.fstat(self._fd).st_mtime)
+        pid, _, program = record.strip().partition(" ")
+        if not program:
             return "another process is writing"
         return f"process {pid} ({program}) has been writing for {seconds:.1f} s"
 
