@@ -11,7 +11,9 @@ Nothing in this package imports anything but the standard library.
 """
 
 from ._access import Access, FilterShape, choose_access
+from ._buffered import BufferedSession
 from ._capabilities import COMPARISONS, PATTERNS, Capabilities, Order, Precision
+from ._changes import RowChange, TableChange
 from ._errors import (
     ConflictError,
     DatabaseError,
@@ -37,6 +39,7 @@ __all__ = [
     "COMPARISONS",
     "PATTERNS",
     "Access",
+    "BufferedSession",
     "Capabilities",
     "Catalog",
     "Column",
@@ -59,9 +62,11 @@ __all__ = [
     "Precision",
     "ProgrammingError",
     "Row",
+    "RowChange",
     "Session",
     "Store",
     "Table",
+    "TableChange",
     "UniqueViolation",
     "ValueType",
     "Warning",

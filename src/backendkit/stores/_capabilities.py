@@ -71,6 +71,8 @@ class Capabilities:
         the engine cuts.
     :param count: whether ``count`` is cheaper than fetching all rows.
     :param transactions: whether begin, commit and rollback are real.
+    :param snapshots: whether a transaction sees what was committed when it began. If
+        not, each read sees what is committed then.
     :param locks: whether ``Session.lock`` excludes other writers until the end
         of the transaction (``select_for_update``).
     :param multiple_processes: whether other processes see the same data.
@@ -87,6 +89,7 @@ class Capabilities:
     limit: bool = False
     count: bool = False
     transactions: bool = True
+    snapshots: bool = True
     locks: bool = False
     multiple_processes: bool = False
     remote: bool = False

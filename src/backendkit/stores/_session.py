@@ -49,8 +49,8 @@ class Session(ABC):
     A sequence of transactions of one connection. Not thread-safe.
 
     **Transactions.** Outside of a transaction nothing may be read or written.
-    A transaction sees a snapshot of what was committed when it began, and its
-    own writes. ``begin(write=False)`` promises not to write until
+    A transaction sees a snapshot of what was committed when it began (but see
+    ``Capabilities.snapshots``), and its own writes. ``begin(write=False)`` promises not to write until
     :meth:`upgrade` is called. What ``commit`` acknowledged is durable, in so far as
     the store is. Calls in the wrong state (no transaction, no right to write, a
     second ``begin``, a closed session) raise :class:`InterfaceError`.
@@ -85,14 +85,22 @@ class Session(ABC):
 
         No effect if it was taken already.
 
-        :raises ConflictError: another transaction committed since this one began.
+        :raises ConflictError: another transaction committed since this one began. A
+            store whose writers don't wait for each other finds conflicts in
+            :meth:`commit` instead.
         :raises OperationalError: the right couldn't be had in time; the transaction
             goes on without it.
         """
 
     @abstractmethod
     def commit(self) -> None:
-        """Make the transaction's writes durable and visible, and end it."""
+        """
+        Make the transaction's writes durable and visible, and end it.
+
+        :raises ConflictError: another transaction committed a change to what this
+            one had read or written. Nothing was kept, and the transaction is over.
+        :raises UniqueViolation: the same, of a unique value or a primary key.
+        """
 
     @abstractmethod
     def rollback(self) -> None:

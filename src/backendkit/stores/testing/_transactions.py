@@ -106,6 +106,7 @@ class TransactionsContract(ContractBase):
         row = (1, "c1", "k", 1)
         with self.writing(THINGS) as session:
             session.insert(THINGS, [row])
+        with self.reading() as session:
             version = session.catalog().version
         for end in ("rollback", "close"):
             session = self.session()
@@ -119,12 +120,15 @@ class TransactionsContract(ContractBase):
                 self.check_all(reader, [row])
                 self.check.assertEqual(list(reader.catalog().tables), ["things"])
                 self.check.assertEqual(reader.catalog().version, version)
-        with self.writing() as session:
+        with self.writing(PAIRS) as session:
             session.insert(THINGS, [(None, "new", None, None)])
+        with self.reading() as reader:
+            self.check.assertNotEqual(reader.catalog().version, version)
 
     def test_isolation(self) -> None:
         """A transaction sees what was committed when it began, and its own writes."""
         self.need_transactions()
+        self.need(self.store.capabilities.snapshots, "snapshots")
         first, second = (1, "c1", "k", 1), (2, "c2", "k", 2)
         with self.writing(THINGS) as session:
             session.insert(THINGS, [first])
@@ -161,11 +165,15 @@ class TransactionsContract(ContractBase):
         self.check.assertEqual(len(self.rows(session, THINGS)), 1)
         with self.writing() as writer:
             writer.insert(THINGS, [(2, "c2", "k", 2)])
+            writer.update(THINGS, (1,), (1, "c1", "other", 1))
         with self.check.assertRaises(ConflictError):
             session.upgrade()
+            # A store that keeps nobody waiting finds out when it commits.
+            session.update(THINGS, (1,), (1, "c1", "k", 2))
+            session.commit()
         session.rollback()  # no effect: the transaction is over
         session.begin(write=True)
-        self.check.assertEqual(len(self.rows(session, THINGS)), 2)
+        self.check_all(session, [(1, "c1", "other", 1), (2, "c2", "k", 2)])
         session.commit()
 
     def test_wrong_state(self) -> None:

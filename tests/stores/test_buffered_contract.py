@@ -1,0 +1,36 @@
+"""A store of BufferedSession keeps the whole contract, whatever it can do itself."""
+
+from backendkit.stores.testing import StoreContract
+
+from .buffered import BufferedStore
+
+
+class TestSnapshots(StoreContract):
+    """Over a store that does everything, and finds changed rows alone."""
+
+    def make_store(self):
+        return BufferedStore()
+
+    def reopen_store(self, store):
+        return BufferedStore(store.inner)
+
+
+class TestSerializable(StoreContract):
+    """A change of anything that was read is a conflict."""
+
+    def make_store(self):
+        return BufferedStore(serializable=True)
+
+
+class TestReadCommitted(StoreContract):
+    """Each read sees what is committed then."""
+
+    def make_store(self):
+        return BufferedStore(snapshots=False)
+
+
+class TestRemote(StoreContract):
+    """Rows that were read are remembered."""
+
+    def make_store(self):
+        return BufferedStore(remote=True)
