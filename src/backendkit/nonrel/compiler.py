@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from django.db.models.sql.datastructures import BaseTable, Join
 from backendkit.engine.native import NativeRead, NativeWrite, Prepared, StaleError
 from backendkit.engine.parameters import InexactError
 from backendkit.engine.running import Filter
-from backendkit.engine.statements import Insert, Select, unquote
+from backendkit.engine.statements import Insert, Select
 
 from .analyzing import analyzed
 from .native import Plan
@@ -25,9 +26,10 @@ from .pushdown import handed_filters
 _ON_CONFLICT = {OnConflict.IGNORE: "ignore", OnConflict.UPDATE: "update"}
 
 
-def _writes_sql(field: Any) -> bool:
-    """Whether a field says how its value is written into a statement."""
-    return hasattr(field, "get_placeholder") or hasattr(field, "get_placeholder_sql")
+@functools.lru_cache(maxsize=1000)
+def _writes_sql(kind: type) -> bool:
+    """Whether fields of a class say how their value is written into a statement."""
+    return hasattr(kind, "get_placeholder") or hasattr(kind, "get_placeholder_sql")
 
 
 class SQLCompiler(compiler.SQLCompiler):
@@ -100,10 +102,6 @@ class SQLCompiler(compiler.SQLCompiler):
         statement.prepared, statement.filters = found
         statement.changes = changes
         return statement, params
-
-    def _bare(self, name: str) -> str:
-        """Return a name as the database knows it: some are quoted in the model."""
-        return unquote(self.connection.ops.quote_name(name))
 
     def _text(self) -> tuple[str, tuple[Any, ...]]:
         """Return the SQL that isn't run, if anybody looks at it."""
@@ -218,7 +216,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
         return result
 
     def _described(self, insert: Insert, fields: Iterable[Any]) -> Insert:
-        insert.table = self._bare(self.query.get_meta().db_table)
+        insert.table = self.connection.ops.bare_name(self.query.get_meta().db_table)
         insert.columns = self._columns(fields)
         insert.on_conflict = _ON_CONFLICT.get(self.query.on_conflict)
         insert.update_columns = self._columns(self.query.update_fields)
@@ -230,7 +228,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
         """Return the values, row by row; None if one has to be made by SQL."""
         fields, objs = self.query.fields, self.query.objs
         if not fields or any(
-            field.has_db_default() or _writes_sql(field) for field in fields
+            field.has_db_default() or _writes_sql(field.__class__) for field in fields
         ):
             return None
         columns = [[self.pre_save_val(field, obj) for obj in objs] for field in fields]
@@ -254,7 +252,8 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
         return list(itertools.chain.from_iterable(zip(*prepared, strict=True)))
 
     def _columns(self, fields: Iterable[Any]) -> tuple[str, ...]:
-        return tuple(self._bare(field.column) for field in fields)
+        bare_name = self.connection.ops.bare_name
+        return tuple([bare_name(field.column) for field in fields])
 
 
 class SQLDeleteCompiler(compiler.SQLDeleteCompiler, SQLCompiler):
@@ -311,13 +310,13 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, SQLCompiler):
             if (
                 hasattr(value, "resolve_expression")
                 or hasattr(value, "prepare_database_save")
-                or _writes_sql(field)
+                or _writes_sql(field.__class__)
             ):
                 return None
             prepared = field.get_db_prep_save(value, connection=self.connection)
             if hasattr(prepared, "as_sql"):
                 return None
-            changes[self._bare(field.column)] = prepared
+            changes[self.connection.ops.bare_name(field.column)] = prepared
         return changes or None
 
 

@@ -27,7 +27,6 @@ from backendkit.engine.joining import Step
 from backendkit.engine.native import Prepared, Read, prepare
 from backendkit.engine.parameters import LIKE, InexactError
 from backendkit.engine.running import Filter
-from backendkit.engine.statements import unquote
 from backendkit.engine.values import adapt
 from backendkit.stores import Column, Error, FilterShape
 
@@ -590,7 +589,7 @@ class Planner:
         return self._bare(expression.target.column)
 
     def _bare(self, name: str) -> str:
-        return unquote(self._wrapper.ops.quote_name(name))
+        return self._wrapper.ops.bare_name(name)
 
 
 def _plain(query: Query) -> None:

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db.backends.sqlite3.operations import DatabaseOperations
 
-from backendkit.engine.statements import ResetSequences
+from backendkit.engine.statements import ResetSequences, unquote
 
 #: How many objects bulk_update() writes with one statement.
 MOST_UPDATED = 100
+
+
+@functools.lru_cache(maxsize=10_000)
+def _quoted(name: str) -> str:
+    inner = name[1:-1]
+    if (
+        len(name) > 1
+        and name[0] == name[-1] == '"'
+        and '"' not in inner.replace('""', "")
+    ):
+        return name
+    return '"' + name.replace('"', '""') + '"'
+
+
+@functools.lru_cache(maxsize=10_000)
+def _bare(name: str) -> str:
+    return unquote(_quoted(name))
 
 
 class NonrelDatabaseOperations(DatabaseOperations):
@@ -25,14 +43,11 @@ class NonrelDatabaseOperations(DatabaseOperations):
 
     def quote_name(self, name: str) -> str:
         """Quote a name once. Quotes within it are doubled."""
-        inner = name[1:-1]
-        if (
-            len(name) > 1
-            and name[0] == name[-1] == '"'
-            and '"' not in inner.replace('""', "")
-        ):
-            return name
-        return '"' + name.replace('"', '""') + '"'
+        return _quoted(name)
+
+    def bare_name(self, name: str) -> str:
+        """Return a name as the database knows it: some are quoted in the model."""
+        return _bare(name)
 
     def bulk_batch_size(self, fields: Sequence[Any], objs: Sequence[Any]) -> int:
         """
