@@ -77,6 +77,19 @@ def test_a_join(books):
     assert len({step[:2] for step in steps}) == len(steps)
 
 
+def test_the_order_of_a_join(lmdb):
+    """SQLite is told that a key has its part of the rows, so it begins with the keys."""
+    lmdb.create(Author, Book)
+    Author.objects.bulk_create(Author(name=f"n{number}") for number in range(100))
+    Book.objects.bulk_create(
+        Book(title=f"u{number}", author_id=number % 100 + 1) for number in range(1000)
+    )
+    steps, rows = measured(Book.objects.filter(author__name="n7"))
+    assert rows == 10
+    found = [(table, times, looked) for table, _, times, looked, _ in steps]
+    assert found == [("nonrel_author", "once", "100"), ("nonrel_book", "once", "10")]
+
+
 def test_no_rows(books):
     assert measured(Item.objects.filter(number=4))[1] == 0
     lines = Item.objects.none().explain(analyze=True).splitlines()

@@ -181,3 +181,19 @@ def test_the_first_few_rows():
     assert not choose_access(
         TABLE, INDEXED, 10_000, (), ordering, none, few=True
     ).ordered
+
+
+def test_how_many_values_a_column_has():
+    """Where it is known, no guess is made: each has its part of the rows."""
+    shapes = [FilterShape("a", "exact")]
+    guessed = choose_access(TABLE, INDEXED, 10_000, shapes)
+    assert guessed.rows == 100
+    known = choose_access(TABLE, INDEXED, 10_000, shapes, different={"a": 5_000})
+    assert (known.index, known.rows) == ("ab", 2)
+    shapes.append(FilterShape("b", "exact"))
+    both = choose_access(TABLE, INDEXED, 10_000, shapes, different={"a": 5_000})
+    assert both.rows == 10  # what is guessed is so many at least
+    nulls = [FilterShape("a", "isnull")]
+    assert choose_access(TABLE, INDEXED, 10_000, nulls, different={"a": 5_000}) == (
+        choose_access(TABLE, INDEXED, 10_000, nulls)
+    )

@@ -328,7 +328,7 @@ class VirtualTable:
         rows, cost = access.rows, access.cost
         if handed >= 0:
             rows /= _HANDED
-        if not access.equalities and any(one.lookup == "exact" for one in shapes):
+        if not (access.equalities or access.ranged) and shapes:
             rows, cost = rows / _UNINDEXED, cost / _UNINDEXED
         info.estimatedCost = cost
         info.estimatedRows = max(int(rows), 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ._capabilities import Capabilities, Order
@@ -12,6 +12,10 @@ _EQUALITIES = frozenset({"exact", "in"})
 _RANGES = frozenset({"gt", "gte", "lt", "lte"})
 #: Rows that a slice is guessed to have.
 _FEW = 100.0
+#: What it costs to find a row by key. What joins remember included: a row more of the
+#: table that is read first costs as much again, whatever is read for it.
+_UNIQUE = 3.0
+_NOTHING: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ def choose_access(  # one argument per thing that decides
     usable: frozenset[str] | None = None,
     *,
     few: bool = False,
+    different: Mapping[str, int] = _NOTHING,
 ) -> Access:
     """
     Choose the index to read a table by, from what the filters fix.
@@ -67,6 +72,7 @@ def choose_access(  # one argument per thing that decides
     :param ordering: pairs of column and *descending*, outermost first.
     :param usable: names of the indexes that may be used; None for all.
     :param few: whether only the first few rows are wanted.
+    :param different: about how many values a column has, by name, where that is known.
     :returns: the cheapest access. The estimates follow SQLite's defaults for
         tables without statistics (https://www.sqlite.org/queryplanner-ng.html).
     """
@@ -104,6 +110,7 @@ def choose_access(  # one argument per thing that decides
             isnull,
             ordering,
             table.primary_key,
+            different,
         )
         if name and not access.equalities and not access.ranged and not access.ordered:
             continue
@@ -129,14 +136,20 @@ def _access(  # the inner half of choose_access
     isnull: set[str],
     ordering: Sequence[tuple[str, bool]],
     primary_key: tuple[str, ...],
+    different: Mapping[str, int],
 ) -> Access:
     equalities = 0
-    seeks = 1.0
+    seeks = values = least = 1.0
     for column in columns:
         if column not in fixed:
             break
         equalities += 1
         seeks *= fixed[column]
+        if column in different and column not in isnull:
+            values *= max(different[column], 1)
+        else:
+            # Each further column narrows the index; ten rows are SQLite's guess.
+            values, least = values * 100.0, 10.0
     if not capabilities.indexed and equalities < len(columns):
         # Without ordered indexes only a whole key can be looked up.
         equalities, seeks = 0, 1.0
@@ -145,8 +158,7 @@ def _access(  # the inner half of choose_access
     if whole and is_unique and not isnull.intersection(columns):
         rows = min(seeks, total)
     elif equalities:
-        # Each further column narrows the index; ten rows are SQLite's guess.
-        rows = min(seeks * max(10.0, total / 100.0**equalities), total)
+        rows = min(seeks * max(least, total / values), total)
     else:
         rows = float(total)
     if ranged:
@@ -165,7 +177,8 @@ def _access(  # the inner half of choose_access
         cost += rows * 0.5
     unique = whole and is_unique and seeks == 1.0 and not isnull.intersection(columns)
     if unique:
-        cost = 0.9  # never worse than a scan, however small the table is
+        # Never worse than a scan, however small the table is.
+        cost = min(_UNIQUE, total * 0.9)
     return Access(name, equalities, ranged, rows, cost, unique, ordered, reverse)
 
 

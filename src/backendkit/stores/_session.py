@@ -232,7 +232,22 @@ class Session(ABC):
             filters,
             ordering,
             few=few,
+            different=self._different(table, filters),
         )
+
+    def _different(
+        self, table: Table, filters: Sequence[FilterShape]
+    ) -> dict[str, int]:
+        """Return about how many values the columns of foreign keys have, at most."""
+        found = {}
+        for key in table.foreign_keys:
+            (column, *others) = key.columns
+            if others or not any(one.column == column for one in filters):
+                continue
+            referred = self.catalog().tables.get(key.table)
+            if referred is not None:
+                found[column] = self.estimated_rows(referred)
+        return found
 
     # Writing
 
