@@ -192,6 +192,55 @@ def test_the_reference_store_has_no_faults():
     assert run(broken()) == []
 
 
+def updated(self, changes, rows):
+    table = self.table
+    for row in rows:
+        values = dict(zip(table.positions, row, strict=True)) | changes
+        self.session.update(table, table.key_of(row), tuple(values.values()))
+
+
+def updates_what_it_returns(self, changes):
+    whole = MemoryQuery(
+        self.session, self.table, list(self.table.positions), self.access
+    )
+    whole._tests, whole._choices = self._tests, self._choices
+    rows = list(whole.fetch())
+    updated(self, changes, rows)
+    return len(rows)
+
+
+def updates_all(self, changes):
+    rows = list(self.session.read(self.table.name).values())
+    updated(self, changes, rows)
+    return len(rows)
+
+
+def updates_the_first_only(self, changes):
+    rows = list(MemoryQuery.fetch(self))
+    updated(self, changes, [self.session.get(self.table, row) for row in rows[:1]])
+    return len(rows)
+
+
+def counts_changed_rows(self, changes):
+    before = dict(self.session.read(self.table.name))
+    updates_what_it_returns(self, changes)
+    after = self.session.read(self.table.name)
+    return sum(after[key] != row for key, row in before.items())
+
+
+def test_a_right_update_passes():
+    assert not run(
+        broken(query={"update": updates_what_it_returns}, capabilities={"update": True})
+    )
+
+
+@pytest.mark.parametrize(
+    "update", [updates_all, updates_the_first_only, counts_changed_rows]
+)
+def test_faults_of_updates_are_found(update):
+    assert run(broken(query={"update": update}, capabilities={"update": True}))
+
+
 QUERY_FAULTS = [
     {"_candidates": drops_every_hundredth_row},
     {"_candidates": returns_a_row_twice},

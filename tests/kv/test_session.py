@@ -355,8 +355,41 @@ class SessionMachine(RuleBasedStateMachine):
 
     @has_tables
     @rule(data=st.data())
-    def query(self, data):
+    def update_where(self, data):
+        self.write()
         model = self.pick(data)
+        table = model.table
+        if not table.columns[1:]:
+            return
+        filters, wanted = self.filters(data, model)
+        columns = data.draw(
+            st.lists(st.sampled_from(table.columns[1:]), min_size=1, unique=True)
+        )
+        changes = {column.name: self.value(data, column) for column in columns}
+        access = self.access(data, model, filters, [])
+        query = self.session.query(table, ["id"], access)
+        query.add_filters((*one[:3], "", one[3]) for one in filters)
+        changed = Model(table, dict(model.rows), model.last)
+        for row in wanted:
+            values = dict(zip(table.positions, row, strict=True)) | changes
+            changed.rows[row[:1]] = tuple(values.values())
+        mark = self.session.savepoint() if data.draw(st.booleans()) else None
+        if any(changed.violated(row, key) for key, row in changed.rows.items()):
+            mark = self.session.savepoint() if mark is None else mark
+            with pytest.raises(UniqueViolation):
+                query.update(changes)
+            self.session.rollback_to(mark)
+        else:
+            assert query.update(changes) == len(wanted)
+            model.rows = changed.rows
+            if mark is not None and data.draw(st.booleans()):
+                self.session.rollback_to(mark)
+                assert query.update(changes) == len(wanted)
+        if mark is not None:
+            self.session.release(mark)
+
+    def filters(self, data, model):
+        """Return filters and the rows for which they hold."""
         table = model.table
         filters = []
         for _ in range(data.draw(st.integers(0, 3))):
@@ -385,6 +418,14 @@ class SessionMachine(RuleBasedStateMachine):
             for row in model.rows.values()
             if all(test(row[position]) for position, test in tests)
         ]
+        return filters, wanted
+
+    @has_tables
+    @rule(data=st.data())
+    def query(self, data):
+        model = self.pick(data)
+        table = model.table
+        filters, wanted = self.filters(data, model)
         names = [column.name for column in table.columns]
         ordering = data.draw(
             st.lists(
@@ -393,20 +434,7 @@ class SessionMachine(RuleBasedStateMachine):
                 unique_by=lambda pair: pair[0],
             )
         )
-        shapes = [
-            FilterShape(name, lookup, negated) for name, lookup, negated, _ in filters
-        ]
-        access = self.session.access(table, shapes, ordering)
-        if data.draw(st.booleans()):
-            # Any access that could have been chosen has to give the same rows.
-            index = data.draw(st.sampled_from([None, *table.indexes]))
-            columns = index.columns if index else table.primary_key
-            access = Access(
-                index.name if index else "",
-                data.draw(st.integers(0, len(columns))),
-                data.draw(st.booleans()),
-                reverse=data.draw(st.booleans()),
-            )
+        access = self.access(data, model, filters, ordering)
         query = self.session.query(table, names, access)
         query.add_filters((*one[:3], "", one[3]) for one in filters)
         found = list(query.fetch())
@@ -432,6 +460,23 @@ class SessionMachine(RuleBasedStateMachine):
         assert list(query.fetch(low, high)) == [
             tuple(row[i] for i in at) for row in found[low:high]
         ]
+
+    def access(self, data, model, filters, ordering):
+        """Any access that could have been chosen has to give the same rows."""
+        table = model.table
+        if data.draw(st.booleans()):
+            index = data.draw(st.sampled_from([None, *table.indexes]))
+            columns = index.columns if index else table.primary_key
+            return Access(
+                index.name if index else "",
+                data.draw(st.integers(0, len(columns))),
+                data.draw(st.booleans()),
+                reverse=data.draw(st.booleans()),
+            )
+        shapes = [
+            FilterShape(name, lookup, negated) for name, lookup, negated, _ in filters
+        ]
+        return self.session.access(table, shapes, ordering)
 
     @invariant()
     def equal(self):

@@ -104,6 +104,13 @@ class ForeignKeys:
         """Return the foreign keys that refer to a table of this name."""
         return self._referring.get(name.lower(), ())
 
+    def refers_to(self, table: Table, numbers: Collection[int]) -> bool:
+        """Whether a foreign key refers to one of these columns of a table."""
+        return any(
+            not set(_places(table, key) or ()).isdisjoint(numbers)
+            for _, key in self.referring(table)
+        )
+
     # Noting
 
     def clear(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import time
@@ -127,6 +128,8 @@ class Prepared:
         ]
         self._handed = [one is not Precision.NONE for one in precisions]
         self._tested = [one is not Precision.EXACT for one in precisions]
+        #: Whether the store can change the rows that match by itself.
+        self.updates = capabilities.update and not any(self._tested)
         self._convert = [
             value_converter(column, shape)
             for column, shape in zip(self._columns, read.shapes, strict=True)
@@ -246,7 +249,7 @@ class Prepared:
         :raises StaleError: the table isn't what it was any more.
         :raises InexactError: SQLite has to be asked.
         """
-        self._check(running.session)
+        self.check(running.session)
         what = self.read.what
         if what == "groups":
             rows = self._joined(running, filters, 0, None)
@@ -261,10 +264,32 @@ class Prepared:
 
     def keys(self, running: Running, filters: Sequence[Filter]) -> list[Row]:
         """Return the columns of all rows: for a write that changes them then."""
-        self._check(running.session)
-        return list(self._rows(running, filters, 0, None))
+        if running.trace is not None or not self.updates:
+            return list(self._rows(running, filters, 0, None))
+        query = self.selected(running, filters, self.access(running.session), None)
+        query.at_once = True
+        return list(query.fetch())
 
-    def _check(self, session: Session) -> None:
+    def selected(
+        self,
+        running: Running,
+        filters: Sequence[Filter],
+        access: Access,
+        entry: dict[str, Any] | None,
+    ) -> NonrelQuery:
+        """
+        Return the query for the rows to write, where :attr:`updates` is true.
+
+        :param entry: of the trace, to note how many rows are looked at; or None.
+        """
+        query = running.session.query(self.table, self._plain, access)
+        query.add_filters(filters)
+        if entry is not None or running.limits is not None:
+            self._look(query, running, entry, 0, sliced=False)
+        return query
+
+    def check(self, session: Session) -> None:
+        """:raises StaleError: a table isn't what it was any more."""
         tables = session.catalog().tables
         parts: list[Prepared | PreparedStep] = [self, *self._steps]
         for one in parts:
@@ -549,31 +574,54 @@ class NativeWrite(str):
 
     def run(self, running: Running) -> Running:
         """Change or delete the rows; return the statement, which counts them."""
-        session = running.session
-        keys = self.prepared.keys(running, self.filters)
-        table = self.prepared.table
-        writer = running.connection.tables.writer(session, table)
-        entry = None
-        if running.trace is not None:
-            entry = running.trace_call(
-                table.name, "delete" if self.changes is None else "update"
-            )
-        start = time.perf_counter()
+        self.prepared.check(running.session)
         if self.changes is None:
-            for key in keys:
-                # A cascade may have deleted it before.
-                running.changes += writer.delete(key)
+            self._delete(running)
         else:
-            changes = {writer.number(name): v for name, v in self.changes.items()}
-            writer.refuse_generated(changes, "UPDATE")
-            for number, value in changes.items():
-                if not bindable(value):
-                    # An error as of SQL, whether there are rows or not.
-                    to_store(table.name, table.columns[number], value)
+            self._change(running, self.changes)
+        return running
+
+    def _delete(self, running: Running) -> None:
+        table = self.prepared.table
+        keys = self.prepared.keys(running, self.filters)
+        writer = running.connection.tables.writer(running.session, table)
+        with _noted(running, table, "delete"):
+            running.changes += writer.delete_all(keys)
+
+    def _change(self, running: Running, by_name: Mapping[str, Any]) -> None:
+        session, table = running.session, self.prepared.table
+        writer = running.connection.tables.writer(session, table)
+        changes = {writer.number(name): v for name, v in by_name.items()}
+        writer.refuse_generated(changes, "UPDATE")
+        for number, value in changes.items():
+            if not bindable(value):
+                # An error as of SQL, whether there are rows or not.
+                to_store(table.name, table.columns[number], value)
+        values = writer.plain_changes(changes) if self.prepared.updates else None
+        if values is not None:
+            access = self.prepared.access(session)
+            call = f"update, {self.prepared.describe(access)}"
+            with _noted(running, table, call) as entry:
+                query = self.prepared.selected(running, self.filters, access, entry)
+                running.changes += writer.change_all(query, values)
+            return
+        keys = self.prepared.keys(running, self.filters)
+        with _noted(running, table, "update"):
             for key in keys:
                 writer.change(key, changes)
                 running.changes += 1
-        if entry is not None:
-            entry["rows"] = running.changes
-            entry["time"] = time.perf_counter() - start
-        return running
+
+
+@contextlib.contextmanager
+def _noted(
+    running: Running, table: Table, call: str
+) -> Iterator[dict[str, Any] | None]:
+    """Note a call that writes, with the rows that it changes and its seconds."""
+    if running.trace is None:
+        yield None
+        return
+    entry = running.trace_call(table.name, call)
+    start = time.perf_counter()
+    yield entry
+    entry["rows"] = running.changes
+    entry["time"] = time.perf_counter() - start

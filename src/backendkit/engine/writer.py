@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import apsw
 
 from backendkit.stores import (
+    DataError,
     ForeignKey,
     IntegrityError,
     Key,
+    NonrelQuery,
     OperationalError,
     Row,
     Session,
@@ -71,6 +73,16 @@ class TableWriter:
             for number, column in enumerate(table.columns)
             if not column.nullable and number != table.auto_increment
         ]
+        #: Columns of which nothing else depends in the same row.
+        self._alone = set(self._visible) - {
+            table.positions[name]
+            for names in (
+                table.primary_key,
+                *(key.columns for key in table.foreign_keys),
+            )
+            for name in names
+        }
+        self._alone.discard(table.auto_increment)
         self._by_name = {
             table.columns[number].name.lower(): number for number in self._visible
         }
@@ -308,6 +320,48 @@ class TableWriter:
         if self._foreign_keys.referring(table):
             self._foreign_keys.note_parent(table, old, row)
         return row
+
+    def plain_changes(self, changes: Mapping[int, Any]) -> dict[str, Any] | None:
+        """
+        Return values to set by column name, if that is all that a change comes to.
+
+        :param changes: values in SQLite's terms or Python's, by column number.
+        :returns: None if each row has to be changed by itself.
+        """
+        table = self.table
+        if self._expressions.needed or not self._alone.issuperset(changes):
+            return None
+        if self._foreign_keys.refers_to(table, changes):
+            return None
+        values = {}
+        for number, value in changes.items():
+            column = table.columns[number]
+            try:
+                stored = to_store(table.name, column, value)
+            except DataError:
+                return None  # an error, if there is a row
+            if stored is None and not column.nullable:
+                return None  # the same
+            values[column.name] = stored
+        return values
+
+    def change_all(self, query: NonrelQuery, values: Mapping[str, Any]) -> int:
+        """
+        Change columns of all rows of a query; return how many there are.
+
+        :param values: as :meth:`plain_changes` returns them.
+        """
+        try:
+            return query.update(values)
+        except UniqueViolation as error:
+            raise self._named(error) from error
+
+    def delete_all(self, keys: Sequence[Key]) -> int:
+        """Delete rows as :meth:`delete` does; return how many of them were there."""
+        if self._foreign_keys.enforced and self._foreign_keys.referring(self.table):
+            # A cascade may delete others of them.
+            return sum(map(self.delete, keys))
+        return self.session.delete(self.table, keys)
 
     def delete(self, key: Key) -> bool:
         """Delete a row, and do what foreign keys say; return whether it was there."""

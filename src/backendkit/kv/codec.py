@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from math import isnan
 from operator import attrgetter
@@ -110,6 +110,24 @@ def part_unpacker(types: Sequence[ValueType], places: Sequence[int]) -> UnpackPa
     decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(part).decode
     get = attrgetter(*(f"at{place}" for place in places))
     return lambda datas: map(get, map(decode, datas))
+
+
+def replacer(values: Mapping[int, Any]) -> Callable[[bytes], bytes]:
+    """
+    Return a function that replaces values in rows; the others aren't looked at.
+
+    :param values: by their places in the row.
+    """
+    raws = [(place, msgspec.Raw(pack(value))) for place, value in values.items()]
+    decode = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+
+    def replace(data: bytes) -> bytes:
+        row = decode(data)
+        for place, raw in raws:
+            row[place] = raw
+        return pack(row)
+
+    return replace
 
 
 class RowChecker:

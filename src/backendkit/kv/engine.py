@@ -9,7 +9,7 @@ indexes, uniqueness, numbering and the catalog come from the record layer.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from operator import itemgetter
 from typing import ClassVar
@@ -63,9 +63,18 @@ class KeyValueTransaction(ABC):
         """Return how many keys there are with ``start <= key < stop``."""
         return sum(1 for _ in self.range(start, stop))
 
+    def first(self, start: bytes, stop: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """Return the first pairs with ``start <= key < stop``, up to a number."""
+        return list(islice(self.range(start, stop), limit))
+
     @abstractmethod
     def put(self, key: bytes, value: bytes, /) -> object:
         """Store a pair, in place of the key's present value if it has one."""
+
+    def put_all(self, pairs: Sequence[tuple[bytes, bytes]]) -> None:
+        """Store pairs, each as :meth:`put` does."""
+        for key, value in pairs:
+            self.put(key, value)
 
     @abstractmethod
     def delete(self, key: bytes, /) -> bool:
@@ -80,8 +89,8 @@ class KeyValueTransaction(ABC):
 
     def clear(self, start: bytes, stop: bytes) -> None:
         """Remove all keys with ``start <= key < stop``, in bounded memory."""
-        while keys := [key for key, _ in islice(self.range(start, stop), 1000)]:
-            for key in keys:
+        while pairs := self.first(start, stop, 1000):
+            for key, _ in pairs:
                 self.delete(key)
 
     @abstractmethod

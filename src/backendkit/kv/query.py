@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,11 @@ if TYPE_CHECKING:
     from .indexes import IndexMaintainer
     from .session import RecordSession
 
+_first = itemgetter(0)
 _second = itemgetter(1)
+
+#: Rows of the first chunk, at most of a later one, and bytes of one about.
+_FIRST_CHUNK, _LAST_CHUNK, _CHUNK_BYTES = 8, 512, 1 << 20
 
 
 class Scan:
@@ -115,7 +119,7 @@ class RecordQuery(NonrelQuery):
         plan = self._plan()
         residual = self._residual(plan)
         # Writing, a query sees what was written since the row before.
-        ahead = not self.session.writing
+        ahead = self.at_once or not self.session.writing
         if plan.points and (self._maintainer is None or self._maintainer.unique):
             datas = self._points(plan)
         else:
@@ -150,6 +154,34 @@ class RecordQuery(NonrelQuery):
             raise
         except Exception as error:
             raise self._translated(error, transaction) from error
+
+    @safe_call
+    def update(self, changes: Mapping[str, Any]) -> int:
+        session = self.session
+        session.writer()
+        record = self.record
+        check = record.check
+        values = {
+            record.table.positions[name]: (
+                None
+                if value is None
+                else check.convert(record.table.column(name), value)
+            )
+            for name, value in changes.items()
+        }
+        chunks = self._chunks()
+        maintainer = self._maintainer
+        if maintainer is not None and not values.keys().isdisjoint(
+            maintainer.expression.positions
+        ):
+            # Its entries move: a row could be met again. Its key stays.
+            keys = [key for chunk in chunks for key, _ in chunk]
+            chunks = self._stored(keys)
+        number = 0
+        for chunk in chunks:
+            session.change(record, values, chunk)
+            number += len(chunk)
+        return number
 
     # Planning
 
@@ -252,6 +284,43 @@ class RecordQuery(NonrelQuery):
                 )
             yield data
 
+    # Reading in order to write: some rows at a time
+
+    def _chunks(self) -> Iterator[list[tuple[bytes, bytes]]]:
+        """Return keys and stored rows of those that match."""
+        plan = self._plan()
+        residual = self._residual(plan)
+        transaction = self.session.active()
+        prefix = self._prefix
+        for first, last in plan.ranges:
+            start, stop = prefix + first, prefix + last
+            size = _FIRST_CHUNK
+            while pairs := transaction.first(start, stop, size):
+                start = pairs[-1][0] + b"\x00"
+                more = len(pairs) == size
+                if self.looked_at is not None:
+                    pairs = list(self.looked_at(pairs))
+                if self._maintainer is not None:
+                    keys = [
+                        self.record.prefix + primary_key for _, primary_key in pairs
+                    ]
+                    datas = list(self._rows_of(map(_second, pairs)))
+                else:
+                    keys = list(map(_first, pairs))
+                    datas = list(map(_second, pairs))
+                size = _fitting(datas)
+                yield _kept(residual, keys, datas)
+                if not more:
+                    break
+
+    def _stored(self, keys: list[bytes]) -> Iterator[list[tuple[bytes, bytes]]]:
+        """Return keys and stored rows."""
+        get = self.session.active().get
+        for key in keys:
+            data = get(key)
+            assert data is not None  # it was read before, and nothing else writes
+            yield [(key, data)]
+
     def _ranges(self, plan: KeyRanges) -> Iterator[tuple[bytes, bytes]]:
         return reversed(plan.ranges) if self.access.reverse else iter(plan.ranges)
 
@@ -317,3 +386,24 @@ def _length(items: Iterable[Any]) -> int:
     for _ in items:
         number += 1
     return number
+
+
+def _fitting(datas: Sequence[bytes]) -> int:
+    """Return how many rows like these are to be read next."""
+    average = sum(map(len, datas)) // len(datas) + 1
+    return max(1, min(_CHUNK_BYTES // average, _LAST_CHUNK))
+
+
+def _kept(
+    residual: Residual | None, keys: list[bytes], datas: list[bytes]
+) -> list[tuple[bytes, bytes]]:
+    """Return pairs of key and row, of those rows that are left to take."""
+    if residual is None:
+        return list(zip(keys, datas, strict=True))
+    found = []
+    place = 0
+    for data in residual.kept(iter(datas), ahead=True):
+        # Each has its primary key in it: no two are equal.
+        place = datas.index(data, place)
+        found.append((keys[place], data))
+    return found

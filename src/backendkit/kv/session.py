@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from backendkit.stores import (
     Access,
@@ -16,7 +17,7 @@ from backendkit.stores import (
 )
 
 from .catalog import TableRecord
-from .codec import pack
+from .codec import pack, replacer
 from .indexes import IndexMaintainer
 from .query import RecordQuery
 from .schema import SchemaSession
@@ -145,12 +146,23 @@ class RecordSession(SchemaSession):
         transaction = self.writer()
         record = self.record(table)
         row = record.check(row)
-        skip = len(record.prefix)
         old_key = self._row_key(record, key)
         old_data = transaction.get(old_key) if len(old_key) <= self.max_key else None
-        if old_data is None:
-            return
-        old_row = record.read(old_data)
+        if old_data is not None:
+            self._replace(record, old_key, old_data, record.read(old_data), row)
+
+    def _replace(
+        self,
+        record: TableRecord,
+        old_key: bytes,
+        old_data: bytes,
+        old_row: Row,
+        row: Row,
+    ) -> None:
+        """Write a row in the place of another one."""
+        transaction = self.writer()
+        table = record.table
+        skip = len(record.prefix)
         new_primary_key = record.primary_key.key(row)
         new_key = record.prefix + new_primary_key
         moved = new_key != old_key
@@ -206,6 +218,43 @@ class RecordSession(SchemaSession):
                 self._undo_numbers(numbers)
                 numbers.last = row[auto]
                 numbers.changed = True
+
+    def change(
+        self,
+        record: TableRecord,
+        values: Mapping[int, Any],
+        rows: Sequence[tuple[bytes, bytes]],
+    ) -> None:
+        """
+        Set columns of rows that are there.
+
+        :param values: right ones, by the columns' positions, none of which is in
+            the primary key.
+        :param rows: keys, complete, and the rows as they are stored.
+        """
+        indexed = any(
+            not values.keys().isdisjoint(maintainer.expression.positions)
+            for maintainer in record.maintainers
+        )
+        if indexed or len(record.layouts) > 1:
+            for key, data in rows:
+                old = record.read(data)
+                row = list(old[: record.width])
+                for position, value in values.items():
+                    row[position] = value
+                self._replace(record, key, data, old, tuple(row))
+            return
+        replace = replacer(values)
+        changed = []
+        log = self._undo.log if self._undo.active else None
+        for key, data in rows:
+            new = replace(data)
+            # A transaction without a change has nothing to sync.
+            if new != data:
+                changed.append((key, new))
+                if log is not None:
+                    log((key, data))
+        self.writer().put_all(changed)
 
     @safe_call
     def delete(self, table: Table, keys: Sequence[Key]) -> int:

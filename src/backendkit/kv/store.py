@@ -49,6 +49,7 @@ class RecordStore(Store):
         order=Order.INDEX,
         limit=True,
         count=True,
+        update=True,
         locks=True,
         multiple_processes=True,
     )

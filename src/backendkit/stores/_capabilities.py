@@ -70,6 +70,7 @@ class Capabilities:
     :param limit: whether ``fetch`` applies its marks in the store. Elsewhere
         the engine cuts.
     :param count: whether ``count`` is cheaper than fetching all rows.
+    :param update: whether ``NonrelQuery.update`` is there.
     :param transactions: whether begin, commit and rollback are real.
     :param snapshots: whether a transaction sees what was committed when it began. If
         not, each read sees what is committed then.
@@ -88,6 +89,7 @@ class Capabilities:
     order: Order = Order.NONE
     limit: bool = False
     count: bool = False
+    update: bool = False
     transactions: bool = True
     snapshots: bool = True
     locks: bool = False

@@ -40,6 +40,8 @@ class NonrelQuery(ABC):
     #: :meth:`count` returns; gives the same items, or raises. A store that can't
     #: tell may ignore it.
     looked_at: Callable[[Iterable[Any]], Iterator[Any]] | None = None
+    #: Whether all rows are fetched before the session writes: a store may read ahead.
+    at_once: bool = False
 
     def __init__(
         self,
@@ -105,3 +107,15 @@ class NonrelQuery(ABC):
     def count(self) -> int:
         """Return how many rows match."""
         return sum(1 for _ in self.fetch())
+
+    def update(self, changes: Mapping[str, Any]) -> int:
+        """
+        Set columns of all rows that match; return how many match.
+
+        Called only where ``Capabilities.update`` is true, and without an order.
+        Raises as :meth:`Session.update`, and may have done a part of its work then.
+
+        :param changes: values of the columns' types, or None, by name. None of the
+            columns is the ``auto_increment`` column or one of the primary key.
+        """
+        raise NotSupportedError("this store updates row by row")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain, dropwhile, islice, takewhile
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -191,6 +191,22 @@ class LMDBTransaction(KeyValueTransaction):
         except lmdb.Error as error:
             raise self._translated(error) from error
         return total
+
+    def first(self, start: bytes, stop: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        transaction = self._active()
+        if len(start) > self._environment.max_key_bytes:
+            return super().first(start, stop, limit)
+        try:
+            cursor = transaction.cursor()
+            pairs = list(islice(self._walk(cursor, start, stop, reverse=False), limit))
+        except lmdb.Error as error:
+            raise self._translated(error) from error
+        if pairs and pairs[-1][0] >= stop:
+            del pairs[bisect_left(pairs, (stop,)) :]
+        return pairs
+
+    def put_all(self, pairs: Sequence[tuple[bytes, bytes]]) -> None:
+        self._active().cursor().putmulti(pairs)
 
     def _walk(
         self, cursor: lmdb.Cursor, start: bytes, stop: bytes, reverse: bool

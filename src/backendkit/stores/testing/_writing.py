@@ -8,8 +8,10 @@ from dataclasses import replace
 from backendkit.stores import (
     Error,
     OperationalError,
+    Precision,
     Session,
     UniqueViolation,
+    matcher,
 )
 
 from ._base import ContractBase
@@ -139,6 +141,42 @@ class WritingContract(ContractBase):
             self.check.assertEqual(session.insert(THINGS, []), [])
             rows = [(1, "new", "other", 7), (3, "c3", "k", 3), (4, "c4", "k", 4)]
             rows.append((20, "c2", None, 2))  # type: ignore[arg-type]  # NULL
+            self.check_all(session, rows)
+        with self.reading() as session:
+            self.check_all(session, rows)
+
+    def test_update_by_filter(self) -> None:
+        """Rows that match are changed where they are, with their entries."""
+        self.need(self.store.capabilities.update, "updates")
+        size = min(self.many, 300)
+        with self.writing(THINGS) as session:
+            rows = [(n, f"c{n}", "kbd"[n % 3], n) for n in range(1, size + 1)]
+            session.insert(THINGS, rows)
+            for filters, changes in (
+                ([("kind", "exact", False, "k")], {"kind": "l", "size": None}),
+                ([("size", "gt", False, 2)], {"size": size + 1}),
+                ([("id", "exact", False, 2)], {"code": None}),
+                ([("code", "isnull", False, True)], {"code": "c2"}),
+                ([("kind", "exact", False, "none")], {"code": "none"}),
+                ([], {"size": 0}),
+                ([], {"size": 0}),
+            ):
+                if self.precision(THINGS, filters) is not Precision.EXACT:
+                    continue
+                tests = [
+                    (THINGS.positions[c], matcher(lu, v, n)) for c, lu, n, v in filters
+                ]
+                found = 0
+                for place, row in enumerate(rows):
+                    if all(test(row[at]) for at, test in tests):
+                        found += 1
+                        values = dict(zip(THINGS.positions, row, strict=True)) | changes
+                        rows[place] = tuple(values.values())  # type: ignore[assignment]  # as wide as before
+                query = self.select(session, THINGS, filters, columns=["id"])
+                self.check.assertEqual(query.update(changes), found, filters)
+                self.check_all(session, rows)
+            update = self.select(session, THINGS, columns=["id"]).update
+            self.fails(session, UniqueViolation, update, {"code": "c1"})
             self.check_all(session, rows)
         with self.reading() as session:
             self.check_all(session, rows)
