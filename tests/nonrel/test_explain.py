@@ -4,7 +4,7 @@ import re
 
 import pytest
 from django.db import connection
-from django.db.models import Count
+from django.db.models import Count, Q
 from django.test.utils import CaptureQueriesContext
 
 from .databases import OURS, opened
@@ -88,6 +88,22 @@ def test_the_order_of_a_join(lmdb):
     assert rows == 10
     found = [(table, times, looked) for table, _, times, looked, _ in steps]
     assert found == [("nonrel_author", "once", "100"), ("nonrel_book", "once", "10")]
+
+
+def test_each_side_of_an_or(lmdb):
+    """SQLite looks again at what hands over filters; it must find what it gave."""
+    lmdb.create(Item)
+    for number in range(8):
+        Item.objects.create(code=f"c{number}", number=number % 4)
+    query = Item.objects.filter(Q(number__gt=2) | Q(number=1, pk__gt=2))
+    query = query.filter(code__endswith="7").order_by("number", "pk")
+    plan = query.explain()
+    assert "MULTI-INDEX OR" in plan
+    assert "with the compiler's filters" in plan
+    assert [item.code for item in query] == ["c7"]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT backendkit_filters FROM nonrel_item LIMIT 1")
+        assert cursor.fetchall() == [(None,)]
 
 
 def test_no_rows(books):

@@ -47,6 +47,7 @@ class Scan:
 
     __slots__ = (
         "_accesses",
+        "_arguments",
         "_layout",
         "_number",
         "_places",
@@ -61,6 +62,7 @@ class Scan:
         self._virtual = virtual
         self._running = running
         self._rows: Iterator[SQLRow] = iter(())
+        self._arguments: tuple[Any, ...] = ()
         self._number = -1
         self._layout: Layout
         self._places: Sequence[int | None] = ()
@@ -75,6 +77,7 @@ class Scan:
         """Begin to read, with the values of this run."""
         if number != self._number:
             self._use(number)
+        self._arguments = arguments
         seeks = self._seeks
         if seeks is not None:
             if seeks.generation != self._running.connection.generation:
@@ -127,8 +130,11 @@ class Scan:
         """Return a value of the current row, in SQLite's terms."""
         place = self._places[number]
         if place is None:
-            # The hidden column of the compiler's filters has no value.
-            return self.Rowid() if number < 0 else None
+            # The hidden column is what the statement says it is. Of a scan for each
+            # side of an OR, SQLite checks that, though told to leave it out.
+            if number < 0:
+                return self.Rowid()
+            return self._arguments[0] if self._layout.handed else None
         return self.row[place]  # type: ignore[index]  # SQLite asks only for rows
 
     def ColumnNoChange(self, _number: int) -> Any:

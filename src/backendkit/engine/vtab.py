@@ -122,6 +122,7 @@ class Layout(NamedTuple):
     :param convert: turns a row into SQLite's terms; None for identity.
     :param lookup: how rows are found by key; None if the plan does something else.
     :param weigh: tells how much long text is in a row; None if there is none.
+    :param handed: whether the first value names filters of the compiler.
     """
 
     columns: tuple[str, ...]
@@ -130,6 +131,7 @@ class Layout(NamedTuple):
     convert: Callable[[Row], SQLRow] | None
     lookup: Lookup | None
     weigh: Callable[[SQLRow], int] | None
+    handed: bool
 
 
 class Module:
@@ -386,6 +388,7 @@ class VirtualTable:
             convert,
             lookup_of(plan, table),
             weigher(table, columns),
+            plan.handed,
         )
 
     def Open(self) -> Scan:
