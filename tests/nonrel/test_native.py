@@ -68,6 +68,14 @@ class TestWhichQueries:
             lambda: Book.objects.only("title"),
             lambda: Book.objects.select_related("author", "editor"),
             lambda: Book.objects.select_related("author").order_by("title")[:2],
+            lambda: Book.objects.order_by("author__name"),
+            lambda: Book.objects.order_by("editor__name", "-title")[1:4],
+            lambda: Book.objects.values_list("title", "author__name"),
+            lambda: Book.objects.values("title").order_by("title"),
+            lambda: Book.objects.values("title").distinct(),
+            lambda: (
+                Book.objects.values("editor__name").distinct().order_by("editor__name")
+            ),
             lambda: Book.objects.values("title").annotate(n=Count("pk")),
             lambda: Book.objects.values("author__name").annotate(n=Count("editor")),
             lambda: Book.objects.values("title", "author").annotate(Max("editor")),
@@ -80,11 +88,16 @@ class TestWhichQueries:
         "query",
         [
             lambda: Book.objects.filter(author__name="a"),
-            lambda: Book.objects.order_by("author__name"),
+            lambda: Book.objects.filter(author__name="a").order_by("editor__name"),
             lambda: Book.objects.filter(Q(pk=1) | Q(title="t3")),
             lambda: Book.objects.filter(title=F("author__name")),
             lambda: Book.objects.annotate(n=Count("pk")),
-            lambda: Book.objects.values("title").distinct(),
+            Book.objects.distinct,
+            lambda: Book.objects.values("title").distinct()[:2],
+            lambda: Book.objects.values("title").distinct().order_by("pk"),
+            lambda: Book.objects.order_by(F("author__name").asc(nulls_last=True)),
+            lambda: Author.objects.order_by("books__title"),
+            lambda: Author.objects.values("books__title").distinct(),
             lambda: Book.objects.filter(pk__in=Author.objects.values("pk")),
             lambda: Book.objects.extra(where=["1"]),
             lambda: Book.objects.filter(pk=1).union(Book.objects.filter(pk=2)),
@@ -193,6 +206,46 @@ class TestAnswers:
             assert related[0].editor is None
             assert [book.pk for book in related[6:9]] == [8, 9]
             Book.objects.update(author_id=1, editor_id=None)
+
+    def test_order_of_a_joined_table(self, books):
+        """NULL first, as in SQLite; a slice keeps what it needs only."""
+        Book.objects.filter(pk__gt=6).update(editor=3)
+        query = Book.objects.order_by("-editor__name", "title")
+        assert native(query)
+        wanted = ["t6", "t7", "t8", "t1", "t5", "t2", "t4", "t0", "t3"]
+        assert [book.title for book in query] == wanted
+        assert [book.title for book in query[2:5]] == wanted[2:5]
+        names = Book.objects.order_by("editor__name").values_list("editor__name")
+        assert native(names)
+        assert [name for (name,) in names] == [None, None, *"aabbccc"]
+        assert [name for (name,) in names[:3]] == [None, None, "a"]
+        backwards = names.reverse()[:4]
+        assert [name for (name,) in backwards] == [*"cccb"]
+
+    def test_distinct(self, books):
+        names = Book.objects.values_list("editor__name", flat=True).distinct()
+        assert native(names)
+        assert list(names) == [None, "b", "a"]  # as they come
+        assert list(names.order_by("-editor__name")) == ["b", "a", None]
+        assert list(names.order_by("-editor__name")[1:2]) == ["a"]
+        both = Book.objects.values_list("author__name", "author").distinct()
+        assert list(both) == [("a", 1), ("b", 2), ("c", 3)]
+
+    def test_an_order_that_django_has_joined_before(self, books):
+        """The kind of a join is the query's, whatever was prepared for another one."""
+        with connection.constraint_checks_disabled():
+            Book.objects.filter(pk=2).update(editor=99)
+            inner = Book.objects.exclude(editor=None).order_by("editor__name")
+            outer = Book.objects.order_by("editor__name")
+            for query in (inner, outer, inner, outer):
+                with_sql = connection.native
+                found = list(query)
+                connection.native = False
+                try:
+                    assert list(query.all()) == found
+                finally:
+                    connection.native = with_sql
+            Book.objects.filter(pk=2).update(editor=None)
 
     def test_aggregates(self, books):
         found = Book.objects.aggregate(

@@ -1,4 +1,4 @@
-"""GROUP BY without SQL: groups and their totals, from rows as they are read."""
+"""GROUP BY and DISTINCT without SQL: groups and their totals, from rows as they are read."""
 
 from __future__ import annotations
 
@@ -39,10 +39,11 @@ class Grouping:
     How rows become groups.
 
     :param keys: places of the values in a row that are the same in a group.
-    :param totals: of each group.
+    :param totals: of each group; without any it is DISTINCT.
     :param pick: what is wanted of a group: places in its key and the totals behind.
-    :param ordering: pairs of such a place and *descending*, outermost first; groups
-        that it doesn't tell apart come in the order of their keys.
+    :param ordering: pairs of such a place and *descending*, outermost first. Groups
+        that it doesn't tell apart come as from SQLite: in the order of their keys; if
+        it is DISTINCT, of their first rows.
     """
 
     keys: tuple[int, ...]
@@ -219,7 +220,8 @@ class Groups:
             values = [one.of(key) for one in totals]
             groups.append((key, *values) if alone else (*key, *values))
         width = len(self._grouping.keys)
-        groups.sort(key=lambda group: [sort_key(value) for value in group[:width]])
+        if totals:
+            groups.sort(key=lambda group: [sort_key(value) for value in group[:width]])
         for at, descending in reversed(self._grouping.ordering):
             groups.sort(
                 key=lambda group, at=at: sort_key(group[at]),  # type: ignore[misc]  # at: bound now

@@ -67,6 +67,8 @@ class Read:
         columns.
     :param pick: with ``steps``: places of what is wanted, in the columns and those
         of the steps behind them.
+    :param joined_ordering: the order, if joined columns are in it: pairs of a place in
+        those and *descending*, outermost first.
     :param grouping: of ``groups``: what becomes of the rows, columns and those of the
         steps behind them.
     """
@@ -78,6 +80,7 @@ class Read:
     what: str = "rows"
     steps: tuple[Step, ...] = ()
     pick: tuple[int, ...] = ()
+    joined_ordering: tuple[tuple[int, bool], ...] = ()
     grouping: Grouping | None = None
 
 
@@ -181,34 +184,32 @@ class Prepared:
                 self._steps.append(PreparedStep(connection, step, table))
             except ValueError:
                 raise InexactError from None
+        collations = connection.tables.collations
+        #: Whether each column sorts in another way than its values.
+        self._collated = [name in collations(self.table) for name in self.read.columns]
+        for one in self._steps:
+            found = collations(one.table)
+            self._collated += [name in found for name in one.step.columns]
         pick = self.read.pick
         self._pick: Callable[[Row], Row] | None = None
         complete = self._complete()
+        for place, _ in self.read.joined_ordering:
+            if self._collated[place] or not orders_alike(complete[place]):
+                raise InexactError
         if self.read.grouping is not None:
-            self._group(connection, self.read.grouping, complete)
+            self._group(self.read.grouping, complete)
         elif self._steps and pick != tuple(range(len(complete))):
             get = itemgetter(*pick)
             self._pick = get if len(pick) > 1 else lambda row: (get(row),)
 
-    def _group(
-        self, connection: Connection, grouping: Grouping, complete: Sequence[Column]
-    ) -> None:
-        collated = list(
-            map(
-                connection.tables.collations(self.table).__contains__, self.read.columns
-            )
-        )
-        outer = [False] * len(collated)
+    def _group(self, grouping: Grouping, complete: Sequence[Column]) -> None:
+        outer = [False] * len(self.read.columns)
         for step in self._steps:
-            names = step.step.columns
-            collated += map(
-                connection.tables.collations(step.table).__contains__, names
-            )
-            outer += [step.step.outer] * len(names)
+            outer += [step.step.outer] * len(step.step.columns)
         self._groups = Groups(
             grouping,
             complete,
-            frozenset(place for place, one in enumerate(collated) if one),
+            frozenset(place for place, one in enumerate(self._collated) if one),
             frozenset(place for place, one in enumerate(outer) if one),
         )
 
@@ -419,7 +420,8 @@ class Prepared:
         if tests:
             rows = (row for row in rows if all(test(row[at]) for at, test in tests))
         if sort:
-            rows = self._sorted(rows, high)
+            places = [(self._places[name], desc) for name, desc in self._ordering]
+            rows = _sorted(rows, places, high)
         if low or high is not None:
             rows = itertools.islice(rows, low, high)
         if len(self._wide) > len(self._plain):
@@ -442,7 +444,7 @@ class Prepared:
         """
         limited = self._left_over
         ordering: Sequence[tuple[str, bool]] = ()
-        if sliced and (low or self._ordering):
+        if sliced and (low or self._ordering or self.read.joined_ordering):
             # Where the order is the index's, those in front are all that is read.
             # A store with any order may have to read all of them.
             capabilities = running.connection.store.capabilities
@@ -471,6 +473,12 @@ class Prepared:
     ) -> Iterator[Row]:
         if not self._steps:
             return self._rows(running, filters, low, high)
+        if self.read.joined_ordering:
+            rows = self._rows(running, filters, 0, None, first=high is not None)
+            rows = join(running, rows, self._steps, None, None)
+            rows = _sorted(rows, self.read.joined_ordering, high)
+            rows = itertools.islice(rows, low, high)
+            return rows if self._pick is None else map(self._pick, rows)
         if all(step.step.outer for step in self._steps):
             rows = self._rows(running, filters, low, high)
             return join(running, rows, self._steps, self._pick, None)
@@ -486,21 +494,6 @@ class Prepared:
             for one, tested in zip(filters, self._tested, strict=True)
             if tested
         ]
-
-    def _sorted(self, rows: Iterable[Row], high: int | None) -> Iterator[Row]:
-        places = [(self._places[name], desc) for name, desc in self._ordering]
-        if high is not None and len({desc for _, desc in places}) == 1:
-            # Only the first few are kept while they are read.
-            first = heapq.nlargest if places[0][1] else heapq.nsmallest
-            at = [place for place, _ in places]
-            return iter(first(high, rows, lambda row: [sort_key(row[n]) for n in at]))
-        result = list(rows)
-        for place, descending in reversed(places):
-            result.sort(
-                key=lambda row, place=place: sort_key(row[place]),  # type: ignore[misc]  # place: bound now
-                reverse=descending,
-            )
-        return iter(result)
 
     def _any(self, running: Running, filters: Sequence[Filter], low: int) -> bool:
         for _ in self._rows(running, filters, low, low + 1):
@@ -625,3 +618,26 @@ def _noted(
     yield entry
     entry["rows"] = running.changes
     entry["time"] = time.perf_counter() - start
+
+
+def _sorted(
+    rows: Iterable[Row], ordering: Sequence[tuple[int, bool]], high: int | None
+) -> Iterator[Row]:
+    """
+    Return rows in an order.
+
+    :param ordering: pairs of a place in a row and *descending*, outermost first.
+    :param high: how many are wanted; None for all.
+    """
+    if high is not None and len({descending for _, descending in ordering}) == 1:
+        # Only the first few are kept while they are read.
+        first = heapq.nlargest if ordering[0][1] else heapq.nsmallest
+        places = [place for place, _ in ordering]
+        return iter(first(high, rows, lambda row: [sort_key(row[at]) for at in places]))
+    result = list(rows)
+    for place, descending in reversed(ordering):
+        result.sort(
+            key=lambda row, place=place: sort_key(row[place]),  # type: ignore[misc]  # place: bound now
+            reverse=descending,
+        )
+    return iter(result)

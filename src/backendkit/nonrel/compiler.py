@@ -131,8 +131,7 @@ class SQLCompiler(compiler.SQLCompiler):
             results = self.execute_sql(
                 MULTI, chunked_fetch=chunked_fetch, chunk_size=chunk_size
             )
-        if self._native is None or self.query.group_by is not None:
-            # Groups are in SQLite's terms.
+        if self._native is None or self._native[0].grouped:
             rows: Iterator[Any] = super().results_iter(
                 results, tuple_expected, chunked_fetch, chunk_size
             )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from django.core.exceptions import FieldError
@@ -82,6 +82,8 @@ class Plan:
     klass_info: Any = None
     annotation_col_map: Any = None
     convert: Convert | None = None
+    #: Whether rows are groups: they are in SQLite's terms.
+    grouped: bool = False
     #: How many filters that something is not NULL come behind the query's own.
     not_null: int = 0
     #: Keeps objects alive whose ids are in the shape.
@@ -119,7 +121,7 @@ class Planner:
 
         The query is changed in no other way than by Django's compiler.
         """
-        if compiler.query.group_by is not None:
+        if compiler.query.group_by is not None or compiler.query.distinct:
             return self._planned(self._shape_of_groups, self._make_groups, compiler)
         return self._planned(self._shape, self._make, compiler)
 
@@ -186,7 +188,7 @@ class Planner:
 
         :raises _Unknown: SQLite has to be asked.
         """
-        table = _base(query)
+        table = _base(query, joined=True)
         _plain(query)
         annotations = query.annotation_select
         shape: list[Any] = [
@@ -200,22 +202,13 @@ class Planner:
             query.max_depth,
             self._wrapper.timezone,
         ]
-        for column in query.select:
-            if column.__class__ is not Col or column.alias != table:
-                raise _Unknown
-            shape.append(id(column.target))
-        for name in query.order_by:
-            if name.__class__ is not str:
-                raise _Unknown
-            shape.append(name)
-        if not query.order_by and query.default_ordering:
-            shape += [
-                name if name.__class__ is str else id(name)
-                for name in query.model._meta.ordering or ()
-            ]
+        shape += _join_shapes(query, table)
+        shape += map(_column_shape, query.select)
+        shape += _order_shapes(query)
         if query.annotations:
             if len(annotations) != 1 or len(query.annotations) != 1:
                 raise _Unknown
+            _base(query)
             shape.append(_annotation_shape(next(iter(annotations.values())), table))
         if query.selected:
             shape.append(tuple(query.selected.items()))
@@ -224,33 +217,33 @@ class Planner:
         return tuple(shape), found
 
     def _shape_of_groups(self, query: Query) -> tuple[Any, Found]:
-        """Return what tells apart SELECTs with GROUP BY; as :meth:`_shape`."""
+        """Return what tells apart SELECTs with groups; as :meth:`_shape`."""
         table = _base(query, joined=True)
         _plain(query)
+        group_by = query.group_by
+        if query.distinct:
+            # Of a slice in any order SQLite reads no more than it needs.
+            if (
+                group_by is not None
+                or query.distinct_fields
+                or (query.is_sliced and not query.order_by)
+            ):
+                raise _Unknown
+            group_by = ()
         if (
-            query.group_by.__class__ is not tuple
+            group_by.__class__ is not tuple
             or query.default_cols
             or query.select_related
             or len(query.annotations) != len(query.annotation_select)
         ):
             raise _Unknown
-        shape: list[Any] = ["groups", id(query.model), query.default_ordering]
-        shape.append(query.standard_ordering)
-        for alias, count in query.alias_refcount.items():
-            if not count or alias == table:
-                continue
-            join = query.alias_map[alias]
-            if join.__class__ is not Join:
-                raise _Unknown
-            shape += (alias, join.parent_alias, join.join_type, id(join.join_field))
-        for column in (*query.group_by, *query.select):
-            shape.append(_column_shape(column))
+        shape: list[Any] = ["groups", id(query.model), query.distinct]
+        shape += (query.default_ordering, query.standard_ordering)
+        shape += _join_shapes(query, table)
+        shape += map(_column_shape, (*group_by, *query.select))
         for name, annotation in query.annotation_select.items():
             shape += (name, _annotation_shape(annotation, None))
-        for name in query.order_by:
-            if name.__class__ is not str:
-                raise _Unknown
-            shape.append(name)
+        shape += _order_shapes(query)
         if query.selected:
             shape.append(tuple(query.selected.items()))
         found: Found = []
@@ -303,13 +296,14 @@ class Planner:
     def _make(self, compiler: SQLCompiler, found: Found) -> Plan:
         query = compiler.query
         alive = [query.model, [lookup.lhs.target for lookup, _ in found]]
-        alive += [column.target for column in query.select]
+        alive += [query.select, list(query.alias_map.values())]
         alive.append(query.model._meta.ordering)
         refcounts = query.alias_refcount.copy()
         try:
             # Django's own compiler says what the columns and the order are.
             compiler.setup_query()
             order_by = compiler.get_order_by()
+            used = _used(query)
         except FieldError:
             return Plan(alive=alive)
         finally:
@@ -322,7 +316,7 @@ class Planner:
             alive=alive,
         )
         try:
-            columns = self._prepare(plan, query, compiler, order_by, found)
+            columns = self._prepare(plan, query, compiler, order_by, used, found)
         except (_Unknown, InexactError):
             return Plan(alive=alive)
         if columns is not None:
@@ -335,18 +329,16 @@ class Planner:
         query: Query,
         compiler: SQLCompiler,
         order_by: Any,
+        used: set[str],
         found: Found,
     ) -> list[Column] | None:
-        table = _base(query)
+        table = _base(query, joined=True)
         shapes = self._filter_shapes(found)
-        ordering = []
-        for expression, *_ in order_by:
-            if expression.__class__ is not OrderBy or (
-                expression.nulls_first or expression.nulls_last
-            ):
+        pairs = []
+        for by, *_ in order_by:
+            if by.__class__ is not OrderBy or by.nulls_first or by.nulls_last:
                 raise _Unknown
-            ordering.append((self._column(expression.expression, table), expression))
-        pairs = tuple((name, bool(by.descending)) for name, by in ordering)
+            pairs.append((self._place(by.expression), bool(by.descending)))
         what, columns = "rows", []
         if query.annotations:
             (annotation,) = query.annotation_select.values()
@@ -368,15 +360,12 @@ class Planner:
                 or (query.is_sliced and what != "exists")
             ):
                 raise _Unknown
-            pairs = ()
-        steps: list[Step] = []
-        pick: list[int] = []
-        if what == "rows" and not query.annotations:
-            columns, steps, pick = self._columns(query, compiler, table)
+            pairs = []
         name = self._bare(query.model._meta.db_table)
-        read = Read(
-            name, tuple(columns), tuple(shapes), pairs, what, tuple(steps), tuple(pick)
-        )
+        read = Read(name, tuple(columns), tuple(shapes), what=what)
+        if what == "rows":
+            picked = [self._place(expression) for expression, *_ in compiler.select]
+            read = self._rows(query, table, used, read, picked, pairs)
         plan.prepared = prepare(self._connection, read)
         if what != "rows":
             return None
@@ -387,12 +376,12 @@ class Planner:
         annotations = query.annotation_select
         alive = [query.model, [lookup.lhs.target for lookup, _ in found]]
         alive += [query.group_by, query.select, list(annotations.values())]
-        alive.append(list(query.alias_map.values()))
+        alive += [list(query.alias_map.values()), query.model._meta.ordering]
         refcounts = query.alias_refcount.copy()
         try:
             compiler.setup_query()
             order_by = compiler.get_order_by()
-            if compiler._meta_ordering:
+            if compiler._meta_ordering and not query.distinct:
                 order_by = []  # Django drops it from grouped queries
             plan = Plan(
                 None,
@@ -400,6 +389,7 @@ class Planner:
                 compiler.klass_info,
                 compiler.annotation_col_map,
                 alive=alive,
+                grouped=True,
             )
             read = self._groups(query, compiler, order_by, found)
             plan.prepared = prepare(self._connection, read)
@@ -413,11 +403,10 @@ class Planner:
         self, query: Query, compiler: SQLCompiler, order_by: Any, found: Found
     ) -> Read:
         table = _base(query, joined=True)
-        used = {alias for alias, count in query.alias_refcount.items() if count}
         # Keys and totals are columns of joined tables; None counts rows.
         keys: dict[tuple[str, str], None] = {}
         totals: list[tuple[str, tuple[str, str] | None]] = []
-        for column in query.group_by:
+        for column in query.group_by or ():
             keys[self._place(column)] = None
         picked: list[tuple[str, str] | int] = []
         for expression, *_ in compiler.select:
@@ -442,13 +431,15 @@ class Planner:
                 one = picked[aliases.index(expression.refs)]
             else:
                 one = key = self._place(expression)
+                if query.distinct and key not in keys:
+                    raise _Unknown  # Django selects it, too
                 keys[key] = None
             ordering.append((one, bool(by.descending)))
-        if not keys:
+        if not keys or (query.distinct and totals):
             raise _Unknown
         wanted = [*keys, *(one for _, one in totals if one is not None)]
         columns, steps, places = self._completed(query, wanted, table)
-        if used != {table, *(alias for alias, _ in places)}:
+        if _used(query) != {table, *(alias for alias, _ in places)}:
             raise _Unknown  # a join that only leaves out rows, or makes more
         at = {one: number for number, one in enumerate(keys)}
 
@@ -480,18 +471,36 @@ class Planner:
             raise _Unknown
         return expression.alias, self._bare(expression.target.column)
 
-    def _columns(
-        self, query: Query, compiler: SQLCompiler, table: str
-    ) -> tuple[list[str], list[Step], list[int]]:
-        """Return the base table's columns, the joined tables, and what is picked."""
-        picked = [self._place(expression) for expression, *_ in compiler.select]
-        columns, steps, places = self._completed(query, picked, table)
-        pick = [places[one] for one in picked]
+    def _rows(
+        self,
+        query: Query,
+        table: str,
+        used: set[str],
+        read: Read,
+        picked: list[tuple[str, str]],
+        ordering: list[tuple[tuple[str, str], bool]],
+    ) -> Read:
+        """Return a read of columns, and those of joined tables, in an order."""
+        by_base = all(alias == table for (alias, _), _ in ordering)
+        wanted = picked if by_base else [*picked, *(one for one, _ in ordering)]
+        columns, steps, places = self._completed(query, wanted, table)
+        if not used <= {table, *(alias for alias, _ in places)}:
+            raise _Unknown  # a join that only leaves out rows, or makes more
+        pick = tuple(places[one] for one in picked)
         if not steps:
-            if pick != list(range(len(columns))):
+            if pick != tuple(range(len(columns))):
                 raise _Unknown  # a column twice
-            pick = []
-        return columns, steps, pick
+            pick = ()
+        read = replace(read, columns=tuple(columns), steps=tuple(steps), pick=pick)
+        if by_base:
+            pairs = tuple((name, descending) for (_, name), descending in ordering)
+            return replace(read, ordering=pairs)
+        return replace(
+            read,
+            joined_ordering=tuple(
+                (places[one], descending) for one, descending in ordering
+            ),
+        )
 
     def _completed(
         self, query: Query, picked: Iterable[tuple[str, str]], table: str
@@ -592,12 +601,16 @@ class Planner:
         return self._wrapper.ops.bare_name(name)
 
 
+def _used(query: Query) -> set[str]:
+    """Return the aliases of the tables in FROM."""
+    return {alias for alias, count in query.alias_refcount.items() if count}
+
+
 def _plain(query: Query) -> None:
     """Raise :exc:`_Unknown` if a SELECT has what is always SQLite's."""
     if (
         query.__class__ is not Query
         or query.combinator
-        or query.distinct
         or query.extra
         or query.extra_tables
         or query.extra_order_by
@@ -674,6 +687,35 @@ def _frozen(related: Any) -> Any:
     if related.__class__ is not dict:
         return related
     return tuple((name, _frozen(inner)) for name, inner in related.items())
+
+
+def _order_shapes(query: Query) -> list[Any]:
+    """Return what tells orders apart. :raises _Unknown: it is an expression."""
+    if any(name.__class__ is not str for name in query.order_by):
+        raise _Unknown
+    if query.order_by or not query.default_ordering:
+        return list(query.order_by)
+    return [
+        name if name.__class__ is str else id(name)
+        for name in query.model._meta.ordering or ()
+    ]
+
+
+def _join_shapes(query: Query, table: str) -> list[Any]:
+    """Return what tells joins apart: of those not used as well, Django may use them."""
+    shapes: list[Any] = []
+    for alias, join in query.alias_map.items():
+        if alias != table:
+            if join.__class__ is not Join:
+                raise _Unknown
+            shapes += (
+                alias,
+                join.parent_alias,
+                join.join_type,
+                id(join.join_field),
+                query.alias_refcount[alias] > 0,
+            )
+    return shapes
 
 
 def _column_shape(expression: Any) -> Any:
