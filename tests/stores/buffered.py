@@ -192,11 +192,16 @@ def change_tables(session, changes):
         before, after = change.before, change.after
         if after is None:
             session.drop_table(before.name)
-        elif before is not None and before != after:
+        elif before is not None and change.redefined:
             kept = [index for index in after.indexes if kept_index(change, index)]
             for index in before.indexes:
                 if index.name not in {one.name for one in kept}:
                     session.drop_index(before.name, index.name)
+            # Columns that are made anew under their old name: away with those.
+            gone = set(before.positions) - set(change.sources.values())
+            columns = tuple(one for one in before.columns if one.name not in gone)
+            left = session.catalog().tables[before.name]
+            session.alter_table(before.name, replace(left, columns=columns))
             # By another name first: names may be exchanged.
             step = replace(after, name=f"changing {number}", indexes=tuple(kept))
             renames = {old: new for new, old in change.sources.items()}

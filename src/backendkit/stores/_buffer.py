@@ -268,11 +268,12 @@ class TableBuffer:
         number = last if own else explicit or None
         if self.table.auto_increment is None:
             own, number = False, None
-        if self.table == self.before and not (rows or own or number is not None):
-            return None
-        return TableChange(
+        change = TableChange(
             self.before, self.table, rows, self.sources, self.fill, number, own
         )
+        if rows or change.redefined or number is not None:
+            return change
+        return None
 
 
 def same(one: Row, other: Row) -> bool:

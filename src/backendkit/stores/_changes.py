@@ -58,6 +58,16 @@ class TableChange:
     number: int | None = None
     reset: bool = False
 
+    @property
+    def redefined(self) -> bool:
+        """Whether there is more to do than to change rows and the numbering."""
+        # A column may have been dropped and made anew under its name.
+        return (
+            self.before != self.after
+            or any(name != source for name, source in self.sources.items())
+            or bool(self.fill)
+        )
+
     def convert(self, row: Row) -> Row:
         """Return a committed row in the columns of ``after``."""
         assert self.before is not None
