@@ -92,7 +92,7 @@ class Transactions:
 
         :param write: whether the statement writes. If it is the transaction's
             first one, it waits for other writers, and sees what they wrote.
-        :raises OperationalError: a conflict has ended it.
+        :raises ConflictError: one has ended it.
         """
         self._check_over()
         session = self._session
@@ -174,7 +174,7 @@ class Transactions:
 
     def _check_over(self) -> None:
         if self._over:
-            raise OperationalError(_OVER)
+            raise ConflictError(_OVER)
 
     @contextlib.contextmanager
     def _over_on_conflict(self) -> Iterator[None]:
@@ -195,11 +195,11 @@ class Transactions:
 
         :raises IntegrityError: a foreign key refers to nothing; the
             transaction goes on.
-        :raises OperationalError: a conflict has ended it already.
+        :raises ConflictError: one has ended it already.
         """
         if self._over:
             self._end()
-            raise OperationalError(_OVER)
+            raise ConflictError(_OVER)
         if self._begun:
             self._foreign_keys.check(self._session, self._session.catalog())
             self._before_end()
@@ -274,8 +274,12 @@ class Transactions:
         del self._savepoints[place:]
 
     def _savepoint(self, name: str) -> tuple[int, Any]:
-        """Return place and mark of the latest savepoint of a name."""
-        self._check_over()
+        """
+        Return place and mark of the latest savepoint of a name.
+
+        That the transaction is over is no error: Django would roll back the whole, and
+        say nothing. The next statement says it, or COMMIT.
+        """
         for place in range(len(self._savepoints) - 1, -1, -1):
             if self._savepoints[place][0] == name:
                 return place, self._savepoints[place][1]

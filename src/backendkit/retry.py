@@ -1,0 +1,201 @@
+"""
+Run a transaction again when another one got in its way.
+
+Stores whose writers don't wait for each other, and databases with serializable
+transactions, refuse a transaction that has read what another one changed meanwhile.
+Nothing of it was kept, and to run it again is the remedy::
+
+    from backendkit.retry import retry
+
+    @retry
+    def transfer(source_id, target_id, amount):
+        source = Account.objects.get(pk=source_id)
+        ...
+
+The function runs in :func:`~django.db.transaction.atomic`, so that all of it is undone
+before it runs again. What it does beside the database isn't: send mail in
+:func:`~django.db.transaction.on_commit`.
+
+Why not a library: what is to be retried is a transaction, from outside of its
+outermost ``atomic()`` up to the end of its commit, and no further. Most of this module
+is about that; the loop is the smaller part. There is no ``for attempt in …: with
+attempt:``, because of the commit: it is at the end of such a block that it fails, and a
+``return`` or ``break`` in the block would leave the loop as if it hadn't.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, ParamSpec, TypeVar, overload
+
+from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
+from django.db.transaction import TransactionManagementError
+
+from backendkit.stores import ConflictError
+
+__all__ = ["is_conflict", "retry"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+logger = logging.getLogger(__name__)
+
+#: SQLSTATEs of a serialization failure and of a deadlock, as PostgreSQL and databases
+#: that speak its protocol send them
+#: (https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html).
+_SQLSTATES = frozenset({"40001", "40P01"})
+
+
+@overload
+def retry(function: Callable[P, R], /) -> Callable[P, R]: ...
+
+
+@overload
+def retry(
+    *,
+    using: str | None = None,
+    attempts: int = 5,
+    timeout: float | None = None,
+    delay: float = 0.02,
+    longest: float = 1.0,
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+
+
+def retry(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    using: str | None = None,
+    attempts: int = 5,
+    timeout: float | None = None,
+    delay: float = 0.02,
+    longest: float = 1.0,
+) -> Any:
+    """
+    Return a function that runs in a transaction, again after a conflict.
+
+    A decorator, with arguments or without. Before each further attempt it sleeps for a
+    random time, which is up to ``delay`` seconds at first and up to twice as long each
+    time ("full jitter").
+
+    In a :class:`~django.test.TestCase`, whose own transaction can't be run again, there
+    is one attempt.
+
+    :param using: alias of the database; None for the default one.
+    :param attempts: how often it is run at most, at least 1.
+    :param timeout: seconds from the first attempt's beginning, after which no other one
+        begins; None for no limit.
+    :param delay: see above, in seconds.
+    :param longest: seconds to sleep at most.
+    :raises TransactionManagementError: called in an ``atomic()`` block of the same
+        database, by ``ATOMIC_REQUESTS`` as well, or with autocommit off: a part of a
+        transaction can't be run again.
+    :raises TypeError: decorates a coroutine function or a generator function.
+    """
+    if attempts < 1:
+        raise ValueError(f"attempts is {attempts}: at least one it takes")
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        for kind in (
+            inspect.iscoroutinefunction,
+            inspect.isgeneratorfunction,
+            inspect.isasyncgenfunction,
+        ):
+            if kind(function):
+                raise TypeError(
+                    f"retry() can't run {function!r}: its work is done only after it"
+                    " returned. Decorate a plain function."
+                )
+
+        @functools.wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            alias = using or DEFAULT_DB_ALIAS
+            most = 1 if _in_test_case(alias, function) else attempts
+            began = time.monotonic()
+            number = 1
+            while True:
+                committed: list[bool] = []
+                try:
+                    with transaction.atomic(using=alias):
+                        # The first hook: others may fail after the commit.
+                        transaction.on_commit(lambda: committed.append(True), alias)  # noqa: B023  # called before the next attempt
+                        return function(*args, **kwargs)
+                except Error as error:
+                    if committed or not is_conflict(error):
+                        raise
+                    pause = random.uniform(0, min(longest, delay * 2 ** (number - 1)))  # noqa: S311  # no secret
+                    late = time.monotonic() - began + pause
+                    if number >= most or (timeout is not None and late > timeout):
+                        error.add_note(f"retry: gave up after {number} attempts")
+                        raise
+                    logger.info("%s: attempt %d: %s", run.__qualname__, number, error)
+                time.sleep(pause)
+                number += 1
+
+        return run
+
+    return decorate if function is None else decorate(function)
+
+
+def _in_test_case(alias: str, function: Callable[..., Any]) -> bool:
+    """
+    Return whether all transactions around are those of a test case.
+
+    :raises TransactionManagementError: there is another one.
+    """
+    connection = connections[alias]
+    if not connection.in_atomic_block:
+        if connection.get_autocommit():
+            return False
+        where = "with autocommit off"
+    elif all(block._from_testcase for block in connection.atomic_blocks):
+        return True
+    else:
+        where = "inside of atomic()"
+    raise TransactionManagementError(
+        f"retry: {function.__qualname__}() can't be run again {where}: what was done"
+        " before it in the same transaction would be lost. Decorate what begins the"
+        " transaction (a view: with non_atomic_requests, if ATOMIC_REQUESTS is set)."
+    )
+
+
+def is_conflict(error: BaseException) -> bool:
+    """
+    Return whether an error says that a transaction may be run again.
+
+    Itself or one that it came from, as ``__cause__`` or ``__context__``: a
+    :exc:`~backendkit.stores.ConflictError`; an error with SQLSTATE 40001 (serialization
+    failure) or 40P01 (deadlock); SQLite's "database is locked".
+    """
+    return any(map(_is_conflict, _chain(error)))
+
+
+def _is_conflict(error: BaseException) -> bool:
+    if isinstance(error, ConflictError):
+        return True
+    if isinstance(error, sqlite3.Error):
+        # The low byte: all kinds of busy.
+        # https://www.sqlite.org/rescode.html#primary_result_codes_versus_extended_result_codes
+        code = getattr(error, "sqlite_errorcode", 0)
+        return code & 0xFF == sqlite3.SQLITE_BUSY
+    # psycopg's name and psycopg2's.
+    states = getattr(error, "sqlstate", None), getattr(error, "pgcode", None)
+    return any(state in _SQLSTATES for state in states)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Return an error and all that it came from, each once."""
+    found: dict[int, BaseException] = {}
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is not None and id(one) not in found:
+            found[id(one)] = one
+            waiting += [one.__cause__, one.__context__]
+    return iter(found.values())
