@@ -25,20 +25,25 @@ class BufferedStore(Store):
     :param capabilities: of the inner store that differ.
     """
 
+    capabilities = replace(MemoryStore.capabilities, locks=False, serializable=True)
+
     def __init__(
         self,
         inner=None,
         *,
         snapshots=True,
-        serializable=False,
+        serializable=True,
         max_changes=None,
         **capabilities,
     ):
         self.inner = MemoryStore() if inner is None else inner
         self.capabilities = replace(
-            self.inner.capabilities, snapshots=snapshots, locks=False, **capabilities
+            self.inner.capabilities,
+            snapshots=snapshots,
+            serializable=serializable,
+            locks=False,
+            **capabilities,
         )
-        self.serializable = serializable
         self.max_changes = max_changes
         self.applying = threading.Lock()
         #: The largest number given, by table.
@@ -141,7 +146,7 @@ class BufferedStoreSession(BufferedSession):
             self._keep_numbers(changes)
 
     def _check_preconditions(self, session, changes):
-        if self.store.serializable:
+        if self.store.capabilities.serializable:
             for name in self.read_tables:
                 if self.store.versions[name] != self.versions.get(name, 0):
                     raise ConflictError(f"{name} has changed")

@@ -9,7 +9,7 @@ class TestSnapshots(StoreContract):
     """Over a store that does everything, and finds changed rows alone."""
 
     def make_store(self):
-        return BufferedStore()
+        return BufferedStore(serializable=False)
 
     def reopen_store(self, store):
         return BufferedStore(store.inner)
@@ -19,14 +19,14 @@ class TestSerializable(StoreContract):
     """A change of anything that was read is a conflict."""
 
     def make_store(self):
-        return BufferedStore(serializable=True)
+        return BufferedStore()
 
 
 class TestReadCommitted(StoreContract):
     """Each read sees what is committed then."""
 
     def make_store(self):
-        return BufferedStore(snapshots=False)
+        return BufferedStore(snapshots=False, serializable=False)
 
 
 class TestRemote(StoreContract):

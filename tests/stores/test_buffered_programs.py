@@ -23,9 +23,9 @@ EXAMPLES = int(os.environ.get("BUFFERED_EXAMPLES", "300"))
 SEED = os.environ.get("BUFFERED_SEED")
 
 MODES = {
-    "snapshots": {},
-    "serializable": {"serializable": True},
-    "read committed": {"snapshots": False},
+    "snapshots": {"serializable": False},
+    "serializable": {},
+    "read committed": {"snapshots": False, "serializable": False},
     "remote": {"remote": True},
 }
 

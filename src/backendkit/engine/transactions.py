@@ -161,9 +161,10 @@ class Transactions:
         """
         Keep other writers out until the transaction ends (FOR UPDATE).
 
-        :raises NotSupportedError: the store has no locks.
+        :raises NotSupportedError: the store has no locks, and isn't serializable.
         """
-        if not self._store.capabilities.locks:
+        capabilities = self._store.capabilities
+        if not (capabilities.locks or capabilities.serializable):
             raise NotSupportedError(
                 "select_for_update() isn't supported: this store has no locks."
             )

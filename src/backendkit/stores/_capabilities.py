@@ -76,6 +76,10 @@ class Capabilities:
         not, each read sees what is committed then.
     :param locks: whether ``Session.lock`` excludes other writers until the end
         of the transaction (``select_for_update``).
+    :param serializable: whether a transaction that writes can't commit any more once
+        another one has changed what it has read, or has added to it. Then
+        ``select_for_update`` needs no lock: its rows are as they were, or nothing is
+        kept.
     :param multiple_processes: whether other processes see the same data.
     :param remote: whether a call crosses a network.
     """
@@ -93,6 +97,7 @@ class Capabilities:
     transactions: bool = True
     snapshots: bool = True
     locks: bool = False
+    serializable: bool = False
     multiple_processes: bool = False
     remote: bool = False
 

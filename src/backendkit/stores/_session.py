@@ -125,9 +125,13 @@ class Session(ABC):
         """
         Exclude other writers until the end of the transaction.
 
-        :raises NotSupportedError: the store has no locks.
+        A store that has no locks and is serializable excludes nobody: what is read
+        and has changed by then is a conflict.
+
+        :raises NotSupportedError: the store is neither.
         """
-        if not self.store.capabilities.locks:
+        capabilities = self.store.capabilities
+        if not (capabilities.locks or capabilities.serializable):
             raise NotSupportedError("this store has no locks: no select_for_update()")
         self.upgrade()
 

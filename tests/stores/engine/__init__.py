@@ -1,0 +1,1 @@
+"""An ENGINE on a store of BufferedSession: only for tests."""
