@@ -35,8 +35,7 @@ nitpick_ignore_regex = [
     ),
     # Two aliases: Sphinx shows what they stand for, but links their names.
     (r"py:.*", r"(backendkit\.stores\.)?(_session\.)?(Key|Row|Matcher)"),
-    # Design names it for stores without savepoints; none is in this release.
-    (r"py:.*", r"(backendkit\.stores\.)?BufferedSession"),
+    (r"py:.*", r"backendkit\.retry\.[PR]"),
 ]
 
 nitpick_ignore = [

@@ -93,7 +93,7 @@ def retry(
         begins; None for no limit.
     :param delay: see above, in seconds.
     :param longest: seconds to sleep at most.
-    :raises TransactionManagementError: called in an ``atomic()`` block of the same
+    :raises django.db.transaction.TransactionManagementError: called in an ``atomic()`` block of the same
         database, by ``ATOMIC_REQUESTS`` as well, or with autocommit off: a part of a
         transaction can't be run again.
     :raises TypeError: decorates a coroutine function or a generator function.
