@@ -578,7 +578,7 @@ class NativeWrite(str):
         table = self.prepared.table
         keys = self.prepared.keys(running, self.filters)
         writer = running.connection.tables.writer(running.session, table)
-        with _noted(running, table, "delete"):
+        with _noted(running, self.prepared, "delete"):
             running.changes += writer.delete_all(keys)
 
     def _change(self, running: Running, by_name: Mapping[str, Any]) -> None:
@@ -593,13 +593,12 @@ class NativeWrite(str):
         values = writer.plain_changes(changes) if self.prepared.updates else None
         if values is not None:
             access = self.prepared.access(session)
-            call = f"update, {self.prepared.describe(access)}"
-            with _noted(running, table, call) as entry:
+            with _noted(running, self.prepared, "update", access) as entry:
                 query = self.prepared.selected(running, self.filters, access, entry)
                 running.changes += writer.change_all(query, values)
             return
         keys = self.prepared.keys(running, self.filters)
-        with _noted(running, table, "update"):
+        with _noted(running, self.prepared, "update"):
             for key in keys:
                 writer.change(key, changes)
                 running.changes += 1
@@ -607,13 +606,19 @@ class NativeWrite(str):
 
 @contextlib.contextmanager
 def _noted(
-    running: Running, table: Table, call: str
+    running: Running, prepared: Prepared, call: str, access: Access | None = None
 ) -> Iterator[dict[str, Any] | None]:
-    """Note a call that writes, with the rows that it changes and its seconds."""
+    """
+    Note a call that writes, with the rows that it changes and its seconds.
+
+    :param access: how it finds them, if it does.
+    """
     if running.trace is None:
         yield None
         return
-    entry = running.trace_call(table.name, call)
+    if access is not None:
+        call = f"{call}, {prepared.describe(access)}"
+    entry = running.trace_call(prepared.table.name, call)
     start = time.perf_counter()
     yield entry
     entry["rows"] = running.changes

@@ -112,6 +112,11 @@ def part_unpacker(types: Sequence[ValueType], places: Sequence[int]) -> UnpackPa
     return lambda datas: map(get, map(decode, datas))
 
 
+_raw_values: Callable[[bytes], list[msgspec.Raw]] = msgspec.msgpack.Decoder(
+    list[msgspec.Raw]
+).decode
+
+
 def replacer(values: Mapping[int, Any]) -> Callable[[bytes], bytes]:
     """
     Return a function that replaces values in rows; the others aren't looked at.
@@ -119,10 +124,9 @@ def replacer(values: Mapping[int, Any]) -> Callable[[bytes], bytes]:
     :param values: by their places in the row.
     """
     raws = [(place, msgspec.Raw(pack(value))) for place, value in values.items()]
-    decode = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 
     def replace(data: bytes) -> bytes:
-        row = decode(data)
+        row = _raw_values(data)
         for place, raw in raws:
             row[place] = raw
         return pack(row)

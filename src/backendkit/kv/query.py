@@ -169,6 +169,12 @@ class RecordQuery(NonrelQuery):
             )
             for name, value in changes.items()
         }
+        if len(self._filters) == 1:
+            key = self._single_key(self._filters[0])
+            if key is not None:
+                found = list(self._stored([key]))
+                session.change(record, values, found)
+                return len(found)
         chunks = self._chunks()
         maintainer = self._maintainer
         if maintainer is not None and not values.keys().isdisjoint(
@@ -176,7 +182,7 @@ class RecordQuery(NonrelQuery):
         ):
             # Its entries move: a row could be met again. Its key stays.
             keys = [key for chunk in chunks for key, _ in chunk]
-            chunks = self._stored(keys)
+            chunks = ([one] for one in self._stored(keys))
         number = 0
         for chunk in chunks:
             session.change(record, values, chunk)
@@ -313,13 +319,13 @@ class RecordQuery(NonrelQuery):
                 if not more:
                     break
 
-    def _stored(self, keys: list[bytes]) -> Iterator[list[tuple[bytes, bytes]]]:
-        """Return keys and stored rows."""
+    def _stored(self, keys: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        """Return keys and stored rows, of those that are there."""
         get = self.session.active().get
         for key in keys:
-            data = get(key)
-            assert data is not None  # it was read before, and nothing else writes
-            yield [(key, data)]
+            data = get(key) if len(key) <= self.session.max_key else None
+            if data is not None:
+                yield key, data
 
     def _ranges(self, plan: KeyRanges) -> Iterator[tuple[bytes, bytes]]:
         return reversed(plan.ranges) if self.access.reverse else iter(plan.ranges)
