@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from backendkit.engine import vtab
 from backendkit.engine.comparing import Bound, comparison
 from backendkit.engine.values import (
+    CONVERSION_ERRORS,
     DECLARATIONS,
     TO_SQLITE,
     adapt,
     adapt_all,
+    all_to_store,
     row_converter,
     size_of,
     to_store,
@@ -200,6 +202,26 @@ def test_parameters_in_pythons_types_are_stored(kind, data):
     assert back == value
     assert type(back) is type(value)
     assert to_store("t", column, adapt(value)) == value
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@given(data=st.data())
+def test_many_values_are_stored_as_one_by_one(kind, data):
+    column = Column("c", kind, max_digits=5 if data.draw(st.booleans()) else None)
+    given_ = STORED[kind] | STORED[kind].map(lambda value: to_sqlite(kind, value))
+    if data.draw(st.booleans()):
+        given_ |= SIDES | st.sampled_from([True, 2**63, "\ud800", float("nan")])
+    few = data.draw(st.lists(given_, min_size=1, max_size=4), "few")
+    value = st.none() | st.sampled_from(few)
+    values = data.draw(st.lists(value, max_size=9))
+    try:
+        one_by_one = [to_store("t", column, value) for value in values]
+    except DataError:
+        with pytest.raises(CONVERSION_ERRORS):
+            all_to_store(column, values)
+    else:
+        at_once = all_to_store(column, values)
+        assert list(map(repr, at_once)) == list(map(repr, one_by_one))
 
 
 @given(st.data())

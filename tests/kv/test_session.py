@@ -268,7 +268,7 @@ class SessionMachine(RuleBasedStateMachine):
     # Rows
 
     @has_tables
-    @rule(data=st.data(), count=st.integers(1, 3))
+    @rule(data=st.data(), count=st.integers(1, 6))
     def insert(self, data, count):
         self.write()
         model = self.pick(data)

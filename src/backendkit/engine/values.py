@@ -14,6 +14,7 @@ import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from types import NoneType
 from typing import Any, NoReturn
 
 from backendkit.stores import Column, DataError, ProgrammingError, ValueType
@@ -392,6 +393,50 @@ def orders_alike(column: Column) -> bool:
     return column.type is not ValueType.JSON
 
 
+#: What says that a value doesn't fit into a column.
+CONVERSION_ERRORS = (ValueError, OverflowError, InvalidOperation, UnicodeEncodeError)
+
+
+def all_to_store(column: Column, values: Sequence[Any]) -> Sequence[Any]:
+    """
+    Convert many values as :func:`to_store` does, but for its error.
+
+    Raises one of :data:`CONVERSION_ERRORS`.
+    """
+    kinds = set(map(type, values))
+    if kinds <= _AS_THEY_ARE.get(column.type, _NOTHING):
+        return values
+    if column.type is ValueType.INTEGER and kinds == {int}:
+        if min(values) in INT64 and max(values) in INT64:
+            return values
+        raise OverflowError
+    convert = TO_STORE[column.type]
+    short = column.type is ValueType.DECIMAL and is_short(column)
+
+    def one(value: Any) -> Any:
+        if value is None:
+            return None
+        stored = convert(adapt(value))
+        return _shortened(stored) if short else stored
+
+    if kinds <= _HASHABLE:
+        distinct = set(values)
+        if 2 * len(distinct) <= len(values):
+            known = {value: one(value) for value in distinct}
+            return [known[value] for value in values]
+    return [one(value) for value in values]
+
+
+_NOTHING: frozenset[type] = frozenset()
+#: Types of values that are what a column holds.
+_AS_THEY_ARE = {
+    ValueType.BOOL: frozenset({bool, NoneType}),
+    ValueType.BYTES: frozenset({bytes, NoneType}),
+}
+#: Types whose equal values are the same to a column, if no other is among them.
+_HASHABLE = frozenset({str, NoneType})
+
+
 def to_store(table: str, column: Column, value: Any) -> Any:
     """
     Convert a value that SQL or a parameter gives to what the column holds.
@@ -405,7 +450,7 @@ def to_store(table: str, column: Column, value: Any) -> Any:
         if column.type is ValueType.DECIMAL and is_short(column):
             return _shortened(stored)
         return stored
-    except (ValueError, OverflowError, InvalidOperation, UnicodeEncodeError) as error:
+    except CONVERSION_ERRORS as error:
         shown = repr(value)
         if len(shown) > 100:  # enough to recognise it
             shown = shown[:100] + "…"

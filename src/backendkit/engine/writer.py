@@ -23,10 +23,12 @@ from backendkit.stores import (
 from .declarations import Declarations
 from .errors import reraise
 from .foreign_keys import ForeignKeys, references_of, rows_referring, rows_where
-from .values import TO_SQLITE, to_store
+from .values import CONVERSION_ERRORS, TO_SQLITE, all_to_store, to_store
 
 #: What ON DELETE may do to the rows that refer to a deleted one.
 _ACTIONS = frozenset({"CASCADE", "RESTRICT", "SET DEFAULT", "SET NULL"})
+#: Fewer rows are completed one by one.
+_FEW = 4
 
 
 class TableWriter:
@@ -139,23 +141,52 @@ class TableWriter:
         :param numbers: the columns given.
         :param rows: their values, in SQLite's terms or Python's.
         """
-        complete = [
-            self._complete(dict(zip(numbers, values, strict=True))) for values in rows
-        ]
+        rows = list(rows)
+        complete = self._complete_all(numbers, rows)
+        if complete is None:
+            # One is wrong maybe; which, and why, is found out row by row.
+            complete = [
+                tuple(self._complete(dict(zip(numbers, values, strict=True))))
+                for values in rows
+            ]
         return self._insert(complete)
 
-    def _insert(self, complete: list[list[Any]]) -> list[Row]:
+    def _complete_all(
+        self, numbers: Sequence[int], rows: Sequence[Sequence[Any]]
+    ) -> list[Row] | None:
+        """Complete rows as :meth:`_complete` does; None if that can't be done."""
+        table = self.table
+        expressions = self._expressions
+        if len(rows) < _FEW or expressions.needed or expressions.defaults:
+            return None
+        if set(map(len, rows)) != {len(numbers)} or len(set(numbers)) < len(numbers):
+            return None
+        columns: list[Sequence[Any]] = [[None] * len(rows)] * len(table.columns)
+        for number, values in zip(numbers, zip(*rows, strict=True), strict=True):
+            if number not in self._stored:
+                continue
+            try:
+                columns[number] = all_to_store(table.columns[number], values)
+            except CONVERSION_ERRORS:
+                return None
+        if any(None in columns[number] for number in self._required):
+            return None
+        return list(zip(*columns, strict=True))
+
+    def _insert(self, complete: list[Row]) -> list[Row]:
         table = self.table
         try:
-            keys = self.session.insert(table, [tuple(row) for row in complete])
+            keys = self.session.insert(table, complete)
         except UniqueViolation as error:
             raise self._named(error) from error
+        result = complete
         number = table.auto_increment
         if number is not None:
             place = table.primary_key.index(table.columns[number].name)
-            for row, key in zip(complete, keys, strict=True):
-                row[number] = key[place]
-        result = [tuple(row) for row in complete]
+            result = [
+                (*row[:number], key[place], *row[number + 1 :])
+                for row, key in zip(complete, keys, strict=True)
+            ]
         if table.foreign_keys:
             self._foreign_keys.note_children(table, result)
         return result
@@ -183,7 +214,7 @@ class TableWriter:
         if on_conflict == "ignore":
             mark = self.session.savepoint()
             try:
-                (row,) = self._insert([self._complete(given)])
+                (row,) = self._insert([tuple(self._complete(given))])
             except IntegrityError:
                 self.session.rollback_to(mark)
                 return None
@@ -201,7 +232,7 @@ class TableWriter:
             if old is not None:
                 changes = {number: given.get(number) for number in update}
                 return self.change(self.table.key_of(old), changes)
-        (row,) = self._insert([complete])
+        (row,) = self._insert([tuple(complete)])
         return row
 
     def _defaults_to(self, number: int, value: Any) -> bool:

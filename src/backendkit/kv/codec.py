@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from math import isnan
 from operator import attrgetter
+from types import NoneType
 from typing import Any, Protocol
 
 import msgspec
@@ -176,6 +177,26 @@ class RowChecker:
             if value is not None and not test(value):
                 return self._convert(row)
         return row
+
+    def columns_of(self, rows: Sequence[Row]) -> list[Sequence[Any]] | None:
+        """Return the values of rows by column; None if one may have to be converted."""
+        if set(map(len, rows)) != {len(self.columns)}:
+            return None
+        columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
+        for column, values in zip(self.columns, columns, strict=True):
+            kinds = set(map(type, values))
+            present = values
+            if NoneType in kinds:
+                kinds.remove(NoneType)
+                present = [value for value in values if value is not None]
+            if kinds and kinds != {PYTHON_TYPES[column.type]}:
+                return None
+            if column.type is ValueType.INTEGER:
+                if present and not -_INT64 <= min(present) <= max(present) < _INT64:
+                    return None
+            elif (test := _TESTS.get(column.type)) and not all(map(test, present)):
+                return None
+        return columns
 
     def _convert(self, row: Row) -> Row:
         if len(row) != len(self.columns):

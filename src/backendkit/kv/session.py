@@ -16,13 +16,17 @@ from backendkit.stores import (
     safe_call,
 )
 
+from .batches import batch_of
 from .catalog import TableRecord
 from .codec import pack, replacer
 from .indexes import IndexMaintainer
+from .keys import AFTER
 from .query import RecordQuery
 from .schema import SchemaSession
 
 _MAX_NUMBER = (1 << 63) - 1
+#: Fewer rows are inserted one by one; of more, so many at once.
+_FEW, _BATCH = 4, 1000
 
 
 class RecordSession(SchemaSession):
@@ -63,8 +67,59 @@ class RecordSession(SchemaSession):
 
     @safe_call
     def insert(self, table: Table, rows: Sequence[Row]) -> list[Key]:
-        transaction = self.writer()
+        self.writer()
         record = self.record(table)
+        if len(rows) < _FEW or self.scans:
+            return self._insert_each(record, rows)
+        keys: list[Key] = []
+        for start in range(0, len(rows), _BATCH):
+            some = rows[start : start + _BATCH]
+            done = self._insert_batch(record, some)
+            # One that can't be inserted is found, and named, row by row.
+            keys += self._insert_each(record, some) if done is None else done
+        return keys
+
+    def _insert_batch(
+        self, record: TableRecord, rows: Sequence[Row]
+    ) -> list[Key] | None:
+        """Insert rows and return their primary keys; None if that can't be done."""
+        transaction = self.writer()
+        numbers = self.numbers(record)
+        batch = batch_of(record, rows, numbers.last, self.max_key)
+        if batch is None:
+            return None
+        undo = self._undo
+        numbered = batch.numbered
+        if numbered and transaction.first(batch.rows[0][0], record.prefix + AFTER, 1):
+            numbered = False
+        self._undo_numbers(numbers)
+        written: list[bytes] = []
+        for pairs, known in ((batch.rows, not numbered), *batch.entries):
+            if known:
+                add = transaction.add
+                for key, value in pairs:
+                    if not add(key, value):
+                        for one in written:
+                            transaction.delete(one)
+                        return None
+                    written.append(key)
+                    if undo.active:
+                        undo.log((key, None))
+            else:
+                # With a new number in their keys they can't be there.
+                keys = [key for key, _ in pairs]
+                written += keys
+                if undo.active:
+                    undo.log_all([(key, None) for key in keys])
+                transaction.put_all(pairs)
+        numbers.rows += len(rows)
+        numbers.last = batch.last
+        numbers.changed = True
+        return batch.keys
+
+    def _insert_each(self, record: TableRecord, rows: Sequence[Row]) -> list[Key]:
+        transaction = self.writer()
+        table = record.table
         numbers = self.numbers(record)
         undo = self._undo
         log = undo.log if undo.active else None

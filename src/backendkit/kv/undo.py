@@ -33,7 +33,7 @@ class UndoLog:
 
     CLEAR: Final = _Clear()
 
-    __slots__ = ("_entries", "_marks", "active", "log")
+    __slots__ = ("_entries", "_marks", "active", "log", "log_all")
 
     def __init__(self) -> None:
         self._entries: list[Entry] = []
@@ -42,6 +42,7 @@ class UndoLog:
         #: Whether a mark is set, so that writes have to be logged.
         self.active = False
         self.log = self._entries.append
+        self.log_all = self._entries.extend
 
     def mark(self) -> int:
         """Set a mark."""
