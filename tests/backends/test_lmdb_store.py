@@ -20,6 +20,7 @@ from backendkit.backends.lmdb.store import (
     LMDBStore,
     OptionsError,
 )
+from backendkit.backends.lmdb.transaction import LMDBTransaction
 from backendkit.kv.layout import FORMAT_KEY
 from backendkit.stores import (
     Access,
@@ -714,3 +715,63 @@ def test_sync(opened, sync):
     flags = store.engine.environment.lmdb.flags()
     word = store.options.durability
     assert (flags["sync"], flags["metasync"]) == (word != "none", word == "full")
+
+
+class TestAppending:
+    """Rows go behind those of their table, though other tables' lie behind them."""
+
+    others = Table("shelf", BOOK.columns, ("id",))
+
+    @pytest.fixture
+    def store(self, store):
+        with writing(store) as session:
+            session.create_table(self.others)
+            rows = [(None, f"shelf {n}", n) for n in range(300)]
+            session.insert(self.others, rows)
+        return store
+
+    def behind(self, session):
+        return list(session.query(self.others, COLUMNS, FULL).fetch())
+
+    def test_pages_are_filled(self, store):
+        with writing(store) as session:
+            session.drop_index("book", "book_title")
+            session.drop_index("book", "book_pages")
+        before = store.engine.environment.lmdb.stat()["leaf_pages"]
+        with writing(store) as session:
+            book = session.catalog().tables["book"]
+            rows = [(None, "x" * 30, 1)] * 500
+            for _ in range(40):
+                session.insert(book, rows)
+        pages = store.engine.environment.lmdb.stat()["leaf_pages"] - before
+        # With its key and what a page notes of it, a row has some 60 bytes.
+        assert pages < 20_000 * 60 / 4096 * 1.15
+        with reading(store) as session:
+            assert len(self.behind(session)) == 300
+
+    def test_what_steps_aside_comes_back(self, store, monkeypatch):
+        put_all = LMDBTransaction.put_all
+        calls = []
+
+        def interrupted(self, pairs):
+            calls.append(len(pairs))
+            if len(calls) == 1:
+                raise KeyboardInterrupt
+            put_all(self, pairs)
+
+        with writing(store) as session:
+            wanted = self.behind(session)
+            walk = session.query(self.others, COLUMNS, FULL).fetch()
+            seen = [next(walk)]
+            monkeypatch.setattr(LMDBTransaction, "put_all", interrupted)
+            mark = session.savepoint()
+            # A query that is being read keeps rows from being inserted many at once.
+            session.scans.clear()
+            with pytest.raises(KeyboardInterrupt):
+                session.insert(BOOK, [(None, "a", 1)] * 9)
+            session.rollback_to(mark)
+            assert calls[0] == 9
+            assert calls[1] > 1
+            assert self.behind(session) == wanted
+            assert session.insert(BOOK, [(None, "a", 1)] * 9)[-1] == (9,)
+            assert self.behind(session) == wanted == seen + list(walk)

@@ -76,6 +76,14 @@ class KeyValueTransaction(ABC):
         for key, value in pairs:
             self.put(key, value)
 
+    def append(self, pairs: Sequence[tuple[bytes, bytes]], stop: bytes) -> None:
+        """
+        Store pairs in order of their keys, where nothing comes after them yet.
+
+        :param stop: no key is in the store between the first of theirs and this one.
+        """
+        self.put_all(pairs)
+
     @abstractmethod
     def delete(self, key: bytes, /) -> bool:
         """Remove a key; return whether it was there."""

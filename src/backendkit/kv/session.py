@@ -111,7 +111,10 @@ class RecordSession(SchemaSession):
                 written += keys
                 if undo.active:
                     undo.log_all([(key, None) for key in keys])
-                transaction.put_all(pairs)
+                if pairs is batch.rows:
+                    transaction.append(pairs, record.prefix + AFTER)
+                else:
+                    transaction.put_all(pairs)
         numbers.rows += len(rows)
         numbers.last = batch.last
         numbers.changed = True

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: The most pairs that an iterator reads ahead.
 _CHUNK = 512
+#: Bytes of a page.
+_PAGE = 4096
 _ENDED = "the transaction has ended"
 _CONFLICT = "another transaction has committed since this one began: run it again"
 _FORKED = "this transaction was begun by another process, before a fork"
@@ -207,6 +209,30 @@ class LMDBTransaction(KeyValueTransaction):
 
     def put_all(self, pairs: Sequence[tuple[bytes, bytes]]) -> None:
         self._active().cursor().putmulti(pairs)
+
+    def append(self, pairs: Sequence[tuple[bytes, bytes]], stop: bytes) -> None:
+        # A page that is full is split in the middle and stays half empty, unless what
+        # is put goes behind all in it. So what follows steps aside, if it may be in
+        # the same page.
+        behind = []
+        size = 0
+        cursor = self._active().cursor()
+        if cursor.set_range(stop):
+            for pair in cast("Iterator[tuple[bytes, bytes]]", cursor.iternext()):
+                size += len(pair[0]) + len(pair[1])
+                if size > _PAGE:
+                    break
+                behind.append(pair)
+        try:
+            for key, _ in behind:
+                self.delete(key)
+            self.put_all(pairs)
+        except lmdb.Error:
+            raise  # LMDB gives up the whole transaction
+        except BaseException:
+            self.put_all(behind)
+            raise
+        self.put_all(behind)
 
     def _walk(
         self, cursor: lmdb.Cursor, start: bytes, stop: bytes, reverse: bool
