@@ -6,6 +6,7 @@
 #   make lint         ruff and mypy
 #   make docs         the documentation, in docs/_build
 #   make bench        Django on LMDB measured beside SQLite; QUICK=1 WRITE=1 JSON=file
+#   make immudb       build the immudb server for the tests, once; needs Go
 #   make clean        remove all that was made here
 
 VENV   ?= .venv
@@ -20,7 +21,8 @@ JOBS   ?= 2
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
 
-.PHONY: demo test pytest conformance-labels conformance lint format docs bench venv clean
+.PHONY: demo test pytest conformance-labels conformance lint format docs bench venv \
+	immudb immudb-stubs clean
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.installed-demo
@@ -28,7 +30,9 @@ demo: $(VENV)/.installed-demo
 
 test: pytest conformance-labels
 
+# Without Go and without an immudb its tests are skipped; where CI is set they fail.
 pytest: $(VENV)/.installed-test
+	-@$(MAKE) --no-print-directory immudb
 	$(RUN) -m pytest -n $(JOBS) $(PYTEST)
 
 # Django's own tests, unpatched: the labels around the database.
@@ -71,6 +75,21 @@ bench: $(VENV)/.installed-demo
 	$(RUN) -m benchmarks $(if $(QUICK),--quick) $(if $(WRITE),--write) \
 	    $(if $(JSON),--json $(JSON))
 
+# Into the user's cache, unless there is one on PATH or in BACKENDKIT_IMMUDB.
+immudb:
+	@PYTHONPATH=src "$(PYTHON)" -m backendkit.backends.immudb.server build tools/immudb
+
+# The modules that protoc makes are checked in.
+immudb-stubs: $(VENV)-stubs/.installed-stubs
+	$(VENV)-stubs/bin/python -m grpc_tools.protoc -Isrc --python_out=src --pyi_out=src \
+	    backendkit/backends/immudb/driver/immudb.proto
+
+$(VENV)-stubs/.installed-stubs: pyproject.toml
+	"$(PYTHON)" -m venv $(VENV)-stubs
+	$(VENV)-stubs/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(VENV)-stubs/bin/python -m pip install --quiet --group stubs
+	touch $@
+
 # All that work on the project needs, in one environment.
 venv: $(VENV)/.installed-dev
 
@@ -81,7 +100,7 @@ clean:
 
 # One stamp per dependency group; "demo" needs none but the package itself.
 $(VENV)/.installed-demo: $(RUN) pyproject.toml
-	$(RUN) -m pip install --quiet --editable '.[lmdb]' $(DJANGO)
+	$(RUN) -m pip install --quiet --editable '.[lmdb,immudb]' $(DJANGO)
 	touch $@
 
 $(VENV)/.installed-%: $(VENV)/.installed-demo

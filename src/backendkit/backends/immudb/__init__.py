@@ -1,0 +1,1 @@
+"""immudb: a ledger, whose answers can be proven and whose past can be read."""

@@ -1,0 +1,211 @@
+"""
+What immudb's errors are in PEP 249's terms.
+
+Most of them have no code, only a text. It is recognised by how it begins: what
+follows may be the user's own words.
+"""
+
+from __future__ import annotations
+
+import grpc
+
+from backendkit.stores import (
+    ConflictError,
+    DatabaseError,
+    DataError,
+    Error,
+    IntegrityError,
+    InternalError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+)
+
+from . import immudb_pb2 as pb
+
+CODE = grpc.StatusCode
+
+# By how the text begins; the first that fits.
+TEXTS: dict[str, type[Error]] = {
+    "tx read conflict": ConflictError,
+    "key already exists": IntegrityError,
+    "not nullable column can not be null": IntegrityError,
+    "primary key can not be null": IntegrityError,
+    "check constraint violation": IntegrityError,
+    "max length exceeded": DataError,
+    "max key length exceeded": DataError,
+    "max value length exceeded": DataError,
+    "invalid value provided": DataError,
+    "value is not a": DataError,
+    "values are not comparable": DataError,
+    "numeric type expected": DataError,
+    "invalid types": DataError,
+    "division by zero": DataError,
+    "indexed key of unsupported type or exceeded length": DataError,
+    "strconv.": DataError,
+    "grpc: received message larger than max": DataError,
+    "syntax error": ProgrammingError,
+    "parsing error": ProgrammingError,
+    "table does not exist": ProgrammingError,
+    "column does not exist": ProgrammingError,
+    "function does not exist": ProgrammingError,
+    "table already exists": ProgrammingError,
+    "column already exists": ProgrammingError,
+    "index already exists": ProgrammingError,
+    "database already exists": ProgrammingError,
+    "index not found": ProgrammingError,
+    "constraint not found": ProgrammingError,
+    "column is not": ProgrammingError,
+    "cannot drop column": ProgrammingError,
+    "same old and new names": ProgrammingError,
+    "duplicated": ProgrammingError,
+    "invalid column": ProgrammingError,
+    "invalid check constraint": ProgrammingError,
+    "invalid number of values": ProgrammingError,
+    "invalid condition": ProgrammingError,
+    "invalid comparison operator": ProgrammingError,
+    "invalid positional parameter": ProgrammingError,
+    "either ": ProgrammingError,
+    "colon expected": ProgrammingError,
+    "double quote expected": ProgrammingError,
+    "reserved word": ProgrammingError,
+    "no primary key specified": ProgrammingError,
+    "multiple primary keys": ProgrammingError,
+    "inferred multiple types": ProgrammingError,
+    "illegal statement": ProgrammingError,
+    "illegal arguments": ProgrammingError,
+    "ambiguous selector": ProgrammingError,
+    "missing parameter": ProgrammingError,
+    "unsupported parameter": ProgrammingError,
+    "must appear in the group by": ProgrammingError,
+    "having clause requires": ProgrammingError,
+    "unrecognized character in database name": ProgrammingError,
+    "tx does not exist": ProgrammingError,
+    "tx not found": ProgrammingError,
+    "read-only transaction": ProgrammingError,
+    "database is reserved": ProgrammingError,
+    "tbtree: key not found": ProgrammingError,
+    "not supported": NotSupportedError,
+    "primary key can not be updated": NotSupportedError,
+    "new column must be nullable": NotSupportedError,
+    "only ": NotSupportedError,
+    "unique index creation is only supported": NotSupportedError,
+    "number of columns in multi-column index": NotSupportedError,
+    "cannot index column of type JSON": NotSupportedError,
+    "cannot change a non-transient key": NotSupportedError,
+    "unsupported join type": NotSupportedError,
+    "database does not exist": OperationalError,
+    "database is read-only because it's a replica": OperationalError,
+    "access denied": OperationalError,
+    "permission denied": OperationalError,
+    "user is not active": OperationalError,
+    "max ": OperationalError,
+    "MVCC read-set limit exceeded": OperationalError,
+    "result size limit": OperationalError,
+    "transaction pool exhausted": OperationalError,
+    "read tx pool exhausted": OperationalError,
+    "write stalling": OperationalError,
+    "tx size greater than max": OperationalError,
+    "too many": OperationalError,
+    "data is corrupted": InternalError,
+    "tx data is corrupted": InternalError,
+    "commit-log is corrupted": InternalError,
+    "corrupted": InternalError,
+}
+
+CODES: dict[grpc.StatusCode, type[Error]] = {
+    CODE.CANCELLED: OperationalError,
+    CODE.DEADLINE_EXCEEDED: OperationalError,
+    CODE.UNAVAILABLE: OperationalError,
+    CODE.RESOURCE_EXHAUSTED: OperationalError,
+    CODE.PERMISSION_DENIED: OperationalError,
+    CODE.UNAUTHENTICATED: OperationalError,
+    CODE.NOT_FOUND: ProgrammingError,
+    CODE.INVALID_ARGUMENT: ProgrammingError,
+    CODE.UNIMPLEMENTED: NotSupportedError,
+    CODE.INTERNAL: InternalError,
+    CODE.DATA_LOSS: InternalError,
+}
+
+SQLSTATES: dict[str, type[Error]] = {
+    "25P02": ConflictError,
+    "23000": IntegrityError,
+    "3F000": OperationalError,
+}
+
+REMEDIES = {
+    "max number of entries per tx exceeded": (
+        "a row is one entry, and one more for each of its index entries; the limit is "
+        "a setting of the database, chosen when it is created"
+    ),
+    "max active snapshots limit": (
+        "clients have left transactions open; a restart of the server ends them"
+    ),
+    "max sessions": "close connections, or start the server with more --max-sessions",
+    "tx read conflict": "another transaction changed what this one had read; run it again",
+    "grpc: received message larger than max": (
+        "split it, or start the server with a larger --max-recv-msg-size"
+    ),
+    "values are not comparable": (
+        "a parameter has to be of its column's type; a UUID needs CAST(? AS UUID)"
+    ),
+}
+
+
+def sqlstate(error: grpc.RpcError) -> str | None:
+    """Return the SQLSTATE of an error; None if immudb gave it none."""
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin":
+            for detail in pb.Status.FromString(value).details:
+                if detail.type_url.endswith("/immudb.schema.ErrorInfo"):
+                    return pb.ErrorInfo.FromString(detail.value).code
+    return None
+
+
+def text(error: grpc.RpcError) -> str:
+    """Return what immudb or gRPC said, with a remedy if we know one."""
+    said = error.details() or error.code().name
+    for beginning, remedy in REMEDIES.items():
+        if said.startswith(beginning):
+            return f"{said} ({remedy})"
+    return said
+
+
+def translate(error: grpc.RpcError) -> Error:
+    """Return PEP 249's exception for one of gRPC; raise it from that one."""
+    said = error.details() or ""
+    for beginning, cls in TEXTS.items():
+        if said.startswith(beginning):
+            return cls(text(error))
+    state = sqlstate(error)
+    if state in SQLSTATES:
+        return SQLSTATES[state](text(error))
+    if error.code() is CODE.DEADLINE_EXCEEDED:
+        return OperationalError("immudb didn't answer within the time-out")
+    return CODES.get(error.code(), DatabaseError)(text(error))
+
+
+def session_lost(error: grpc.RpcError) -> bool:
+    """Whether the server has forgotten the session; then it did nothing else."""
+    return error.details() == "session not found"
+
+
+def transaction_lost(error: grpc.RpcError) -> bool:
+    """Whether the server has no such transaction, or it can't be known."""
+    return (
+        session_lost(error)
+        or error.details() in ("no transaction found", "no ongoing transaction")
+        or connection_lost(error)
+    )
+
+
+def connection_lost(error: grpc.RpcError) -> bool:
+    """Whether there was no answer."""
+    return error.code() in (CODE.UNAVAILABLE, CODE.DEADLINE_EXCEEDED, CODE.CANCELLED)
+
+
+def never_sent(error: grpc.RpcError) -> bool:
+    """Whether the request can't have reached a server."""
+    return error.code() is CODE.UNAVAILABLE and (error.details() or "").startswith(
+        "failed to connect"
+    )

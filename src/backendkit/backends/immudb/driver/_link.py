@@ -1,0 +1,289 @@
+"""A channel to the server, the session on it, and the thread that keeps it alive."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import threading
+import time
+import weakref
+from typing import Any
+
+import grpc
+from grpc import experimental
+
+from backendkit.stores import InterfaceError, OperationalError
+
+from . import immudb_pb2 as pb
+from ._errors import CODE, text
+
+Metadata = tuple[tuple[str, str], ...]
+
+# How long a courtesy may take, in seconds: telling the server that we go.
+FAREWELL = 2.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Method:
+    """
+    A method of immudb's service.
+
+    :param name: without the service's.
+    :param request: the class of its request.
+    :param response: the class of its answer; None for the bytes as they come.
+    :param streams: whether it answers with several messages.
+    """
+
+    name: str
+    request: Any
+    response: Any
+    streams: bool = False
+
+
+OPEN_SESSION = Method("OpenSession", pb.OpenSessionRequest, pb.OpenSessionResponse)
+CLOSE_SESSION = Method("CloseSession", pb.Empty, pb.Empty)
+KEEP_ALIVE = Method("KeepAlive", pb.Empty, pb.Empty)
+EMPTY = pb.Empty()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """Where the server is and who we are; times in seconds, see ``connect``."""
+
+    target: str
+    database: str
+    user: str
+    password: str = dataclasses.field(repr=False)
+    connect_timeout: float
+    keepalive: float | None
+    credentials: Any
+    server_name: str | None
+
+
+class Link:
+    """A channel with a session, both of which can be renewed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.pid = os.getpid()
+        self.broken = False
+        self.metadata: Metadata = ()
+        self.server_uuid = ""
+        self.used = time.monotonic()
+        self._channel: Any = None
+        self._callables: dict[Method, Any] = {}
+
+    # Calls
+
+    def callable(self, method: Method) -> Any:
+        """Return gRPC's callable for a method on the channel of now."""
+        made = self._callables.get(method)
+        if made is None:
+            make = self._channel.unary_stream if method.streams else None
+            made = (make or self._channel.unary_unary)(
+                f"/immudb.schema.ImmuService/{method.name}",
+                request_serializer=method.request.SerializeToString,
+                response_deserializer=(
+                    None if method.response is None else method.response.FromString
+                ),
+            )
+            self._callables[method] = made
+        return made
+
+    def call(
+        self,
+        method: Method,
+        request: Any,
+        timeout: float | None,
+        more: Metadata = (),
+    ) -> Any:
+        """
+        Call a method; return its answer, or an iterator of its answers.
+
+        :param more: sent with the call, beside the session's id.
+        :raises grpc.RpcError: it failed.
+        """
+        self.used = time.monotonic()
+        try:
+            return self.callable(method)(
+                request, timeout=timeout, metadata=self.metadata + more
+            )
+        except ValueError as error:
+            # What grpcio says of a channel that another thread has closed.
+            raise InterfaceError("the connection is closed") from error
+
+    # Opening and closing
+
+    def open(self) -> None:
+        """
+        Open a fresh channel and a session on it.
+
+        :raises OperationalError: no server, TLS doesn't fit, wrong password, no such
+            database, too many sessions.
+        """
+        # A fresh one tries at once: an old one may be waiting before its next try.
+        options: list[tuple[str, Any]] = [
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.enable_http_proxy", 0),
+            # Streams are read by the thread that wants them.
+            (experimental.ChannelOptions.SingleThreadedUnaryStream, 1),
+        ]
+        settings = self.settings
+        if settings.credentials is None:
+            channel = grpc.insecure_channel(settings.target, options)
+        else:
+            if settings.server_name is not None:
+                options.append(("grpc.ssl_target_name_override", settings.server_name))
+            channel = grpc.secure_channel(
+                settings.target, settings.credentials, options
+            )
+        self._channel, self._callables, self.metadata = channel, {}, ()
+        self.broken = False
+        try:
+            self.open_session()
+        except OperationalError:
+            self._channel.close()
+            self.broken = True
+            raise
+
+    def open_session(self) -> None:
+        """Open another session on the channel that is there; see :meth:`open`."""
+        settings = self.settings
+        request = pb.OpenSessionRequest(
+            username=settings.user.encode(),
+            password=settings.password.encode(),
+            databaseName=settings.database,
+        )
+        self.metadata = ()
+        try:
+            answer = self.call(OPEN_SESSION, request, settings.connect_timeout)
+        except grpc.RpcError as error:
+            raise OperationalError(self._complaint(error)) from error
+        self.metadata = (("sessionid", answer.sessionID),)
+        self.server_uuid = answer.serverUUID
+        if settings.keepalive is not None:
+            keeper().watch(self)
+
+    def _complaint(self, error: grpc.RpcError) -> str:
+        where = f"immudb at {self.settings.target}"
+        said = text(error)
+        if error.code() is CODE.DEADLINE_EXCEEDED:
+            return f"{where} didn't answer in {self.settings.connect_timeout} s"
+        if said == "database does not exist":
+            return f"{where} has no database {self.settings.database!r}"
+        if error.code() is not CODE.UNAVAILABLE:
+            return f"{where}: {said}"
+        if self.settings.credentials is None:
+            hint = "is it there, on this port, and without TLS?"
+        else:
+            hint = "is it there, on this port, and does its certificate fit?"
+        return f"no connection to {where}, {hint} {said}"
+
+    def renew(self) -> None:
+        """
+        Replace the channel and the session.
+
+        The old session is closed, if the server still has it: its transactions
+        would hold snapshots, of which a database has few.
+
+        :raises OperationalError: as :meth:`open`.
+        """
+        old = self.metadata
+        self._channel.close()
+        self.open()
+        if old:
+            self.callable(CLOSE_SESSION).future(EMPTY, timeout=FAREWELL, metadata=old)
+
+    def keep_alive(self) -> None:
+        """Tell the server that we are still there, if it has heard nothing for long."""
+        interval = self.settings.keepalive
+        if interval is None or time.monotonic() - self.used < interval:
+            return
+        # Whatever it is, the next call will meet it and knows what to do.
+        with contextlib.suppress(grpc.RpcError, InterfaceError):
+            self.call(KEEP_ALIVE, EMPTY, self.settings.connect_timeout)
+
+    def close(self) -> None:
+        """Close the session, with its transactions, and the channel with its calls."""
+        keeper().forget(self)
+        if self.pid != os.getpid():
+            # It is the parent's. What gRPC would do with it here may never end.
+            abandoned.append(self._channel)
+            return
+        if self.metadata and not self.broken:
+            with contextlib.suppress(grpc.RpcError, InterfaceError):
+                self.call(CLOSE_SESSION, EMPTY, FAREWELL)
+        self._channel.close()
+
+
+# Channels of the parent process, kept from being destroyed.
+abandoned: list[Any] = []
+
+
+def abandon(link: Link) -> None:
+    """Close the link of a connection that was dropped without being closed."""
+    try:
+        # Not here: the garbage collector may have interrupted gRPC itself.
+        threading.Thread(target=link.close, name="immudb-close", daemon=True).start()
+    except RuntimeError:
+        # Python is ending and starts no more threads.
+        link.close()
+
+
+class Keeper:
+    """
+    One thread for all links of the process: it looks after those that are silent.
+
+    It starts with the first link and ends with the last.
+    """
+
+    def __init__(self) -> None:
+        # The garbage collector may close a link while this thread holds it.
+        self._lock = threading.RLock()
+        self._links: weakref.WeakSet[Link] = weakref.WeakSet()
+        self._thread: threading.Thread | None = None
+        self._changed = threading.Event()
+
+    def watch(self, link: Link) -> None:
+        """Look after a link from now on."""
+        with self._lock:
+            self._links.add(link)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="immudb-keepalive", daemon=True
+                )
+                self._thread.start()
+        self._changed.set()
+
+    def forget(self, link: Link) -> None:
+        """Look after it no more."""
+        with self._lock:
+            self._links.discard(link)
+        self._changed.set()
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                self._changed.clear()
+                links = list(self._links)
+                if not links:
+                    self._thread = None
+                    return
+            intervals = [link.settings.keepalive or 0 for link in links]
+            for link in links:
+                link.keep_alive()
+            del links, link
+            # So that none is silent for much longer than its interval.
+            self._changed.wait(min(intervals) / 4)
+
+
+# By process: a forked one has no thread, and a lock that may be held for ever.
+KEEPERS: dict[int, Keeper] = {}
+
+
+def keeper() -> Keeper:
+    """Return the keeper of this process."""
+    return KEEPERS.setdefault(os.getpid(), Keeper())

@@ -1,0 +1,238 @@
+"""
+Values on their way to immudb and back.
+
+============  ==================  =================================================
+column        Python              remarks
+============  ==================  =================================================
+``INTEGER``   int                 64 bits
+``FLOAT``     float
+``BOOLEAN``   bool
+``VARCHAR``   str
+``BLOB``      bytes               bytearray and memoryview, too
+``TIMESTAMP`` datetime            naive and in UTC; one with a zone is converted; a
+                                  date becomes its midnight
+``UUID``      UUID                in a comparison ``CAST(? AS UUID)`` is needed
+``JSON``      dict or list, str   its text comes back, as immudb has rewritten it
+============  ==================  =================================================
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from backendkit.stores import DataError, InternalError, ProgrammingError
+
+from . import immudb_pb2 as pb
+from ._statements import Statement
+
+EPOCH = datetime.datetime(1970, 1, 1)
+MICROSECOND = datetime.timedelta(microseconds=1)
+
+Parameters = Sequence[Any] | Mapping[str, Any]
+
+
+def _int(value: int) -> pb.SQLValue:
+    try:
+        return pb.SQLValue(n=value)
+    except ValueError:
+        raise DataError(f"an integer of more than 64 bits: {value}") from None
+
+
+def _str(value: str) -> pb.SQLValue:
+    try:
+        return pb.SQLValue(s=value)
+    except (UnicodeEncodeError, ValueError):
+        raise DataError("a text that isn't Unicode, with half of a surrogate") from None
+
+
+def _datetime(value: datetime.datetime) -> pb.SQLValue:
+    if value.tzinfo is not None:
+        try:
+            value = value.astimezone(datetime.UTC).replace(tzinfo=None)
+        except OverflowError:
+            raise DataError(f"out of range in UTC: {value}") from None
+    return pb.SQLValue(ts=(value - EPOCH) // MICROSECOND)
+
+
+def _date(value: datetime.date) -> pb.SQLValue:
+    return _datetime(datetime.datetime.combine(value, datetime.time()))
+
+
+def _json(value: Any) -> pb.SQLValue:
+    try:
+        return _str(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"not JSON: {error}") from error
+
+
+BINDERS: dict[type, Callable[[Any], pb.SQLValue]] = {
+    type(None): lambda value: pb.SQLValue(null=0),
+    bool: lambda value: pb.SQLValue(b=value),
+    int: _int,
+    float: lambda value: pb.SQLValue(f=value),
+    str: _str,
+    bytes: lambda value: pb.SQLValue(bs=value),
+    bytearray: lambda value: pb.SQLValue(bs=bytes(value)),
+    memoryview: lambda value: pb.SQLValue(bs=bytes(value)),
+    datetime.datetime: _datetime,
+    datetime.date: _date,
+    uuid.UUID: lambda value: pb.SQLValue(s=str(value)),
+    dict: _json,
+    list: _json,
+}
+
+
+def bind_value(value: Any) -> pb.SQLValue:
+    """
+    Return a value as immudb takes it, by its type alone.
+
+    :raises DataError: immudb has no such type, or the value doesn't fit.
+    """
+    binder = BINDERS.get(type(value))
+    if binder is None:
+        # Subclasses: enumerations, marked strings.
+        for cls in type(value).__mro__[1:]:
+            if cls in BINDERS:
+                binder = BINDERS[cls]
+                break
+        else:
+            raise DataError(
+                f"immudb has no type for {type(value).__name__}: bind it as int, "
+                "float, str, bytes, datetime, UUID, dict or list"
+            )
+    return binder(value)
+
+
+# How immudb calls the values of `?` and `$n`.
+@functools.lru_cache(maxsize=1)
+def _names(count: int) -> list[str]:
+    return [f"param{number}" for number in range(1, count + 1)]
+
+
+def bind(statement: Statement, parameters: Parameters) -> list[pb.NamedParam]:
+    """
+    Return the parameters of a statement.
+
+    :raises ProgrammingError: too few or too many, or positional where named are wanted.
+    """
+    if isinstance(parameters, Mapping):
+        given = {name.lower(): value for name, value in parameters.items()}
+        if len(given) != len(parameters):
+            raise ProgrammingError("immudb's names of parameters know no case")
+        if statement.marks or statement.names != given.keys():
+            wanted = ", ".join(sorted(statement.names)) or "none"
+            raise ProgrammingError(
+                f"wanted parameters named {wanted}, got {', '.join(given) or 'none'}"
+            )
+        pairs: Iterable[tuple[str, Any]] = given.items()
+    elif isinstance(parameters, str | bytes):
+        raise ProgrammingError("parameters are a sequence or a mapping, not a text")
+    else:
+        count = len(parameters)
+        if statement.names or statement.marks != count:
+            wanted = f"{statement.marks} parameters"
+            if statement.names:
+                wanted = f"a mapping with {', '.join(sorted(statement.names))}"
+            raise ProgrammingError(f"wanted {wanted}, got {count}")
+        pairs = zip(_names(count) if count > 99 else NAMES, parameters, strict=False)
+    return [pb.NamedParam(name=name, value=bind_value(value)) for name, value in pairs]
+
+
+NAMES = _names(99)
+
+# The field of SQLValue that a column of this type has.
+FIELDS = {
+    "INTEGER": "n",
+    "FLOAT": "f",
+    "BOOLEAN": "b",
+    "VARCHAR": "s",
+    "BLOB": "bs",
+    "TIMESTAMP": "ts",
+    "UUID": "s",
+    "JSON": "s",
+}
+
+NULL = pb.SQLValue(null=0).SerializeToString()
+
+
+def _from_microseconds(value: int) -> datetime.datetime:
+    return EPOCH + datetime.timedelta(microseconds=value)
+
+
+CONVERTERS: dict[str, Callable[[Any], Any]] = {
+    "TIMESTAMP": _from_microseconds,
+    "UUID": uuid.UUID,
+}
+
+
+class Decoder:
+    """
+    Makes tuples of the rows of one query.
+
+    :param columns: immudb's description of them.
+    """
+
+    def __init__(self, columns: Iterable[pb.Column]) -> None:
+        self.names = tuple(_plain(column.name) for column in columns)
+        self.types = tuple(column.type for column in columns)
+
+    def few(self, result: pb.SQLQueryResult) -> list[tuple[Any, ...]]:
+        """Return the rows of a short answer, value by value."""
+        return [tuple(map(_value, row.values, self.types)) for row in result.rows]
+
+    def many(self, batch: pb.SQLQueryBatch) -> list[tuple[Any, ...]]:
+        """Return the rows of a long answer, column by column."""
+        if not batch.rows:
+            return []
+        # Protobuf's own classes for single values cost more than all the rest.
+        columns = zip(*[row.values for row in batch.rows], strict=True)
+        return list(zip(*map(self._column, columns, self.types), strict=True))
+
+    def _column(self, encoded: tuple[bytes, ...], kind: str) -> Sequence[Any]:
+        parsed = pb.SQLValues.FromString(b"".join(encoded))
+        values: Sequence[Any] = getattr(parsed, FIELDS.get(kind, "null"))
+        if len(values) + len(parsed.null) != len(encoded) or kind not in FIELDS:
+            # An expression may have values of another type than it says.
+            return [_value(pb.SQLValue.FromString(one), kind) for one in encoded]
+        if kind in CONVERTERS:
+            values = list(map(CONVERTERS[kind], values))
+        if parsed.null:
+            rest = iter(values)
+            return [None if one == NULL else next(rest) for one in encoded]
+        return values
+
+
+def _value(value: pb.SQLValue, kind: str) -> Any:
+    field = value.WhichOneof("value")
+    if field is None or field == "null":
+        return None
+    found = getattr(value, field)
+    if field == "ts":
+        return _from_microseconds(found)
+    return uuid.UUID(found) if kind == "UUID" else found
+
+
+def _plain(name: str) -> str:
+    """Return a column's name without its table: immudb says ``(table.column)``."""
+    if name.startswith("(") and name.endswith(")"):
+        return name[1:-1].rpartition(".")[2]
+    return name
+
+
+def parse(data: bytes) -> tuple[Decoder, list[tuple[Any, ...]]]:
+    """Return the rows of an answer that has its columns, and what decodes more of them."""
+    # Below this size there are few rows, and single values are cheaper.
+    if len(data) < 600:
+        result = pb.SQLQueryResult.FromString(data)
+        decoder = Decoder(result.columns)
+        return decoder, decoder.few(result)
+    batch = pb.SQLQueryBatch.FromString(data)
+    decoder = Decoder(batch.columns)
+    if len(batch.rows) and not decoder.names:
+        raise InternalError("immudb sent rows without columns")
+    return decoder, decoder.many(batch)
