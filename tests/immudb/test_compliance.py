@@ -33,12 +33,13 @@ class TestCompliance(dbapi20.DatabaseAPI20Test):
         "create table dbapi20test_barflys"
         " (name varchar[20], drink varchar[30], primary key name)"
     )
-    def executeDDL1(self, cursor):
+
+    def executeDDL1(self, cursor):  # noqa: N802  # the suite's name
         # immudb can't read a table in the transaction that creates it.
         cursor.execute(self.ddl1)
         cursor.connection.commit()
 
-    def executeDDL2(self, cursor):
+    def executeDDL2(self, cursor):  # noqa: N802  # the suite's name
         cursor.execute(self.ddl2)
         cursor.connection.commit()
 

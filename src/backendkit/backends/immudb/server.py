@@ -24,6 +24,9 @@ VERSION = "1.11.1"
 
 PACKAGE = "github.com/codenotary/immudb/cmd/immudb"
 
+# Where Go's own installation is, be it on PATH or not.
+USUAL_GO = "/usr/local/go/bin/go"
+
 # Below the range from which Linux takes the ports of outgoing connections.
 PORTS = range(20_000, 32_768)
 
@@ -86,7 +89,7 @@ def build(module: Path) -> str:
     except ServerNotFound:
         if os.environ.get("BACKENDKIT_IMMUDB"):
             raise
-        go = shutil.which("go") or shutil.which("/usr/local/go/bin/go")
+        go = shutil.which("go") or shutil.which(USUAL_GO)
         if go is None:
             raise
     target = cached()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import os
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -23,7 +25,7 @@ from ._errors import (
     transaction_lost,
     translate,
 )
-from ._link import EMPTY, Link, Metadata, Method, Settings, abandon
+from ._link import EMPTY, LINGER, Link, Metadata, Method, Settings, abandon
 from ._results import Committed, DatabaseInfo, Rows, ServerInfo
 from ._statements import analyze
 from ._values import Decoder, Parameters, bind, bind_value, parse
@@ -112,6 +114,10 @@ def connect(
         number = int(port)
     except ValueError:
         raise stores.InterfaceError(f"no port: {port!r}") from None
+    try:
+        f"{host}{database}{user}{password}".encode()
+    except UnicodeEncodeError as error:
+        raise stores.InterfaceError(f"not Unicode: {error}") from None
     settings = Settings(
         target=f"[{host}]:{number}" if ":" in host else f"{host}:{number}",
         database=database,
@@ -143,12 +149,14 @@ class Transaction:
     :param metadata: what names it in a call.
     :param failed: why it can only be rolled back; None if it is well.
     :param stream: the one that isn't read to its end yet.
+    :param lingers: whether the server may still read for one that was cut off.
     """
 
     metadata: Metadata
     read_only: bool
     failed: str | None = None
     stream: Stream | None = None
+    lingers: bool = False
 
 
 class Connection:
@@ -204,8 +212,11 @@ class Connection:
         """
         if not self._closed:
             self._closed = True
-            self._transaction = None
             self._finalizer.detach()
+            if self._transaction is not None and self._transaction.stream is not None:
+                self._transaction.stream.cancel()
+                time.sleep(LINGER)
+            self._transaction = None
             self._link.close()
 
     @property
@@ -278,6 +289,10 @@ class Connection:
         self._transaction = None
         if transaction.stream is not None:
             transaction.stream.close()
+            with contextlib.suppress(stores.Error):
+                transaction.stream.settle()
+        if transaction.lingers:
+            time.sleep(LINGER)
         try:
             self._link.call(ROLLBACK, EMPTY, self.timeout, transaction.metadata)
         except grpc.RpcError as error:
@@ -451,6 +466,7 @@ class Connection:
         *,
         max_tx_entries: int | None = None,
         max_active_snapshots: int | None = None,
+        max_concurrency: int | None = None,
         if_not_exists: bool = False,
     ) -> bool:
         """
@@ -460,6 +476,8 @@ class Connection:
             given. A row is one, and one more for each of its index entries.
         :param max_active_snapshots: how many transactions may be open at once; 100 if
             not given.
+        :param max_concurrency: how many may be committed at once; 30 if not given. One
+            more is a :class:`ConflictError`.
         :raises ProgrammingError: it exists, or immudb allows no such name.
         """
         settings = pb.DatabaseNullableSettings()
@@ -467,6 +485,8 @@ class Connection:
             settings.maxTxEntries.value = max_tx_entries
         if max_active_snapshots is not None:
             settings.indexSettings.maxActiveSnapshots.value = max_active_snapshots
+        if max_concurrency is not None:
+            settings.maxConcurrency.value = max_concurrency
         request = pb.CreateDatabaseRequest(
             name=name, settings=settings, ifNotExists=if_not_exists
         )
@@ -531,7 +551,14 @@ class Connection:
             ),
             proveSinceTx=since,
         )
-        entry: pb.VerifiableSQLEntry = self._outside(VERIFIABLE_GET, request)
+        try:
+            entry: pb.VerifiableSQLEntry = self._outside(VERIFIABLE_GET, request)
+        except stores.DatabaseError as error:
+            if not str(error).startswith("tbtree: key not found"):
+                raise
+            raise stores.ProgrammingError(
+                f"there is no row {primary_key} in {table}"
+            ) from error
         return entry
 
     def verifiable_tx(self, tx: int, *, since: int = 0) -> pb.VerifiableTx:
@@ -593,6 +620,11 @@ class Connection:
                 and (repeat or never_sent(error))
             )
             if not again or self._transaction is not None:
+                if not repeat and connection_lost(error):
+                    raise stores.OperationalError(
+                        "no answer: whether it was done is unknown "
+                        f"({translate(error)})"
+                    ) from error
                 raise translate(error) from error
             if session_lost(error):
                 self._link.open_session()
@@ -665,6 +697,7 @@ class Stream:
         self.names = self.decoder.names
         self.types = self.decoder.types
         self._waiting: list[list[tuple[Any, ...]]] = [rows]
+        self._discarded = False
 
     def __iter__(self) -> Iterator[list[tuple[Any, ...]]]:
         return self
@@ -672,21 +705,25 @@ class Stream:
     def __next__(self) -> list[tuple[Any, ...]]:
         if self._waiting:
             return self._waiting.pop(0)
-        rows = self._receive()
-        if rows is None:
+        data = None if self._discarded else self._receive()
+        if data is None:
             raise StopIteration
-        return rows
+        return self._decode(data)
 
-    def _receive(self) -> list[tuple[Any, ...]] | None:
-        """Return the next rows; None at the end."""
+    def _decode(self, data: bytes) -> list[tuple[Any, ...]]:
+        return self.decoder.many(pb.SQLQueryBatch.FromString(data))
+
+    def _receive(self) -> bytes | None:
+        """Return the next message; None at the end."""
         if self._call is None:
             return None
         self._connection._usable()
         try:
-            data = next(self._call, None)
+            data: bytes | None = next(self._call, None)
         except grpc.RpcError as error:
             self._done()
             if self._transaction is not None:
+                self._transaction.lingers = True
                 raise self._connection._failure(
                     self._transaction, error, ends=False
                 ) from error
@@ -694,8 +731,7 @@ class Stream:
             raise translate(error) from error
         if data is None:
             self._done()
-            return None
-        return self.decoder.many(pb.SQLQueryBatch.FromString(data))
+        return data
 
     def _done(self) -> None:
         self._call = None
@@ -703,16 +739,26 @@ class Stream:
             self._transaction.stream = None
 
     def settle(self) -> None:
-        """Read all that is left into memory."""
-        while (rows := self._receive()) is not None:
-            self._waiting.append(rows)
+        """Receive all that is left, into memory if somebody may want it."""
+        while (data := self._receive()) is not None:
+            if not self._discarded:
+                self._waiting.append(self._decode(data))
 
     def close(self) -> None:
         """Read no more."""
+        self._discarded = True
+        self._waiting.clear()
+        # In a transaction the rest is received, and dropped, before the next call: one
+        # that is cancelled may still be read when immudb is told to roll back, which
+        # then leaves the snapshot open for ever.
+        if self._transaction is None:
+            self.cancel()
+
+    def cancel(self) -> None:
+        """Tell the server to send no more."""
         if self._call is not None:
             self._call.cancel()
             self._done()
-        self._waiting.clear()
 
     def __del__(self) -> None:
         if getattr(self, "_call", None) is not None:

@@ -28,6 +28,8 @@ CODE = grpc.StatusCode
 # By how the text begins; the first that fits.
 TEXTS: dict[str, type[Error]] = {
     "tx read conflict": ConflictError,
+    # More commits at once than the database allows: this one wasn't begun.
+    "max concurrency limit exceeded": ConflictError,
     "key already exists": IntegrityError,
     "not nullable column can not be null": IntegrityError,
     "primary key can not be null": IntegrityError,
@@ -84,7 +86,6 @@ TEXTS: dict[str, type[Error]] = {
     "tx not found": ProgrammingError,
     "read-only transaction": ProgrammingError,
     "database is reserved": ProgrammingError,
-    "tbtree: key not found": ProgrammingError,
     "not supported": NotSupportedError,
     "primary key can not be updated": NotSupportedError,
     "new column must be nullable": NotSupportedError,
@@ -100,6 +101,7 @@ TEXTS: dict[str, type[Error]] = {
     "permission denied": OperationalError,
     "user is not active": OperationalError,
     "max ": OperationalError,
+    "can not create new session": OperationalError,
     "MVCC read-set limit exceeded": OperationalError,
     "result size limit": OperationalError,
     "transaction pool exhausted": OperationalError,
@@ -141,7 +143,10 @@ REMEDIES = {
     "max active snapshots limit": (
         "clients have left transactions open; a restart of the server ends them"
     ),
-    "max sessions": "close connections, or start the server with more --max-sessions",
+    "can not create new session: max sessions": "close connections, or start the server with more --max-sessions",
+    "max concurrency limit exceeded": (
+        "too many commits at once; run it again, or create the database with more"
+    ),
     "tx read conflict": "another transaction changed what this one had read; run it again",
     "grpc: received message larger than max": (
         "split it, or start the server with a larger --max-recv-msg-size"
@@ -187,7 +192,8 @@ def translate(error: grpc.RpcError) -> Error:
 
 def session_lost(error: grpc.RpcError) -> bool:
     """Whether the server has forgotten the session; then it did nothing else."""
-    return error.details() == "session not found"
+    # The first is the answer to a call, the second to one that streams.
+    return error.details() in ("session not found", "no session found")
 
 
 def transaction_lost(error: grpc.RpcError) -> bool:

@@ -23,6 +23,10 @@ Metadata = tuple[tuple[str, str], ...]
 # How long a courtesy may take, in seconds: telling the server that we go.
 FAREWELL = 2.0
 
+# Seconds that a server needs to notice that nobody reads what it sends. immudb never
+# closes the snapshot of a transaction that ends while it reads.
+LINGER = 0.2
+
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Method:
@@ -225,9 +229,14 @@ abandoned: list[Any] = []
 
 def abandon(link: Link) -> None:
     """Close the link of a connection that was dropped without being closed."""
+
+    def later() -> None:
+        time.sleep(LINGER)
+        link.close()
+
     try:
         # Not here: the garbage collector may have interrupted gRPC itself.
-        threading.Thread(target=link.close, name="immudb-close", daemon=True).start()
+        threading.Thread(target=later, name="immudb-close", daemon=True).start()
     except RuntimeError:
         # Python is ending and starts no more threads.
         link.close()
