@@ -23,7 +23,7 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 nitpick_ignore_regex = [
     (
         r"py:.*",
-        r"(abc|collections|datetime|decimal|django|enum|os|typing|unittest|uuid)(\..*)?",
+        r"(abc|collections|datetime|decimal|django|enum|os|pathlib|typing|unittest|uuid)(\..*)?",
     ),
     (
         r"py:.*",
@@ -36,6 +36,8 @@ nitpick_ignore_regex = [
     # Two aliases: Sphinx shows what they stand for, but links their names.
     (r"py:.*", r"(backendkit\.stores\.)?(_session\.)?(Key|Row|Matcher)"),
     (r"py:.*", r"backendkit\.retry\.[PR]"),
+    # Messages that protoc makes classes of.
+    (r"py:.*", r"backendkit\.backends\.immudb\.driver\.immudb_pb2\..*"),
 ]
 
 nitpick_ignore = [

@@ -24,13 +24,15 @@ class TestServer:
         assert not info.version or info.version[0].isdigit()
 
 
-class TestDatabases:
-    @pytest.fixture(scope="class")
-    def second(self, shared):
-        assert shared.create_database("second", max_tx_entries=5_000)
-        yield "second"
-        shared.delete_database("second")
+@pytest.fixture(scope="module")
+def second(shared):
+    """A database with larger transactions."""
+    assert shared.create_database("second", max_tx_entries=5_000)
+    yield "second"
+    shared.delete_database("second")
 
+
+class TestDatabases:
     def test_one_is_created_once(self, connection, second):
         assert not connection.create_database(second, if_not_exists=True)
         with pytest.raises(driver.ProgrammingError, match="already exists"):

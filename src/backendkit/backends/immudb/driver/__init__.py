@@ -3,7 +3,7 @@ A PEP 249 driver for immudb, usable without Django.
 
 It speaks immudb's own protocol with grpcio and protobuf. What it adds to
 :pep:`249` is on :class:`Connection`: transactions with their ids, databases,
-states and proofs.
+states and proofs::
 
     from backendkit.backends.immudb import driver
 

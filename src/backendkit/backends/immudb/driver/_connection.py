@@ -208,7 +208,7 @@ class Connection:
         Roll back and close; once closed, nothing happens.
 
         A call that is running in another thread is cancelled, and raises
-        :class:`InterfaceError` there.
+        :class:`~backendkit.stores.InterfaceError` there.
         """
         if not self._closed:
             self._closed = True
@@ -477,7 +477,7 @@ class Connection:
         :param max_active_snapshots: how many transactions may be open at once; 100 if
             not given.
         :param max_concurrency: how many may be committed at once; 30 if not given. One
-            more is a :class:`ConflictError`.
+            more is a :class:`~backendkit.stores.ConflictError`.
         :raises ProgrammingError: it exists, or immudb allows no such name.
         """
         settings = pb.DatabaseNullableSettings()
