@@ -246,6 +246,8 @@ class TestRestart:
 def frozen(server):
     """The server neither answers nor hangs up, as behind a broken line."""
     os.kill(server.pid, signal.SIGSTOP)
+    # One of its threads may still be in the midst of something.
+    time.sleep(0.2)
     try:
         yield
     finally:

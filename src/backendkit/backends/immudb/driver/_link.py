@@ -76,6 +76,7 @@ class Link:
         self.server_uuid = ""
         self.used = time.monotonic()
         self._channel: Any = None
+        self._farewell: Any = None
         self._callables: dict[Method, Any] = {}
 
     # Calls
@@ -199,7 +200,10 @@ class Link:
         self._channel.close()
         self.open()
         if old:
-            self.callable(CLOSE_SESSION).future(EMPTY, timeout=FAREWELL, metadata=old)
+            # Nobody waits for it, but gRPC cancels a call that nobody holds.
+            self._farewell = self.callable(CLOSE_SESSION).future(
+                EMPTY, timeout=FAREWELL, metadata=old
+            )
 
     def keep_alive(self) -> None:
         """Tell the server that we are still there, if it has heard nothing for long."""
