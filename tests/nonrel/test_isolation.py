@@ -296,6 +296,18 @@ class TestConnecting:
         if database.engine == "lmdb":
             connection.creation.destroy_database(connection.settings_dict["NAME"])
 
+    def test_the_catalog_is_read_once(self, lmdb):
+        """A connection may live no longer than a request: tables are the process's."""
+        lmdb.create(Item)
+
+        def table():
+            connection.ensure_connection()
+            return connection.connection.catalog().tables["nonrel_item"]
+
+        before = table()
+        connection.close()
+        assert table() is before
+
 
 class TestSelectForUpdate:
     def test_excludes(self, other, database):

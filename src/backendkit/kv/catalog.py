@@ -12,7 +12,7 @@ import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from operator import itemgetter
 from typing import Any
 
@@ -41,6 +41,8 @@ from .layout import rows_prefix
 
 #: Choices of columns that a table remembers how to read.
 _PARTS = 200
+#: Tables that the process remembers, whatever stores they are in.
+_RECORDS = 2000
 #: Given a row's bytes: its values in the table's column order, and then others.
 Read = Callable[[bytes], tuple[Any, ...]]
 
@@ -110,8 +112,14 @@ class TableRecord:
         return json.dumps(document, ensure_ascii=False).encode()
 
     @classmethod
+    @lru_cache(maxsize=_RECORDS)
     def from_json(cls, document: bytes) -> TableRecord:
-        """Read what :meth:`to_json` wrote."""
+        """
+        Read what :meth:`to_json` wrote.
+
+        Remembered: where connections live as long as a request, each would read
+        the whole catalog.
+        """
         data = json.loads(document)
         return cls(
             data["id"],
