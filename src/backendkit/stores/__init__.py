@@ -10,10 +10,10 @@ else (joins, aggregates, constraints, SQL) is done by the layers above.
 Nothing in this package imports anything but the standard library.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from ._access import Access, FilterShape, choose_access
-from ._buffered import BufferedSession
 from ._capabilities import COMPARISONS, PATTERNS, Capabilities, Order, Precision
-from ._changes import RowChange, TableChange
 from ._errors import (
     ConflictError,
     DatabaseError,
@@ -34,6 +34,10 @@ from ._matching import Matcher, matcher, sort_key, sort_rows
 from ._query import NonrelQuery
 from ._schema import Catalog, Column, ForeignKey, Index, Table, ValueType
 from ._session import Key, Row, Session, Store
+
+if TYPE_CHECKING:
+    from ._buffered import BufferedSession
+    from ._changes import RowChange, TableChange
 
 __all__ = [
     "COMPARISONS",
@@ -77,3 +81,18 @@ __all__ = [
     "sort_key",
     "sort_rows",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what only some stores need when it is asked for."""
+    if name in {"BufferedSession", "RowChange", "TableChange"}:
+        from . import _buffered, _changes  # noqa: PLC0415  # not before it is used
+
+        for one in (
+            _buffered.BufferedSession,
+            _changes.RowChange,
+            _changes.TableChange,
+        ):
+            globals()[one.__name__] = one
+        return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
