@@ -23,7 +23,7 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 nitpick_ignore_regex = [
     (
         r"py:.*",
-        r"(abc|collections|datetime|decimal|django|enum|os|pathlib|typing|unittest|uuid)(\..*)?",
+        r"(abc|collections|datetime|decimal|django|enum|os|pathlib|signal|typing|unittest|uuid)(\..*)?",
     ),
     (
         r"py:.*",

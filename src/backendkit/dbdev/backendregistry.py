@@ -1,0 +1,86 @@
+"""
+Which engine has which backend.
+
+::
+
+    from backendkit.dbdev import backendregistry
+
+    backendregistry.register("django.db.backends.oracle", OracleBackend)
+
+What is registered here wins over entry points of the group ``backendkit.dbdev``
+(name: the engine; value: the class), and those win over the built-in backends.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+from django.utils.module_loading import import_string
+
+from backendkit.dbdev.errors import DbdevError
+
+if TYPE_CHECKING:
+    from backendkit.dbdev.base import BaseDbdevBackend
+
+#: The group of entry points in which other packages name their backends.
+GROUP = "backendkit.dbdev"
+
+_ENGINES = "backendkit.dbdev.engines"
+_BUILT_IN = {
+    "django.db.backends.sqlite3": f"{_ENGINES}.sqlite.SqliteBackend",
+    "backendkit.backends.lmdb": f"{_ENGINES}.lmdb.LmdbBackend",
+    "django.db.backends.postgresql": f"{_ENGINES}.postgresql.PostgresBackend",
+}
+_registered: dict[str, type[BaseDbdevBackend] | str] = {}
+
+
+def register(engine: str, backend: type[BaseDbdevBackend] | str) -> None:
+    """
+    Use a backend for an engine, instead of the one that there may be.
+
+    :param engine: as in ``DATABASES[…]["ENGINE"]``.
+    :param backend: a subclass of :class:`~backendkit.dbdev.base.BaseDbdevBackend`,
+        or its dotted path.
+    """
+    _registered[engine] = backend
+
+
+def unregister(engine: str) -> None:
+    """Take back what :func:`register` did, if it did."""
+    _registered.pop(engine, None)
+
+
+def engines() -> list[str]:
+    """Return all engines that have a backend, sorted."""
+    named = {point.name for point in entry_points(group=GROUP)}
+    return sorted({*_BUILT_IN, *named, *_registered})
+
+
+def get(engine: str) -> type[BaseDbdevBackend]:
+    """
+    Return the backend of an engine.
+
+    :raises DbdevError: it has none, or it can't be imported.
+    """
+    backend = _registered.get(engine)
+    if backend is None:
+        # The module of a backend is loaded when it is asked for, not before.
+        points = entry_points(group=GROUP, name=engine)
+        path = next((point.value for point in points), None)
+        backend = path.replace(":", ".") if path else _BUILT_IN.get(engine)
+    if backend is None:
+        raise DbdevError(
+            f"there is no development backend for the engine {engine!r}; there are"
+            f" some for {', '.join(engines())}. Another one is made known by"
+            " backendkit.dbdev.backendregistry.register()"
+        )
+    if isinstance(backend, str):
+        try:
+            found: type[BaseDbdevBackend] = import_string(backend)
+        except ImportError as error:
+            raise DbdevError(
+                f"the development backend of {engine!r} can't be imported: {error}"
+            ) from error
+        return found
+    return backend

@@ -1,0 +1,67 @@
+"""Entries of ``DATABASES`` for settings files."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
+from backendkit.dbdev import backendregistry
+from backendkit.dbdev.errors import DbdevError
+from backendkit.dbdev.instance import DEFAULT_FOLDER, Instance
+
+#: Short names of engines.
+ENGINES = {
+    "sqlite": "django.db.backends.sqlite3",
+    "lmdb": "backendkit.backends.lmdb",
+    "postgresql": "django.db.backends.postgresql",
+    "postgis": "django.contrib.gis.db.backends.postgis",
+    "mysql": "django.db.backends.mysql",
+    "mariadb": "django.db.backends.mysql",
+    "immudb": "backendkit.backends.immudb",
+    "dynamodb": "backendkit.backends.dynamodb",
+}
+
+
+def dbsettings(
+    engine: str,
+    project: str | os.PathLike[str],
+    alias: str = "default",
+    *,
+    datadir: str | os.PathLike[str] = DEFAULT_FOLDER,
+    **changes: Any,
+) -> dict[str, Any]:
+    """
+    Return an entry of ``DATABASES`` for a development database of this project.
+
+    A server's entry gets a port and a password of its own. Both are chosen once, and
+    kept in the project's data folder.
+
+    :param engine: e.g. ``"postgresql"``, or an ``ENGINE``.
+    :param project: the project's folder, ``BASE_DIR``.
+    :param alias: the key in ``DATABASES``.
+    :param datadir: where data, logs and backups go; relative to ``project``.
+    :param changes: what shall differ: ``NAME="shop"``, ``OPTIONS={…}``.
+    :raises ImproperlyConfigured: the engine has no backend, or the folder can't be
+        written.
+    """
+    try:
+        return _entry(engine, Path(project).resolve() / datadir, alias, changes)
+    except DbdevError as error:
+        # Django shows this one as a line, while settings are imported.
+        raise ImproperlyConfigured(str(error)) from error
+
+
+def _entry(
+    engine: str, root: Path, alias: str, changes: Mapping[str, Any]
+) -> dict[str, Any]:
+    backend = backendregistry.get(ENGINES.get(engine, engine))
+    entry = copy.deepcopy(backend.module_dbsettings())
+    entry["ENGINE"] = ENGINES.get(engine, engine)
+    entry["DBDEV"] = {"DATADIR": str(root)}
+    entry |= changes
+    return backend.complete_dbsettings(entry, Instance(root, alias))

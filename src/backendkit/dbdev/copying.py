@@ -1,0 +1,44 @@
+"""Servers whose backup is a copy of their folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from backendkit.dbdev.files import copy_tree, size_of
+from backendkit.dbdev.progress import Progress
+from backendkit.dbdev.server import ServerBackend
+
+_COPY = "data"
+
+
+class CopiedServerBackend(ServerBackend):
+    """
+    Stops the server for as long as its folder is copied.
+
+    For servers that have no way to copy their data while they run.
+    """
+
+    restores_into_new = False
+
+    def backup(self, directory: Path) -> None:
+        """Copy the folder; the server is stopped meanwhile."""
+        was_running = self.quiesce()
+        try:
+            with Progress(sys.stderr, "copying", size_of(self.instance.data)) as shown:
+                copy_tree(self.instance.data, directory / _COPY, shown)
+        finally:
+            if was_running:
+                self.resume()
+
+    def restore(self, directory: Path) -> None:
+        """Copy the folder back, and start the server."""
+        self.instance.create()
+        source = directory / _COPY
+        with Progress(sys.stderr, "copying", size_of(source)) as shown:
+            copy_tree(source, self.instance.data, shown)
+        user = self.user
+        if user is not None:
+            user.own(self.instance.data)
+        self.resume()
+        self.set_up()

@@ -1,0 +1,84 @@
+"""Files: copied, counted and checked with a counter on the terminal."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from backendkit.dbdev.progress import Progress
+
+_CHUNK = 1 << 20  # bytes
+
+
+def files_in(folder: Path) -> Iterator[Path]:
+    """Iterate over the files in a folder and below it, sorted."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            yield path
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of all files in a folder; 0 if it isn't there."""
+    if path.is_dir():
+        total = 0
+        for file in path.rglob("*"):
+            try:
+                total += file.lstat().st_size
+            except OSError:
+                continue  # a server removed it meanwhile
+        return total
+    return path.stat().st_size if path.exists() else 0
+
+
+def checksum(path: Path, progress: Progress) -> str:
+    """Return the SHA-256 of a file, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            progress.add(len(chunk))
+    return digest.hexdigest()
+
+
+def copy_tree(source: Path, target: Path, progress: Progress) -> None:
+    """Copy a folder, its access rights too; sockets and the like are left out."""
+    target.mkdir()
+    shutil.copystat(source, target)
+    for entry in os.scandir(source):
+        to = target / entry.name
+        if entry.is_symlink():
+            to.symlink_to(os.readlink(entry.path))
+        elif entry.is_dir():
+            copy_tree(Path(entry.path), to, progress)
+        elif entry.is_file():
+            shutil.copy2(entry.path, to)
+            progress.add(entry.stat().st_size)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with what is in it, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def to_disk(path: Path) -> None:
+    """Wait until a file, or what a directory lists, is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def readable_size(size: float) -> str:
+    """Return a number of bytes for a person."""
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"

@@ -1,0 +1,21 @@
+"""``manage.py dbdev_backup``."""
+
+from django.core.management.base import CommandParser
+
+from backendkit.dbdev.files import readable_size, size_of
+from backendkit.dbdev.management.base import BaseDbdevCommand
+
+
+class Command(BaseDbdevCommand):
+    """All or nothing."""
+
+    help = "Makes a backup of the development database."
+
+    def add_extra_arguments(self, parser: CommandParser) -> None:
+        """Add ``--name``."""
+        parser.add_argument("-n", "--name", help="by which it can be restored")
+
+    def dbdev_handle(self) -> None:
+        """Make it, and tell where it is."""
+        directory = self.dbdev_backend.create_backup(self.options["name"])
+        self.stdout.write(f"{directory} ({readable_size(size_of(directory))})")

@@ -1,0 +1,26 @@
+"""``manage.py dbdev_createdump``."""
+
+from pathlib import Path
+
+from django.core.management.base import CommandParser
+
+from backendkit.dbdev.management.base import BaseDbdevCommand
+
+
+class Command(BaseDbdevCommand):
+    """The name says the format."""
+
+    help = (
+        "Writes the rows of the development database to a file. Names that end with"
+        " .json or .jsonl mean a format that any engine can load."
+    )
+
+    def add_extra_arguments(self, parser: CommandParser) -> None:
+        """Add the file."""
+        parser.add_argument("dumpfile", type=Path, metavar="FILE", help="to write")
+
+    def dbdev_handle(self) -> None:
+        """Write it."""
+        dumpfile = self.options["dumpfile"].absolute()
+        self.dbdev_backend.create_dbdump(dumpfile)
+        self.stdout.write(f"{dumpfile} is written.")

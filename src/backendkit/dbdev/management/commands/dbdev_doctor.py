@@ -1,0 +1,51 @@
+"""``manage.py dbdev_doctor``."""
+
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.db import connections
+
+from backendkit.dbdev import backendregistry
+from backendkit.dbdev.errors import DbdevError
+from backendkit.dbdev.management.base import BaseDbdevCommand, backend_of
+
+
+class Command(BaseDbdevCommand):
+    """Nobody has to wait for it, and it changes nothing."""
+
+    help = (
+        "Shows what the development databases need: what is installed, what is missing,"
+        " and how to install it here. Exit status 1 if something is missing."
+    )
+    takes_lock = False
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Let all databases be meant."""
+        super().add_arguments(parser)
+        parser.set_defaults(database=None)
+        for action in parser._actions:
+            if action.dest == "database":
+                action.help = "which of the project's DATABASES (default: all of them)"
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Look at each database."""
+        aliases = [options["database"]] if options["database"] else [*connections]
+        wrong = 0
+        for alias in aliases:
+            self.stdout.write(f"{alias}:")
+            try:
+                findings = list(backend_of(self, alias).findings())
+            except DbdevError as error:
+                wrong += 1
+                self.stdout.write(f"  MISSING  {error}")
+                continue
+            for finding in findings:
+                wrong += not finding.ok
+                mark = "ok     " if finding.ok else "MISSING"
+                self.stdout.write(f"  {mark}  {finding.text}")
+                if finding.remedy:
+                    self.stdout.write(f"           {finding.remedy}")
+        self.stdout.write(f"Engines: {', '.join(backendregistry.engines())}")
+        if wrong:
+            what = "one thing is" if wrong == 1 else f"{wrong} things are"
+            raise CommandError(f"{what} missing or wrong, see above")

@@ -1,0 +1,14 @@
+"""``manage.py dbdev_fgrunserver``."""
+
+from backendkit.dbdev.management.base import BaseDbdevCommand
+
+
+class Command(BaseDbdevCommand):
+    """Other commands may be run meanwhile."""
+
+    help = "Runs the database server in the foreground; Ctrl-C stops it."
+    takes_lock = False
+
+    def dbdev_handle(self) -> None:
+        """Run it to its end."""
+        self.dbdev_backend.run_database_server_in_foreground()

@@ -1,0 +1,25 @@
+"""``manage.py dbdev_serverinfo``."""
+
+import json
+
+from django.core.management.base import CommandParser
+
+from backendkit.dbdev.management.base import BaseDbdevCommand
+
+
+class Command(BaseDbdevCommand):
+    """Nobody has to wait for it."""
+
+    help = "Shows where the development database is, and whether its server runs."
+    takes_lock = False
+
+    def add_extra_arguments(self, parser: CommandParser) -> None:
+        """Add ``--json``."""
+        parser.add_argument("--json", action="store_true", help="print a JSON document")
+
+    def dbdev_handle(self) -> None:
+        """Show it."""
+        if self.options["json"]:
+            self.stdout.write(json.dumps(self.dbdev_backend.info(), indent=2))
+        else:
+            self.dbdev_backend.serverinfo()

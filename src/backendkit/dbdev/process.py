@@ -1,0 +1,255 @@
+"""
+Processes: started apart from ours, found again, stopped.
+
+A process is known by its id and when it started. Ids are given anew, after a reboot
+all of them; and stopping by name would hit other people's servers.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from backendkit.dbdev.errors import DbdevError
+from backendkit.dbdev.users import User
+
+#: Seconds between two looks, at first and at most.
+_FIRST_PAUSE, _LAST_PAUSE = 0.01, 0.1
+#: Bytes of a log that are shown.
+_TAIL = 4000
+
+# What this process has started: nobody else can take notice of their end.
+_children: dict[int, subprocess.Popen[bytes]] = {}
+
+
+def started(pid: int) -> str | None:
+    """
+    Return when a process started, as a text that no other process will have.
+
+    None if there is no such process, or if it has ended.
+    """
+    child = _children.get(pid)
+    if child is not None and child.poll() is not None:
+        del _children[pid]
+        return None
+    if sys.platform == "linux":
+        return _started_on_linux(pid)
+    # POSIX. It knows seconds: enough for ids, which are given in turn.
+    answer = subprocess.run(  # noqa: S603  # a number is all that is put in
+        ["ps", "-o", "stat=,lstart=", "-p", str(pid)],  # noqa: S607  # where it is differs
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LC_ALL": "C"},
+    ).stdout.split(maxsplit=1)
+    if len(answer) < 2 or answer[0].startswith("Z"):
+        return None
+    return answer[1].strip()
+
+
+def _started_on_linux(pid: int) -> str | None:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # proc_pid_stat(5): the name may hold anything, also parentheses.
+    values = status.rpartition(")")[2].split()
+    if values[0] in "ZX":
+        return None
+    return f"{boot} {values[19]}"
+
+
+def is_running(pid: int | None, when: str | None) -> bool:
+    """Whether the process that started then still runs."""
+    return pid is not None and when is not None and started(pid) == when
+
+
+def command_line(pid: int) -> str:
+    """Return with what a process was started; an empty text if there is none."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            return os.fsdecode(b" ".join(words)).strip()
+        return ""
+    return subprocess.run(  # noqa: S603  # a number is all that is put in
+        ["ps", "-o", "command=", "-p", str(pid)],  # noqa: S607  # where it is differs
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+
+
+def start(
+    command: Sequence[str],
+    *,
+    folder: Path,
+    log: IO[bytes] | None,
+    environment: Mapping[str, str],
+    user: User | None,
+) -> int:
+    """
+    Start a process that lives on when this one ends, and return its id.
+
+    :param folder: its working directory.
+    :param log: for all that it prints; None: where ours goes.
+    :param user: who it runs as; None: who we are.
+    :raises DbdevError: it can't be started.
+    """
+    try:
+        child = subprocess.Popen(  # noqa: S603  # the command is a backend's
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            # Ctrl-C is meant for us; we stop it in an orderly way.
+            start_new_session=True,
+            **(user.popen_arguments() if user else {}),
+        )
+    except OSError as error:
+        raise DbdevError(f"{command[0]} can't be started: {error.strerror}") from error
+    _children[child.pid] = child
+    return child.pid
+
+
+@atexit.register
+def _leave_alone() -> None:
+    """Let those that run live on: without it, Python warns of each."""
+    for child in _children.values():
+        if child.poll() is None:
+            child.returncode = 0
+
+
+def exit_status(pid: int) -> int | None:
+    """Return the exit status of a process that we started; None while it runs."""
+    child = _children.get(pid)
+    return None if child is None else child.poll()
+
+
+def wait_until(done: Callable[[], bool], timeout: float) -> bool:
+    """
+    Wait for something; return whether it came.
+
+    :param timeout: in seconds.
+    """
+    deadline = time.monotonic() + timeout
+    pause = _FIRST_PAUSE
+    while not done():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+        pause = min(_LAST_PAUSE, pause * 1.5)
+    return True
+
+
+def stop(
+    pid: int, when: str, signals: Sequence[signal.Signals], timeout: float
+) -> signal.Signals | None:
+    """
+    Stop the process that started then, if it still runs.
+
+    :param signals: to be sent one after the other, until it ends.
+    :param timeout: seconds to wait after each.
+    :return: the signal that ended it; None if it didn't run.
+    :raises DbdevError: it isn't ours to stop, or didn't end.
+    """
+    handle = None
+    sent = None
+    if sys.platform == "linux":
+        # From here on the id can't come to mean another process.
+        with contextlib.suppress(ProcessLookupError):
+            handle = os.pidfd_open(pid)
+    try:
+        for number in signals:
+            if not is_running(pid, when):
+                return sent
+            try:
+                if sys.platform == "linux" and handle is not None:
+                    signal.pidfd_send_signal(handle, number)
+                else:
+                    os.kill(pid, number)
+            except ProcessLookupError:
+                return sent
+            except PermissionError as error:
+                raise DbdevError(
+                    f"process {pid} can't be stopped: another user started it"
+                ) from error
+            sent = number
+            if wait_until(lambda: not is_running(pid, when), timeout):
+                return sent
+    finally:
+        if handle is not None:
+            os.close(handle)
+    raise DbdevError(f"process {pid} didn't end in {timeout:g} s")
+
+
+def tail(log: Path, position: int = 0) -> str:
+    """Return the end of what was written to a log since a position, in bytes."""
+    try:
+        with log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(position, size - _TAIL))
+            return file.read().decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def run(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    user: User | None = None,
+    tick: Callable[[], object] | None = None,
+    **arguments: Any,
+) -> bytes:
+    """
+    Run a program to its end, and return what it wrote to standard output.
+
+    :param environment: None: ours.
+    :param tick: is called now and then.
+    :param arguments: for ``subprocess.Popen``.
+    :raises DbdevError: it failed; the message has what it said.
+    """
+    how: dict[str, Any] = {
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        **(user.popen_arguments() if user else {}),
+        **arguments,
+    }
+    try:
+        child = subprocess.Popen(command, env=environment, **how)  # noqa: S603  # the command is a backend's
+    except OSError as error:
+        raise DbdevError(f"{command[0]} can't be started: {error.strerror}") from error
+    with child:
+        try:
+            while True:
+                try:
+                    output, errors = child.communicate(timeout=_LAST_PAUSE)
+                    break
+                except subprocess.TimeoutExpired:
+                    if tick is not None:
+                        tick()
+        except BaseException:
+            child.terminate()
+            raise
+    if child.returncode:
+        said = (errors or b"").decode(errors="replace").strip()[-_TAIL:]
+        how_it_ended = (
+            f"exit status {child.returncode}"
+            if child.returncode > 0
+            else signal.Signals(-child.returncode).name
+        )
+        name = os.path.basename(command[0])
+        raise DbdevError(f"{name} failed ({how_it_ended}): {said or 'it says nothing'}")
+    return output or b""

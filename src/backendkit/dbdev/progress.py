@@ -1,0 +1,53 @@
+"""A counter on the terminal for work that takes long."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TextIO
+
+_PAUSE = 0.2  # seconds between two looks
+
+
+class Progress:
+    """
+    A line on a terminal that is written over, and nothing elsewhere.
+
+    :param stream: where to write; nothing is if it is no terminal.
+    :param what: what is being done.
+    :param total: in bytes; None if nobody knows.
+    """
+
+    def __init__(self, stream: TextIO, what: str, total: int | None = None) -> None:
+        self._stream = stream
+        self._what = what
+        self._total = total
+        self._live = stream.isatty()
+        self._done = 0
+        self._began = self._shown = time.monotonic()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._live:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+    def add(self, size: int = 0) -> None:
+        """Note that some bytes are done."""
+        self._done += size
+        now = time.monotonic()
+        if not self._live or now - self._shown < _PAUSE:
+            return
+        self._shown = now
+        text = f"{self._what}: {self._done / 1e6:,.1f} MB"
+        if self._total:
+            text += f", {100 * self._done // self._total} %"
+        self._stream.write(f"\r\x1b[K{text}, {now - self._began:.0f} s")
+        self._stream.flush()

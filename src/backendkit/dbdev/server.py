@@ -1,0 +1,429 @@
+"""Databases with a server of their own."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import os
+import secrets
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from django.db import connections
+
+from backendkit.dbdev import ports, process, users
+from backendkit.dbdev.base import BaseDbdevBackend, Finding
+from backendkit.dbdev.errors import DbdevError
+from backendkit.dbdev.files import remove
+from backendkit.dbdev.instance import Instance
+from backendkit.dbdev.state import State
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+#: Seconds between two looks at a server in the foreground.
+_LOOK = 0.2
+
+
+class ServerBackend(BaseDbdevBackend):
+    """
+    Makes, starts and stops a server on the loopback interface.
+
+    A subclass says how: :meth:`create_data`, :meth:`server_command`,
+    :meth:`is_ready` and, if need be, :meth:`set_up`.
+    """
+
+    #: Whether the server doesn't run as root.
+    refuses_root: ClassVar[bool] = False
+    #: To stop it, one after the other. The first lets it end in order.
+    stop_signals: ClassVar[Sequence[signal.Signals]] = (signal.SIGTERM, signal.SIGKILL)
+    #: Texts in the log of a start that failed, after which another one may succeed.
+    transient_errors: ClassVar[Sequence[str]] = ()
+
+    # What a subclass says
+
+    @abc.abstractmethod
+    def create_data(self, folder: Path) -> None:
+        """
+        Make what the server needs to start, in a folder that is there, and empty.
+
+        The folder gets its final name afterwards.
+        """
+
+    @abc.abstractmethod
+    def server_command(self) -> list[str]:
+        """Return the command line. All users of the machine can read it."""
+
+    @abc.abstractmethod
+    def is_ready(self) -> bool:
+        """Whether the server answers."""
+
+    def set_up(self) -> None:
+        """Make users and databases that aren't there; the server runs."""
+
+    def before_start(self) -> None:
+        """Put in order what a killed server left; the server doesn't run."""
+
+    def server_environment(self) -> Mapping[str, str]:
+        """Return the environment variables of the server."""
+        return os.environ
+
+    # Settings
+
+    @classmethod
+    def complete_dbsettings(
+        cls, entry: dict[str, Any], instance: Instance
+    ) -> dict[str, Any]:
+        """Add the port and the password of this instance."""
+        if not entry.get("PORT") or not entry.get("PASSWORD"):
+            state = instance.reserved()
+            entry["PORT"] = entry.get("PORT") or str(state.port)
+            if entry.get("PASSWORD") is None:
+                entry["PASSWORD"] = state.password
+        return entry
+
+    @property
+    def host(self) -> str:
+        """Where the server listens."""
+        return ports.HOST
+
+    @property
+    def port(self) -> int:
+        """
+        The port that the settings name.
+
+        :raises DbdevError: they name none, or another machine.
+        """
+        entry = self.dbsettings
+        where = f"DATABASES[{self.alias!r}]"
+        if entry.get("HOST") not in _LOOPBACK:
+            raise DbdevError(
+                f"{where}['HOST'] is {entry.get('HOST') or ''!r}: development databases"
+                " are on 127.0.0.1"
+            )
+        port = str(entry.get("PORT") or "")
+        if not port.isdecimal() or not 0 < int(port) < 65536:
+            raise DbdevError(
+                f"{where}['PORT'] is {port!r}. Name a port, or let"
+                " backendkit.dbdev.dbsettings() choose one"
+            )
+        return int(port)
+
+    @property
+    def user(self) -> users.User | None:
+        """Who the server runs as; None: who we are."""
+        if not self.refuses_root:
+            return None
+        return users.unprivileged(self.instance.root, self.setting("DBDEV_USER"))
+
+    def admin_password(self) -> str:
+        """Return the password of the server's administrator, made at the first time."""
+        state = self.instance.file.load()
+        if state.admin_password is None:
+            state.admin_password = secrets.token_urlsafe(16)
+            self.instance.file.save(state)
+        return state.admin_password
+
+    # The life of a server
+
+    def init(self) -> None:
+        """Make the data unless they are there, start the server, set it up."""
+        with self.locked():
+            port = self.port
+            self.check_programs()
+            if self.is_initialised():
+                self.stdout.write(f"There is a database in {self.instance.data}.")
+            else:
+                self._create()
+            if self.is_running():
+                self.stdout.write(f"The server runs on port {port}.")
+            else:
+                self._start()
+            self.set_up()
+            self.stdout.write(
+                f"{self.display_name} is ready on {self.host}:{self.port}."
+            )
+
+    def _create(self) -> None:
+        # Left over from a command that was killed; nobody has used it.
+        fresh = self.instance.data.with_name("data.unfinished")
+        remove(fresh)
+        self.instance.create()
+        fresh.mkdir(mode=0o700)
+        user = self.user
+        if user is not None:
+            # The server has to get to its data, but state and backups are closed.
+            for path in (self.instance.root, self.instance.folder):
+                path.chmod(path.stat().st_mode | 0o111)
+            user.check_reaches(self.instance.folder)
+            user.own(fresh)
+        try:
+            self.create_data(fresh)
+            # There may be an empty one: datadir makes it.
+            remove(self.instance.data)
+            fresh.rename(self.instance.data)
+        finally:
+            remove(fresh)
+
+    def destroy(self) -> None:
+        """Stop the server, and remove data and log. Port and backups stay."""
+        with self.locked():
+            self.quiesce()
+            remove(self.instance.data)
+            remove(self.instance.log)
+            self.stdout.write(f"{self.instance.data} is removed.")
+
+    def start_database_server(self) -> None:
+        """Start the server in the background, unless it runs."""
+        with self.locked():
+            self._check_initialised()
+            if self.is_running():
+                self.stdout.write(f"The server runs already, on port {self.port}.")
+                return
+            pid = self._start()
+            self.stdout.write(
+                f"{self.display_name} runs on {self.host}:{self.port}, process {pid}."
+            )
+
+    def stop_database_server(self) -> None:
+        """Stop the server, if it runs."""
+        with self.locked():
+            if self.quiesce():
+                self.stdout.write("The server is stopped.")
+            else:
+                self.stdout.write("The server doesn't run.")
+
+    def run_database_server_in_foreground(self) -> None:
+        """
+        Run the server until it ends, or Ctrl-C or SIGTERM stops it.
+
+        :raises DbdevError: it runs already, or ended with an error.
+        """
+        with self.locked():
+            self._check_initialised()
+            if self.is_running():
+                raise DbdevError(
+                    f"the server runs already, on port {self.port};"
+                    f" {self.manage('dbdev_stopserver')} stops it"
+                )
+            with _as_interrupts():
+                pid = self._start(foreground=True)
+        # Other commands may work while it runs.
+        try:
+            with _as_interrupts():
+                self.stdout.write(
+                    f"{self.display_name} runs on {self.host}:{self.port}, process"
+                    f" {pid}. Ctrl-C stops it."
+                )
+                while process.exit_status(pid) is None:
+                    process.wait_until(
+                        lambda: process.exit_status(pid) is not None, _LOOK
+                    )
+        except KeyboardInterrupt:
+            with self.locked():
+                self.quiesce()
+            self.stdout.write("The server is stopped.")
+            return
+        status = process.exit_status(pid)
+        self._forget(pid)
+        if status not in {0, -signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGTERM}:
+            raise DbdevError(f"the server ended with status {status}")
+        self.stdout.write("The server was stopped.")
+
+    def is_running(self) -> bool:
+        """Whether the server that was started last still runs."""
+        state = self.instance.file.load()
+        return process.is_running(state.pid, state.started)
+
+    def quiesce(self) -> bool:
+        """Stop the server; return whether it ran. Says nothing."""
+        self.close_connection()
+        state = self.instance.file.load()
+        if state.pid is None or state.started is None:
+            return False
+        number = process.stop(state.pid, state.started, self.stop_signals, self.timeout)
+        self._forget(state.pid)
+        if number is not None and number != self.stop_signals[0]:
+            self.stderr.write(
+                f"The server didn't end by itself in {self.timeout:g} s; {number.name}"
+                " ended it."
+            )
+        return number is not None
+
+    def resume(self) -> None:
+        """Start the server. Says nothing."""
+        if not self.is_running():
+            self._start()
+
+    def _forget(self, pid: int) -> None:
+        state = self.instance.file.load()
+        if state.pid == pid:
+            state.pid = state.started = None
+            self.instance.file.save(state)
+
+    def _check_initialised(self) -> None:
+        if not self.is_initialised():
+            raise DbdevError(
+                f"there is no database; {self.manage('dbdev_init')} makes one"
+            )
+
+    def _start(self, *, foreground: bool = False) -> int:
+        self._find_port()
+        self.before_start()
+        user = self.user
+        command = self.server_command()
+        log = self.instance.log
+        began = log.stat().st_size if log.exists() else 0
+        # Retried: the processes of a killed server may take a moment to end.
+        failures: list[str] = []
+
+        def attempt() -> bool:
+            position = log.stat().st_size if log.exists() else 0
+            try:
+                failures[:] = []
+                self._start_once(command, user, foreground=foreground)
+            except _NotReadyError as error:
+                failures[:] = [str(error)]
+                text = process.tail(log, position)
+                return not any(known in text for known in self.transient_errors)
+            return True
+
+        finished = process.wait_until(attempt, self.timeout)
+        if failures or not finished:
+            said = "" if foreground else f":\n{process.tail(log, began)}\n({log})"
+            raise DbdevError(f"{self.display_name} {failures[0]}{said}")
+        pid = self.instance.file.load().pid
+        assert pid is not None
+        return pid
+
+    def _start_once(
+        self, command: list[str], user: users.User | None, *, foreground: bool
+    ) -> None:
+        with contextlib.ExitStack() as stack:
+            log = None
+            if not foreground:
+                log = stack.enter_context(self.instance.log.open("ab"))
+            pid = process.start(
+                command,
+                folder=self.instance.data,
+                log=log,
+                environment=self.server_environment(),
+                user=user,
+            )
+        state = self.instance.file.load()
+        # Noted at once: it can be found even if this command is killed now.
+        state.pid, state.started = pid, process.started(pid)
+        self.instance.file.save(state)
+        try:
+            ready = process.wait_until(
+                lambda: process.exit_status(pid) is not None or self.is_ready(),
+                self.timeout,
+            )
+        except BaseException:
+            self.quiesce()
+            raise
+        status = process.exit_status(pid)
+        if status is not None:
+            self._forget(pid)
+            raise _NotReadyError(f"ended at once, with status {status}")
+        if not ready:
+            self.quiesce()
+            raise _NotReadyError(f"wasn't ready in {self.timeout:g} s")
+
+    def _find_port(self) -> None:
+        """
+        Make sure that nobody has the port.
+
+        :raises DbdevError: somebody has, and the settings name it.
+        """
+        port = self.port
+        if ports.is_free(port):
+            return
+        state = self.instance.file.load()
+        if state.port != port:
+            raise DbdevError(
+                f"port {port} is taken by another program. DATABASES[{self.alias!r}]"
+                "['PORT'] may name another one, or dbsettings() may choose one"
+            )
+        state.port = ports.choose(str(self.instance.folder), after=port)
+        self.instance.file.save(state)
+        # For the rest of this process; later ones read the state file.
+        self.dbsettings["PORT"] = str(state.port)
+        connection = connections[self.alias]
+        connection.close()
+        connection.settings_dict["PORT"] = str(state.port)
+        self.stderr.write(
+            f"Port {port} is taken by another program; it is {state.port} now. Start"
+            " other processes of the project again."
+        )
+
+    def info(self) -> dict[str, Any]:
+        """Tell whether it runs, too."""
+        state: State = self.instance.file.load()
+        running = process.is_running(state.pid, state.started)
+        return {
+            **super().info(),
+            "running": running,
+            "pid": state.pid if running else None,
+            "host": self.host,
+            "port": self.port,
+            "user": self.dbsettings.get("USER") or None,
+            "log": str(self.instance.log),
+        }
+
+    def findings(self) -> Iterator[Finding]:
+        """Look at the port and at who the server runs as, too."""
+        yield from super().findings()
+        try:
+            port = self.port
+            user = self.user
+            folder = self.instance.root
+            while not folder.exists():
+                folder = folder.parent
+            if user is not None:
+                user.check_reaches(folder)
+                yield Finding(True, f"the server runs as the user {user.name}")
+        except DbdevError as error:
+            yield Finding(False, str(error))
+            return
+        state = self.instance.file.load()
+        if self.is_running():
+            yield Finding(True, f"it runs on port {port}, process {state.pid}")
+        elif ports.is_free(port):
+            yield Finding(True, f"port {port} is free")
+        else:
+            yield Finding(
+                False,
+                f"port {port} is taken by another program",
+                remedy="name another one, or stop the program",
+            )
+        if state.pid is not None and not self.is_running():
+            yield Finding(
+                True,
+                f"the server that was started last (process {state.pid}) is gone;"
+                f" {self.manage('dbdev_startserver')} starts it",
+            )
+
+
+class _NotReadyError(Exception):
+    """A server ended, or doesn't answer."""
+
+
+@contextlib.contextmanager
+def _as_interrupts() -> Iterator[None]:
+    """Make SIGTERM and SIGHUP what Ctrl-C is."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,70 @@
+"""Projects with development databases of each kind."""
+
+import os
+
+import pytest
+
+from . import engines, projects
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """A process that runs commands."""
+    server = projects.started(
+        tmp_path_factory.mktemp("dbdev"), "-c", projects.SERVER, start_new_session=True
+    )
+    yield server
+    server.kill()
+    server.communicate()
+
+
+@pytest.fixture
+def make(server):
+    """Makes projects; what is left of them is removed in the end."""
+    made = []
+
+    def make(databases, settings=None, before=""):
+        made.append(projects.Project(server, databases, settings, before))
+        return made[-1]
+
+    yield make
+    for project in made:
+        project.close()
+
+
+@pytest.fixture(params=engines.ALL, ids=lambda engine: engine.name)
+def engine(request):
+    """Each kind of database that can be had here."""
+    return available(request.param)
+
+
+@pytest.fixture(params=engines.SERVERS, ids=lambda engine: engine.name)
+def server_engine(request):
+    """Each kind of database that has a server."""
+    return available(request.param)
+
+
+@pytest.fixture
+def postgresql():
+    return available(engines.POSTGRESQL)
+
+
+def available(engine):
+    """Skip the test if a program isn't there; in CI all have to be."""
+    missing = engine.missing()
+    if missing:
+        assert not (os.environ.get("CI") and engine.in_ci), missing
+        pytest.skip(missing)
+    return engine
+
+
+@pytest.fixture
+def project(make, engine):
+    """A project with one database of each kind in turn."""
+    return make({"default": engine.settings()})
+
+
+@pytest.fixture
+def server_project(make, server_engine):
+    """A project with one database of each kind that has a server."""
+    return make({"default": server_engine.settings()})

@@ -1,0 +1,54 @@
+"""The kinds of databases that are tried, and what each of them needs."""
+
+import importlib.util
+import types
+from dataclasses import dataclass
+
+from backendkit.dbdev import backendregistry
+from backendkit.dbdev.configuring import ENGINES
+
+
+@dataclass(frozen=True)
+class Engine:
+    """
+    :param name: for ``dbsettings``.
+    :param modules: Python modules that it needs.
+    :param in_ci: whether CI has to have it.
+    """
+
+    name: str
+    modules: tuple[str, ...] = ()
+    has_server: bool = True
+    in_ci: bool = True
+
+    def settings(self, alias="default", **changes):
+        """Python text of an entry of ``DATABASES``."""
+        more = "".join(f", {name}={value!r}" for name, value in changes.items())
+        return f"dbsettings({self.name!r}, BASE_DIR, {alias!r}{more})"
+
+    def backend(self):
+        return backendregistry.get(ENGINES[self.name])
+
+    def missing(self):
+        """What isn't there, as a sentence."""
+        for module in self.modules:
+            if importlib.util.find_spec(module) is None:
+                return f"needs the Python package {module}"
+        backend = self.backend()
+        # Where programs are looked for depends on data and settings: there are none.
+        instance = types.SimpleNamespace(
+            setting=lambda name, default=None: default, _data_version=lambda: None
+        )
+        folders = backend.program_folders(instance)
+        for program in backend.programs(instance):
+            if program.find(None, folders) is None:
+                return f"needs the program {program.name}: {program.hint()}"
+        return None
+
+
+SQLITE = Engine("sqlite", has_server=False)
+LMDB = Engine("lmdb", ("lmdb", "msgspec"), has_server=False)
+POSTGRESQL = Engine("postgresql", ("psycopg",))
+
+ALL = [SQLITE, LMDB, POSTGRESQL]
+SERVERS = [engine for engine in ALL if engine.has_server]
