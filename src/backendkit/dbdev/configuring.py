@@ -46,8 +46,8 @@ def dbsettings(
     :param alias: the key in ``DATABASES``.
     :param datadir: where data, logs and backups go; relative to ``project``.
     :param changes: what shall differ: ``NAME="shop"``, ``OPTIONS={…}``.
-    :raises ImproperlyConfigured: the engine has no backend, or the folder can't be
-        written.
+    :raises django.core.exceptions.ImproperlyConfigured: the engine has no backend, or
+        the folder can't be written.
     """
     try:
         return _entry(engine, Path(project).resolve() / datadir, alias, changes)
