@@ -81,9 +81,13 @@ def shape_of_rows(query: Query, timezone: Any) -> tuple[Any, Found]:
         query.max_depth,
         timezone,
     ]
-    shape += _join_shapes(query, table)
-    shape += map(_column_shape, query.select)
-    shape += _order_shapes(query)
+    # Most have nothing of these, and each step counts.
+    if len(query.alias_map) > 1:
+        shape += _join_shapes(query, table)
+    if query.select:
+        shape += map(_column_shape, query.select)
+    if query.order_by or query.default_ordering:
+        shape += _order_shapes(query)
     if query.annotations:
         if len(annotations) != 1 or len(query.annotations) != 1:
             raise Unknown
