@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from django.db import connection, connections
 from django.db.utils import ConnectionHandler
 
-OURS = ("memory", "lmdb")
+OURS = ("memory", "lmdb", "buffered")
 ENGINES = (*OURS, "sqlite3")
 
 #: OPTIONS of the oracle: what it takes to be a database of snapshots.
@@ -29,8 +29,9 @@ def settings_of(engine, folder, **options):
         name = str(folder / "lmdb.db")
     else:
         name = f"nonrel-{next(_numbers)}"
+    path = "tests.stores.engine" if engine == "buffered" else None
     return {
-        "ENGINE": f"backendkit.backends.{engine}",
+        "ENGINE": path or f"backendkit.backends.{engine}",
         "NAME": name,
         "OPTIONS": options,
     }
@@ -95,7 +96,7 @@ def opened(engine, folder, **options):
     """Make an empty database the default one for a while."""
     with default(settings_of(engine, folder, **options)):
         yield Database(engine)
-    if engine == "memory":
+    if engine != "lmdb":
         from backendkit.backends.memory.store import MemoryStore
 
         MemoryStore._named.clear()

@@ -11,6 +11,7 @@ from backendkit.stores import (
     InterfaceError,
     OperationalError,
     Store,
+    matcher,
 )
 
 
@@ -48,8 +49,9 @@ class BufferedStore(Store):
         self.applying = threading.Lock()
         #: The largest number given, by table.
         self.numbers = Counter()
-        #: How often each table was changed, for finding conflicts.
-        self.versions = Counter()
+        #: What was committed, for finding conflicts: table, row before and after; for
+        #: a changed definition, None for both.
+        self.committed = []
         #: Calls by name, to count them.
         self.calls = Counter()
         #: Called before changes are applied, with them.
@@ -68,19 +70,20 @@ class BufferedStoreSession(BufferedSession):
     def __init__(self, store):
         super().__init__(store)
         self.max_changes = store.max_changes
-        self.read_tables = set()
+        #: For each query, its table and what rows have to be to be found.
+        self.reads = []
 
     def _begin(self, *, write):
         assert self.reader is None
+        began = len(self.store.committed)  # first: no change may be missed
         self.reader = self.store.inner.session()
         self.reader.begin(write=False)
-        with self.store.applying:
-            self.versions = dict(self.store.versions)
+        self.began = began
 
     def _end(self):
         self.reader.close()
         self.reader = None
-        self.read_tables.clear()
+        self.reads.clear()
 
     def _now(self):
         """Return the session that reads."""
@@ -96,8 +99,21 @@ class BufferedStoreSession(BufferedSession):
 
     def _query(self, table, columns, access):
         self.store.calls["query"] += 1
-        self.read_tables.add(table.name)
-        return self._now().query(table, columns, access)
+        query = self._now().query(table, columns, access)
+        tests = []
+        self.reads.append((table, tests))
+        add_filter = query.add_filter
+
+        def noted(column, lookup_type, negated, db_type, value):
+            if lookup_type == "in":
+                value = list(value)
+            tests.append(
+                (table.positions[column], matcher(lookup_type, value, negated))
+            )
+            add_filter(column, lookup_type, negated, db_type, value)
+
+        query.add_filter = noted
+        return query
 
     def _estimated_rows(self, table):
         return self._now().estimated_rows(table)
@@ -140,16 +156,28 @@ class BufferedStoreSession(BufferedSession):
             finally:
                 session.close()
             for change in changes:
-                for table in (change.before, change.after):
-                    if table is not None:
-                        self.store.versions[table.name] += 1
+                if change.redefined:
+                    for table in filter(None, (change.before, change.after)):
+                        self.store.committed.append((table.name, None, None))
+                else:
+                    name = change.after.name
+                    self.store.committed += [
+                        (name, row.old, row.new) for row in change.rows
+                    ]
             self._keep_numbers(changes)
 
     def _check_preconditions(self, session, changes):
         if self.store.capabilities.serializable:
-            for name in self.read_tables:
-                if self.store.versions[name] != self.versions.get(name, 0):
-                    raise ConflictError(f"{name} has changed")
+            for name, *rows in self.store.committed[self.began :]:
+                for table, tests in self.reads:
+                    if name == table.name and (
+                        rows == [None, None]
+                        or any(
+                            row is not None and all(test(row[at]) for at, test in tests)
+                            for row in rows
+                        )
+                    ):
+                        raise ConflictError(f"{name}: another transaction changed it")
         tables = session.catalog().tables
         for change in changes:
             before = change.before

@@ -68,6 +68,7 @@ write = st.one_of(
     st.tuples(st.just("update"), table, numbers, numbers),
     st.tuples(st.just("delete"), table, st.lists(numbers, max_size=3)),
     st.tuples(st.just("reset"), table),
+    st.tuples(st.just("update_where"), query, small, small),
 )
 mark = st.one_of(
     st.tuples(st.just("savepoint")),
@@ -225,6 +226,30 @@ class Pair:
         if one.auto_increment is not None:
             found = [r[one.auto_increment] for r in self.select(self.right, one)]
             self.largest[place] = max([self.largest[place], *found])
+
+    def update_where(self, given, name, number):
+        """Change a column of all rows that match."""
+        one = self.table(given[0])
+        names = [column for column in one.positions if column not in one.primary_key]
+        name = names[name % len(names)]
+        value = VALUES[one.column(name).type][number]
+
+        def work(session):
+            asked, columns, wanted, _, _, exact = self.prepare(
+                session, (*given[:2], [], (0, None), [])
+            )
+            if not exact:
+                return None
+            if session is self.tested and self.capabilities.update:
+                return asked.update({name: value})
+            for row in wanted:
+                key = tuple(row[columns.index(column)] for column in one.primary_key)
+                new = list(session.get(one, key))
+                new[one.positions[name]] = value
+                session.update(one, key, tuple(new))
+            return len(wanted)
+
+        self.statement(work)
 
     def delete(self, place, keys):
         one = self.table(place)

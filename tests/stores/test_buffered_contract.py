@@ -30,7 +30,7 @@ class TestReadCommitted(StoreContract):
 
 
 class TestRemote(StoreContract):
-    """Rows that were read are remembered."""
+    """Rows that were read are remembered; UPDATE by filters is done by the query."""
 
     def make_store(self):
-        return BufferedStore(remote=True)
+        return BufferedStore(remote=True, update=True)

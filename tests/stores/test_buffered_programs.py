@@ -26,7 +26,7 @@ MODES = {
     "snapshots": {"serializable": False},
     "serializable": {},
     "read committed": {"snapshots": False, "serializable": False},
-    "remote": {"remote": True},
+    "remote": {"remote": True, "update": True},
 }
 
 

@@ -12,6 +12,7 @@ from ._capabilities import Precision
 from ._changes import TableChange
 from ._errors import (
     ConflictError,
+    Error,
     InterfaceError,
     OperationalError,
     ProgrammingError,
@@ -163,9 +164,9 @@ class BufferedSession(Session):
         them has changed, a look-up that found nothing included, has all of that already
         (and foreign keys, which are looked up in the transaction as well).
 
-        :raises ConflictError: one of these doesn't hold any more; may be tried again.
-        :raises UniqueViolation: the same, where it is sure that it is a unique value or
-            a primary key that another transaction has taken.
+        :raises ConflictError: one of these doesn't hold any more, and nothing was kept.
+            The session then looks whether a unique value or a primary key has been
+            taken, and makes it a :exc:`UniqueViolation`.
         """
 
     def _find(
@@ -244,9 +245,54 @@ class BufferedSession(Session):
             changes = self._changes()
             if changes:
                 self._check_size(changes)
-                self._apply(changes)
+                self._send(changes)
         finally:
             self.rollback()
+
+    def _send(self, changes: Sequence[TableChange]) -> None:
+        """
+        Apply changes. A conflict by which a unique value is taken now says so.
+
+        What waits for an IntegrityError gets it, as ``get_or_create`` does; and it has
+        the conflict as its cause, for what runs the transaction again.
+        """
+        try:
+            self._apply(changes)
+        except ConflictError as conflict:
+            violation = None
+            # What has been committed since.
+            self._active = self.remembering = False
+            self._end()
+            try:
+                self._begin(write=False)
+                self._active = True
+                violation = self._violation(changes)
+            except Error:
+                # It can't be told: then it is the conflict that it was.
+                raise conflict from None
+            if violation is None:
+                raise
+            raise violation from conflict
+
+    def _violation(self, changes: Sequence[TableChange]) -> UniqueViolation | None:
+        """Return which uniqueness changes would violate now, if any."""
+        for change in changes:
+            table = change.before
+            if table is None or change.redefined:
+                continue
+            taken: dict[str, list[tuple[Any, ...]]] = {}
+            for index, values, _, holder in change.claims():
+                if holder is not None:
+                    taken.setdefault(index, []).append(values)
+            inserted = [row.key for row in change.rows if row.old is None]
+            if inserted and any(True for _ in self._find(table, "", inserted)):
+                return UniqueViolation(table.name, table.primary_key)
+            keys = {row.key for row in change.rows}
+            for index, unique in taken.items():
+                rows = self._find(table, index, unique)
+                if any(table.key_of(row) not in keys for row in rows):
+                    return UniqueViolation(table.name, table.unique[index])
+        return None
 
     def rollback(self) -> None:
         if self._active:
@@ -396,7 +442,9 @@ class BufferedSession(Session):
     ) -> NonrelQuery:
         self._require()
         buffer = self._known(table)
-        if buffer is None or (buffer.table is buffer.before and not buffer.rows):
+        if self._writing and self.store.capabilities.update:
+            buffer = self._buffer(table)  # the store's own query would write at once
+        elif buffer is None or (buffer.table is buffer.before and not buffer.rows):
             if not self.remembering:
                 return self._query(table, columns, access)
             buffer = buffer or TableBuffer(table, table)
@@ -566,12 +614,29 @@ class BufferedSession(Session):
     def update(self, table: Table, key: Key, row: Row) -> None:
         buffer = self._buffer(table)
         now, committed = self._current(buffer, tuple(key))
-        if now is None:
-            return
+        if now is not None:
+            self._replace(buffer, now, committed, row)
+
+    def replace(self, buffer: TableBuffer, now: Row, row: Row) -> None:
+        """Replace a row that has just been read, for :class:`BufferedQuery`."""
+        committed: Row | None = None
+        key = buffer.table.key_of(now)
+        if key not in buffer.rows:
+            committed = now if buffer.convert is None else self._current(buffer, key)[1]
+        self._replace(buffer, now, committed, row)
+
+    def _replace(
+        self, buffer: TableBuffer, now: Row, committed: Row | None, row: Row
+    ) -> None:
+        """
+        Replace a row.
+
+        :param committed: it as committed, if it isn't in the buffer.
+        """
+        table = buffer.table
         row = self._check(table, row)
         if same(row, now):
             return
-        table = buffer.table
         former = set(table.unique_values(now))
         pairs = [pair for pair in table.unique_values(row) if pair not in former]
         self._check_unique(buffer, pairs, self._taken(buffer, pairs, frozenset()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._access import Access
@@ -42,6 +42,13 @@ class BufferedQuery(NonrelQuery):
         columns: Sequence[str],
         access: Access,
     ) -> None:
+        #: Whether the access is by an index that the store hasn't got, as it was
+        #: chosen before the table was changed: then rows are sorted here.
+        self._unindexed = bool(
+            access.index and buffer.before and not buffer.index_source(access.index)
+        )
+        if self._unindexed:
+            access = Access()
         super().__init__(session, buffer.table, columns, access)
         self._buffer = buffer
         self._tests: list[tuple[int, Matcher]] = []
@@ -90,7 +97,9 @@ class BufferedQuery(NonrelQuery):
             names, rows = [*positions], iter(changed)
         else:
             names = self._needed()
-            rows = self._committed(names, most)
+            rows = self._committed(names, None if self._unindexed else most)
+            if self._unindexed and ordering:
+                rows = iter(sorted(rows, key=_order(names, ordering)))
             if changed:
                 ours = map(getter([positions[name] for name in names]), changed)
                 if ordering:
@@ -122,6 +131,17 @@ class BufferedQuery(NonrelQuery):
         )
         return number - hidden + sum(1 for _ in self._changed())
 
+    def update(self, changes: Mapping[str, Any]) -> int:
+        places = [(self.table.positions[name], new) for name, new in changes.items()]
+        self.columns = tuple(self.table.positions)
+        rows = list(self.fetch())
+        for now in rows:
+            row = list(now)
+            for at, value in places:
+                row[at] = value
+            self.session.replace(self._buffer, now, tuple(row))
+        return len(rows)
+
     def _changed(self) -> Iterator[Row]:
         """Return the changed rows that match, as they are now."""
         rows = self._buffer.matching(self._choices)
@@ -149,13 +169,14 @@ class BufferedQuery(NonrelQuery):
         query = self.session._query(buffer.before, sources, self.access)
         query.add_filters(self._filters)
         query.looked_at = self.looked_at
+        query.at_once = self.at_once
         # Rows don't differ in a column that isn't committed.
         ordering = [
             (buffer.sources[name], descending)
             for name, descending in self._ordering
             if name in buffer.sources
         ]
-        if ordering:
+        if ordering and not self._unindexed:
             query.order_by(ordering)
         return query
 

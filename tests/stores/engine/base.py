@@ -19,12 +19,16 @@ class DatabaseWrapper(base.DatabaseWrapper):
     display_name = "Buffered"
     store_class = BufferedStore
     store_vendor = "buffered"
-    store_options = frozenset({"snapshots", "serializable", "max_changes", "remote"})
+    #: ``timeout`` is that of other engines: nobody waits here.
+    store_options = frozenset(
+        {"snapshots", "serializable", "max_changes", "remote", "timeout"}
+    )
     creation_class = DatabaseCreation
     opened = {}
 
     def open_store(self, name, options):
         inner = MemoryStore.open(name)
+        options = {key: value for key, value in options.items() if key != "timeout"}
         store = self.opened.get(name)
         if store is None or store.inner is not inner:
             store = self.opened[name] = BufferedStore(inner, **options)
