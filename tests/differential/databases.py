@@ -18,9 +18,15 @@ from .schemas import Registry
 ORACLE = "differential_oracle"
 #: With ":sql" behind it, an ENGINE answers all queries through SQL.
 DEFAULT_ENGINES = ",".join(
-    f"backendkit.backends.{store}{path}"
-    for store in ("memory", "lmdb")
-    for path in ("", ":sql")
+    [
+        *(
+            f"backendkit.backends.{store}{path}"
+            for store in ("memory", "lmdb")
+            for path in ("", ":sql")
+        ),
+        # Changes are kept on the client until they are committed.
+        "tests.stores.engine",
+    ]
 )
 
 _current = ContextVar("differential_current", default=ORACLE)
