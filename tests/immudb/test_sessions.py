@@ -408,6 +408,38 @@ class TestFork:
             "[(3,)]",
         ], done.stderr
 
+    def test_a_fork_waits_for_the_keep_alive(self, own):
+        """A child that is made while a thread is in a call could never connect."""
+        script = f"""
+            import os, time, warnings
+            warnings.simplefilter("ignore", DeprecationWarning)
+            from backendkit.backends.immudb import driver
+            from backendkit.backends.immudb.driver import _link
+
+            def connect():
+                return driver.connect(port={own.port}, password={own.password!r})
+
+            class Slow(_link.Link):
+                def keep_alive(self):
+                    with _link.calling:
+                        started.append(time.monotonic())
+                        time.sleep(0.5)
+
+            started = []
+            link = Slow(connect()._link.settings)
+            _link.keeper().watch(link)
+            while not started:
+                time.sleep(0.01)
+            child = os.fork()
+            if not child:
+                print(time.monotonic() - started[0] > 0.4, flush=True)
+                connect().close()
+                os._exit(5)
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        """
+        done = run(script)
+        assert done.stdout == "True\n5\n", done.stderr
+
     def test_the_driver_needs_no_django(self, own):
         script = f"""
             import sys

@@ -215,6 +215,11 @@ def test_short_and_long_answers_are_decoded_alike(rows):
     assert decoder.many(batch) == rows
 
 
+def test_a_time_of_another_client_may_be_out_of_range(table):
+    with pytest.raises(driver.DataError, match="out of Python's range"):
+        table.query("SELECT CAST(? AS TIMESTAMP)", (2**62 // 1_000_000,))
+
+
 def test_an_expression_may_have_another_type_than_it_says():
     from backendkit.backends.immudb.driver import _values
     from backendkit.backends.immudb.driver import immudb_pb2 as pb

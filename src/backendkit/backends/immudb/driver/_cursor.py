@@ -135,8 +135,13 @@ class Cursor:
         return rows[start:] if start else rows
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        while (row := self.fetchone()) is not None:
-            yield row
+        return self
+
+    def __next__(self) -> tuple[Any, ...]:
+        row = self.fetchone()
+        if row is None:
+            raise StopIteration
+        return row
 
     def setinputsizes(self, sizes: object) -> None:
         """Do nothing: values are bound by their type."""

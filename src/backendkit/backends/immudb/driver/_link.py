@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import threading
 import time
@@ -211,7 +212,7 @@ class Link:
         if interval is None or time.monotonic() - self.used < interval:
             return
         # Whatever it is, the next call will meet it and knows what to do.
-        with contextlib.suppress(grpc.RpcError, InterfaceError):
+        with calling, contextlib.suppress(grpc.RpcError, InterfaceError):
             self.call(KEEP_ALIVE, EMPTY, self.settings.connect_timeout)
 
     def close(self) -> None:
@@ -227,6 +228,21 @@ class Link:
         self._channel.close()
 
 
+# Held by our own threads while they call. A fork waits for it: a child that is made
+# while any thread is in a call can't use gRPC.
+calling = threading.Lock()
+
+
+@functools.cache
+def prepare_forks() -> None:
+    """Let forks wait for our own threads."""
+    os.register_at_fork(
+        before=calling.acquire,
+        after_in_parent=calling.release,
+        after_in_child=calling.release,
+    )
+
+
 # Channels of the parent process, kept from being destroyed.
 abandoned: list[Any] = []
 
@@ -236,7 +252,8 @@ def abandon(link: Link) -> None:
 
     def later() -> None:
         time.sleep(LINGER)
-        link.close()
+        with calling:
+            link.close()
 
     try:
         # Not here: the garbage collector may have interrupted gRPC itself.
@@ -265,6 +282,7 @@ class Keeper:
         with self._lock:
             self._links.add(link)
             if self._thread is None:
+                prepare_forks()
                 self._thread = threading.Thread(
                     target=self._run, name="immudb-keepalive", daemon=True
                 )

@@ -161,7 +161,12 @@ NULL = pb.SQLValue(null=0).SerializeToString()
 
 
 def _from_microseconds(value: int) -> datetime.datetime:
-    return EPOCH + datetime.timedelta(microseconds=value)
+    try:
+        return EPOCH + datetime.timedelta(microseconds=value)
+    except OverflowError:
+        raise DataError(
+            f"a TIMESTAMP out of Python's range: {value} microseconds since 1970"
+        ) from None
 
 
 CONVERTERS: dict[str, Callable[[Any], Any]] = {
