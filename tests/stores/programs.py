@@ -200,6 +200,9 @@ class Pair:
         one = self.table(place)
         given = [self.values(one, row) for row in rows]
         at = one.auto_increment
+        if at is not None:
+            # A number that a row brings may be the one that was just given.
+            given.sort(key=lambda row: row[at] is None)
 
         def numbered(keys):
             """Let the right session give the same numbers, if they are good ones."""
@@ -231,6 +234,8 @@ class Pair:
         """Change a column of all rows that match."""
         one = self.table(given[0])
         names = [column for column in one.positions if column not in one.primary_key]
+        if not names:
+            return
         name = names[name % len(names)]
         value = VALUES[one.column(name).type][number]
 
