@@ -27,7 +27,9 @@ class TestServer:
 @pytest.fixture(scope="module")
 def second(shared):
     """A database with larger transactions."""
-    assert shared.create_database("second", max_tx_entries=5_000)
+    assert shared.create_database(
+        "second", max_tx_entries=5_000, max_concurrency=100, max_read_set=6_000
+    )
     yield "second"
     shared.delete_database("second")
 
@@ -51,6 +53,23 @@ class TestDatabases:
         other.run("CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
         values = ", ".join(f"({n})" for n in range(4_000))
         assert other.run(f"INSERT INTO t (id) VALUES {values}").rows == 4_000
+
+    def test_a_transaction_that_may_write_reads_no_more_than_was_said(
+        self, connect, second
+    ):
+        other = connect(database=second, autocommit=True)
+        other.run("CREATE TABLE r (id INTEGER, PRIMARY KEY id)")
+        # What an INSERT has to look up counts, too.
+        for start in (0, 4_000):
+            values = ", ".join(f"({n})" for n in range(start, start + 4_000))
+            other.run(f"INSERT INTO r (id) VALUES {values}")
+        other.begin(read_only=True)
+        assert len(other.query("SELECT id FROM r").rows) == 8_000
+        other.commit()
+        other.begin()
+        with pytest.raises(driver.OperationalError, match="setting of the database"):
+            other.query("SELECT id FROM r")
+        other.rollback()
 
     def test_one_may_change_to_another_and_stays_there(self, connect, second):
         """Also when the session is renewed."""

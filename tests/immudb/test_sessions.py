@@ -24,7 +24,7 @@ driver = pytest.importorskip(
 
 grpc = pytest.importorskip("grpc", reason="needs the extra immudb")
 
-from backendkit.backends.immudb.driver._link import EMPTY, KEEP_ALIVE  # noqa: E402
+from backendkit.backends.immudb.driver._methods import EMPTY, KEEP_ALIVE  # noqa: E402
 
 SOURCE = str(Path(driver.__file__).parents[4])
 

@@ -34,9 +34,10 @@ from backendkit.stores import (
     Warning,  # noqa: A004  # PEP 249 prescribes this name
 )
 
-from ._connection import Connection, Stream, connect
+from ._connection import Connection, connect
 from ._cursor import Cursor
 from ._results import Committed, DatabaseInfo, Rows, ServerInfo
+from ._stream import Stream
 from ._types import (
     BINARY,
     DATETIME,

@@ -140,6 +140,10 @@ REMEDIES = {
         "a row is one entry, and one more for each of its index entries; the limit is "
         "a setting of the database, chosen when it is created"
     ),
+    "MVCC read-set limit exceeded": (
+        "a transaction that may write has read too much; the limit is a setting of the "
+        "database, chosen when it is created"
+    ),
     "max active snapshots limit": (
         "clients have left transactions open; a restart of the server ends them"
     ),
@@ -185,7 +189,8 @@ def translate(error: grpc.RpcError) -> Error:
     state = sqlstate(error)
     if state in SQLSTATES:
         return SQLSTATES[state](text(error))
-    if error.code() is CODE.DEADLINE_EXCEEDED:
+    # The server's clock may be the first, and cancels.
+    if error.code() in (CODE.DEADLINE_EXCEEDED, CODE.CANCELLED):
         return OperationalError("immudb didn't answer within the time-out")
     return CODES.get(error.code(), DatabaseError)(text(error))
 

@@ -18,6 +18,7 @@ from backendkit.stores import InterfaceError, OperationalError
 
 from . import immudb_pb2 as pb
 from ._errors import CODE, text
+from ._methods import CLOSE_SESSION, EMPTY, KEEP_ALIVE, OPEN_SESSION, Method
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -27,29 +28,6 @@ FAREWELL = 2.0
 # Seconds that a server needs to notice that nobody reads what it sends. immudb never
 # closes the snapshot of a transaction that ends while it reads.
 LINGER = 0.2
-
-
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class Method:
-    """
-    A method of immudb's service.
-
-    :param name: without the service's.
-    :param request: the class of its request.
-    :param response: the class of its answer; None for the bytes as they come.
-    :param streams: whether it answers with several messages.
-    """
-
-    name: str
-    request: Any
-    response: Any
-    streams: bool = False
-
-
-OPEN_SESSION = Method("OpenSession", pb.OpenSessionRequest, pb.OpenSessionResponse)
-CLOSE_SESSION = Method("CloseSession", pb.Empty, pb.Empty)
-KEEP_ALIVE = Method("KeepAlive", pb.Empty, pb.Empty)
-EMPTY = pb.Empty()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

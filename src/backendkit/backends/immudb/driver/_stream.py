@@ -1,0 +1,107 @@
+"""The rows of a query as they come."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+
+from . import immudb_pb2 as pb
+from ._errors import translate
+from ._session import Session, Transaction
+from ._values import parse
+
+
+class Stream:
+    """
+    The rows of a query as they come: an iterator of lists of tuples.
+
+    In a transaction, another statement first reads the rest of it into memory.
+
+    :ivar names: of the columns.
+    :ivar types: immudb's names of their types.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        transaction: Transaction | None,
+        call: Any,
+        first: bytes,
+    ) -> None:
+        self._session = session
+        self._transaction = transaction
+        self._call = call
+        self.decoder, rows = parse(first)
+        self.names = self.decoder.names
+        self.types = self.decoder.types
+        self._waiting: list[list[tuple[Any, ...]]] = [rows]
+        self._discarded = False
+
+    def __iter__(self) -> Iterator[list[tuple[Any, ...]]]:
+        return self
+
+    def __next__(self) -> list[tuple[Any, ...]]:
+        if self._waiting:
+            return self._waiting.pop(0)
+        data = None if self._discarded else self._receive()
+        if data is None:
+            raise StopIteration
+        return self._decode(data)
+
+    def _decode(self, data: bytes) -> list[tuple[Any, ...]]:
+        return self.decoder.many(pb.SQLQueryBatch.FromString(data))
+
+    def _receive(self) -> bytes | None:
+        """Return the next message; None at the end."""
+        if self._call is None:
+            return None
+        self._session._usable()
+        try:
+            data: bytes | None = next(self._call, None)
+        except grpc.RpcError as error:
+            self._done()
+            if self._transaction is not None:
+                self._transaction.lingers = True
+                raise self._session._failure(
+                    self._transaction, error, ends=False
+                ) from error
+            self._session._note(error)
+            raise translate(error) from error
+        if data is None:
+            self._done()
+        return data
+
+    def _done(self) -> None:
+        self._call = None
+        if self._transaction is not None and self._transaction.stream is self:
+            self._transaction.stream = None
+
+    def settle(self) -> None:
+        """Receive all that is left, into memory if somebody may want it."""
+        while (data := self._receive()) is not None:
+            if not self._discarded:
+                self._waiting.append(self._decode(data))
+
+    def close(self) -> None:
+        """Read no more."""
+        self._discarded = True
+        self._waiting.clear()
+        # In a transaction the rest is received, and dropped, before the next call: one
+        # that is cancelled may still be read when immudb is told to roll back, which
+        # then leaves the snapshot open for ever.
+        if self._transaction is None:
+            self.cancel()
+
+    def cancel(self) -> None:
+        """Tell the server to send no more."""
+        # In a forked process it is the parent's.
+        if self._call is not None and self._session._link.pid == os.getpid():
+            self._call.cancel()
+        self._done()
+
+    def __del__(self) -> None:
+        if getattr(self, "_call", None) is not None:
+            self.cancel()
