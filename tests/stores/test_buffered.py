@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -282,6 +283,19 @@ class TestConflicts:
         sessions[1].commit()
         sessions[2].commit()
         assert len(rows(store)) == 23
+
+    def test_column_becomes_numbered(self, store):
+        """A column that is numbered from now on goes on above the rows that exist."""
+        plain = replace(THINGS.columns[0], auto_increment=False)
+        table = replace(THINGS, columns=(plain, *THINGS.columns[1:]))
+        session = begun(store)
+        session.alter_table("things", table)
+        session.insert(table, [row(41)])
+        session.alter_table("things", THINGS)
+        assert session.insert(THINGS, [row(None)]) == [(42,)]
+        session.commit()
+        session.begin(write=True)
+        assert session.insert(THINGS, [row(None)]) == [(43,)]
 
     def test_unique_race(self, store):
         """Of threads that insert the same, one succeeds."""
