@@ -109,7 +109,7 @@ class Transactions:
         """Return a session to read by, until :meth:`finish_read`."""
         if self.lasting:
             return self.current()
-        session = self._readers.pop() if self._readers else self._store.session()
+        session = self._readers.pop() if self._readers else self._store.reader()
         try:
             session.begin(write=False)
         except BaseException:

@@ -36,6 +36,14 @@ class Store(ABC):
     def session(self) -> Session:
         """Return a new session, in no transaction."""
 
+    def reader(self) -> Session:
+        """
+        Return a new session that will never write, :meth:`Session.upgrade` included.
+
+        For statements outside of transactions. Override it where that is cheaper.
+        """
+        return self.session()
+
     def close(self) -> None:
         """Release what the store holds. Sessions must be closed before."""
 

@@ -26,7 +26,7 @@ from backendkit.stores import (
     sort_key,
 )
 
-from ._data import THINGS, Filter, equals
+from ._data import THINGS, VALUES, Filter, equals
 
 
 class ContractBase:
@@ -36,6 +36,8 @@ class ContractBase:
     many: ClassVar[int] = 1000
     #: Seconds that threads may take to write in turns.
     patience: ClassVar[float] = 20.0
+    #: Bytes that a text may have in an index; None for any number.
+    longest_key: ClassVar[int | None] = None
     #: For methods such as assertEqual, whatever runs the tests.
     check: ClassVar[unittest.TestCase] = unittest.TestCase()
 
@@ -103,11 +105,21 @@ class ContractBase:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Run a transaction that only reads."""
-        session = self.session()
+        session = self.store.reader()
+        self._sessions.append(session)
         session.begin(write=False)
         yield session
         session.rollback()
         session.close()
+
+    def indexable(self, value_type: ValueType) -> list[Any]:
+        """Return the hard values of a type that an index can have."""
+        most = self.longest_key
+        return [
+            value
+            for value in VALUES[value_type]
+            if most is None or not isinstance(value, str | bytes) or len(value) <= most
+        ]
 
     def need(self, able: bool, what: str) -> None:
         """Skip the test of a store that isn't able to."""

@@ -35,7 +35,7 @@ class ReadingContract(ContractBase):
         columns = (ID, Column("value", value_type))
         index = Index(f"index_{value_type}", ("value",))
         table = Table(f"typed_{value_type}", columns, ("id",), (index,))
-        values = [*VALUES[value_type], None]
+        values = [*self.indexable(value_type), None]
         return table, [(number, value) for number, value in enumerate(values, 1)]
 
     def test_values_come_back(self) -> None:
@@ -78,7 +78,7 @@ class ReadingContract(ContractBase):
     def test_keys_of_every_type(self) -> None:
         """A value of any type but JSON can be the primary key or unique."""
         for value_type in set(ValueType) - {ValueType.JSON}:
-            values = VALUES[value_type]
+            values = self.indexable(value_type)
             column = Column("value", value_type, nullable=False)
             keyed = Table(f"keyed_{value_type}", (column,), ("value",))
             indexes = (unique(f"unique_{value_type}_i", "value"),)

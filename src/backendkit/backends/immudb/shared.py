@@ -1,0 +1,219 @@
+"""What all connections of the process to one database know together."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from backendkit.stores import ConflictError, Error, OperationalError, Table
+
+from .catalog import NUMBERS, Schema, read_names, read_schema, read_version
+from .names import quoted
+
+if TYPE_CHECKING:
+    from .driver import Connection
+
+#: Seconds after which it is looked whether the tables are still the same, before a
+#: transaction that only reads; one that writes finds out in any case.
+CATALOG_AGE = 1.0
+#: The fewest and the most numbers that are taken at once.
+_FEWEST, _MOST = 16, 1024
+#: How often numbers are asked for, if others do at the same time.
+_TRIES = 50
+#: With more rows than this nobody counts them to estimate.
+_COUNTED = 10_000
+#: Entries of a transaction that every database takes: few are set lower.
+SAFE_ENTRIES = 900
+
+Place = tuple[str, int, str]
+
+
+class Shared:
+    """
+    Tables, numbers and sizes of one database. Thread-safe.
+
+    Nothing of it has to be right for the data to be: what is old is noticed when it is
+    written, in the transaction.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._schema: Schema | None = None
+        self._checked = 0.0
+        #: The numbers that were taken, by table, and how many were taken last.
+        self._blocks: dict[str, tuple[range, int]] = {}
+        self._numbering = threading.Lock()
+        #: About how many rows tables have.
+        self._sizes: dict[str, int] = {}
+        self._limit: int | None = None
+
+    # Tables
+
+    def schema(self, connection: Connection, age: float = CATALOG_AGE) -> Schema:
+        """
+        Return the tables.
+
+        :param age: seconds for which nobody has to look whether they are the same.
+        """
+        schema = self._schema
+        now = time.monotonic()
+        if schema is not None and now - self._checked < age:
+            return schema
+        if schema is not None and schema.version == read_version(connection):
+            names = read_names(connection)
+            if schema.catalog.version[1] <= names and not names - self._known(schema):
+                self._checked = now
+                return schema
+        schema = read_schema(connection)
+        with self._lock:
+            if self._schema is not None and self._schema.catalog == schema.catalog:
+                # The same objects: what was made for them is good still.
+                schema = self._schema
+            self._schema, self._checked = schema, now
+        return schema
+
+    @staticmethod
+    def _known(schema: Schema) -> frozenset[str]:
+        return frozenset(map(_physical, schema.stored))
+
+    def forget_schema(self) -> None:
+        """Read the tables anew next time."""
+        with self._lock:
+            self._schema = None
+
+    def set_schema(self, schema: Schema) -> None:
+        """Note what has just been committed."""
+        with self._lock:
+            self._schema, self._checked = schema, time.monotonic()
+
+    # Sizes
+
+    def size(self, connection: Callable[[], Connection], table: Table) -> int:
+        """Return about how many rows a table has."""
+        size = self._sizes.get(table.name)
+        if size is None:
+            key = quoted(table.primary_key[0])
+            name = quoted(table.name)
+            found = connection().query(f"SELECT {key} FROM {name} LIMIT 1 OFFSET {_COUNTED}")
+            if found.rows:
+                size = _COUNTED * 10
+            else:
+                size = connection().query(f"SELECT COUNT(*) FROM {name}").rows[0][0]
+            self._sizes[table.name] = size
+        return size
+
+    def resize(self, name: str, more: int, *, new: bool = False) -> None:
+        """Note that a table has so many rows more."""
+        with self._lock:
+            if new or name in self._sizes:
+                self._sizes[name] = max(self._sizes.get(name, 0) + more, 0)
+
+    def forget_table(self, name: str) -> None:
+        """Forget size and numbers of a table."""
+        with self._lock:
+            self._sizes.pop(name, None)
+            self._blocks.pop(name, None)
+
+    def limit(self, connection: Connection) -> int | None:
+        """Return how many entries a transaction may have; None if nobody tells."""
+        if self._limit is None:
+            try:
+                found = connection.databases()
+            except Error:
+                return None
+            for one in found:
+                if one.name == connection.database:
+                    self._limit = one.max_tx_entries or None
+        return self._limit
+
+    # Numbers
+
+    def allocate(
+        self,
+        connect: Callable[[], Connection],
+        table: Table,
+        count: int,
+        above: int,
+        *,
+        ours: bool,
+    ) -> int:
+        """
+        Take numbers, see ``BufferedSession._allocate``.
+
+        Several are taken at once: taking them is a commit.
+
+        :param connect: returns a connection that is in no transaction.
+        :param ours: whether no other client numbers rows of this table.
+        """
+        with self._numbering:
+            block, last = self._blocks.get(table.name, (range(0), _FEWEST // 2))
+            if block.start <= above:
+                block = range(above + 1, max(block.stop, above + 1))
+            if len(block) < count:
+                wanted = max(count, min(last * 2, _MOST)) if ours else count
+                first = self._take(connect(), table, wanted, above)
+                block, last = range(first, first + wanted), wanted
+            if ours:
+                self._blocks[table.name] = block[count:], last
+            return block.start
+
+    def _take(self, connection: Connection, table: Table, count: int, above: int) -> int:
+        at = table.auto_increment
+        assert at is not None
+        column, name = quoted(table.columns[at].name), quoted(table.name)
+        query = f"SELECT {column} FROM {name} ORDER BY {column} DESC LIMIT 1"
+        for _ in range(_TRIES):
+            # Outside of the transaction: other rows are no conflict.
+            rows = connection.query(query).rows
+            connection.begin()
+            try:
+                asked = f"SELECT given FROM {NUMBERS} WHERE name = ?"
+                given = connection.query(asked, (table.name,)).rows
+                first = max(above, *(n for (n,) in [*rows, *given, (0,)] if n is not None)) + 1
+                if first + count > 2**63:
+                    raise OperationalError(f"{table.name} has no numbers left")
+                sql = f"UPSERT INTO {NUMBERS} (name, given) VALUES (?, ?)"
+                connection.run(sql, (table.name, first + count - 1))
+                connection.commit()
+            except ConflictError:
+                continue
+            finally:
+                if connection.in_transaction:
+                    connection.rollback()
+            return first
+        raise ConflictError(f"others take numbers for {table.name} all the time")
+
+    def forget_numbers(self, name: str) -> None:
+        """Give no more of the numbers that were taken."""
+        with self._lock:
+            self._blocks.pop(name, None)
+
+    def numbered(self, name: str, number: int) -> bool:
+        """Whether a number is below those that this process gives next."""
+        block = self._blocks.get(name)
+        return block is not None and len(block[0]) > 0 and number < block[0].start
+
+
+def _physical(name: str) -> str:
+    return quoted(name)[1:-1]
+
+
+_known: dict[Place, Shared] = {}
+_lock = threading.Lock()
+
+
+def shared(place: Place) -> Shared:
+    """Return what is known of the database in a place: host, port and name."""
+    with _lock:
+        return _known.setdefault(place, Shared())
+
+
+def forget(place: Place) -> None:
+    """Forget all of a database: it is gone, or another one now."""
+    with _lock:
+        _known.pop(place, None)
+
+
+__all__: list[Any] = ["CATALOG_AGE", "SAFE_ENTRIES", "Place", "Shared", "forget", "shared"]
