@@ -1,10 +1,19 @@
 """A real immudb for each process of the tests, emptied after each test."""
 
+import contextlib
 import os
 
+import django
 import pytest
+from django.conf import settings
 
 from backendkit.backends.immudb.server import Server, ServerNotFound, find
+
+if not settings.configured and not os.environ.get("DJANGO_SETTINGS_MODULE"):
+    settings.configure(
+        DATABASES={"default": {"ENGINE": "django.db.backends.dummy"}}, USE_TZ=False
+    )
+django.setup()
 
 if os.environ.get("CI"):
     # Elsewhere the tests are skipped without it.
@@ -80,3 +89,49 @@ def connect(arguments, connection):
     yield connect
     for each in opened:
         each.close()
+
+
+@pytest.fixture
+def place(arguments):
+    """``shared.forget`` wants it: a new test knows nothing of the last one."""
+    from backendkit.backends.immudb import shared
+
+    found = (arguments["host"], arguments["port"], arguments["database"])
+    shared.forget(found)
+    return found
+
+
+@pytest.fixture
+def store(arguments, connection, place):
+    """A store on an empty database."""
+    from backendkit.backends.immudb.store import ImmudbStore
+
+    opened = ImmudbStore(arguments)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def settings_of_database(arguments):
+    """An entry of DATABASES, as the seed writes it."""
+    return {
+        "ENGINE": "immudb_backend",
+        "USER": arguments["user"],
+        "PASSWORD": arguments["password"],
+        "NAME": arguments["database"],
+        "HOST": arguments["host"],
+        "PORT": str(arguments["port"]),
+    }
+
+
+@pytest.fixture
+def database(request, settings_of_database, connection, place):
+    """Django's default database for a while: an empty one of this server."""
+    from tests.nonrel.databases import Database, default
+
+    with contextlib.ExitStack() as stack:
+        if request.config.pluginmanager.hasplugin("django"):
+            blocker = request.getfixturevalue("django_db_blocker")
+            stack.enter_context(blocker.unblock())
+        stack.enter_context(default(settings_of_database))
+        yield Database("immudb")

@@ -292,12 +292,17 @@ class Connection:
         self.generation += 1
         self.transactions.run(sql)
 
-    def start_native(self, cursor: Cursor) -> Running:
-        """Begin a statement that reads without SQLite."""
+    def start_native(self, cursor: Cursor, *, alone: bool) -> Running:
+        """
+        Begin a statement that reads without SQLite.
+
+        :param alone: whether it reads one table, by one query.
+        """
         self._check_open()
         if self.transactions.lasting:
             self._cursors.add(cursor)
         session = self.transactions.start_read()
+        session.alone = alone
         self._active = running = Running(self, session, self.trace)
         return running
 

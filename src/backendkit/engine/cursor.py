@@ -138,7 +138,8 @@ class Cursor:
                 self._rows = map(convert, self._rows)
 
     def _read_natively(self, sql: NativeRead) -> None:
-        self._running = self.connection.start_native(self)
+        alone = not sql.prepared.read.steps
+        self._running = self.connection.start_native(self, alone=alone)
         try:
             self._rows = sql.run(self._running)
         except BaseException:

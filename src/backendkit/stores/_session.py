@@ -70,6 +70,9 @@ class Session(ABC):
 
     #: The driver's exceptions for :func:`safe_call`, most specific first.
     driver_errors: ClassVar[Mapping[type[Exception], type[Error]]] = {}
+    #: Whether one query is all that will be run, if the session is from
+    #: :meth:`Store.reader`: it has no other one to agree with. Set after ``begin``.
+    alone: bool = False
 
     def __init__(self, store: Store) -> None:
         self.store = store

@@ -38,12 +38,13 @@ NUMBERS = "backendkit_numbers"
 
 OWN = frozenset({META, TABLES, NUMBERS})
 
-CREATE_OWN = (
-    f"CREATE TABLE IF NOT EXISTS {META} (id INTEGER, version INTEGER, PRIMARY KEY (id))",
-    f"CREATE TABLE IF NOT EXISTS {TABLES} (name VARCHAR[490], definition VARCHAR,"
-    " PRIMARY KEY (name))",
-    f"CREATE TABLE IF NOT EXISTS {NUMBERS} (name VARCHAR[490], given INTEGER,"
-    " PRIMARY KEY (name))",
+CREATE_OWN = tuple(
+    f"CREATE TABLE IF NOT EXISTS {name} ({columns})"
+    for name, columns in (
+        (META, "id INTEGER, version INTEGER, PRIMARY KEY (id)"),
+        (TABLES, "name VARCHAR[490], definition VARCHAR, PRIMARY KEY (name)"),
+        (NUMBERS, "name VARCHAR[490], given INTEGER, PRIMARY KEY (name)"),
+    )
 )
 
 

@@ -57,7 +57,9 @@ def needs_copy(stored: Stored, change: TableChange) -> bool:
         # A row can be written once: by filling all rows, or by itself.
         return True
     sizes = _moved(stored.lengths, change)
-    known = {tuple(map(change.sources.get, columns)) for columns in indexed_columns(after)}
+    known = {
+        tuple(map(change.sources.get, columns)) for columns in indexed_columns(after)
+    }
     if known <= stored.indexes:
         return False
     wanted = lengths(after)
@@ -72,7 +74,9 @@ def needs_copy(stored: Stored, change: TableChange) -> bool:
 def _moved(sizes: Any, change: TableChange) -> dict[str, int]:
     """Return lengths by the new names of columns."""
     return {
-        name: sizes[source] for name, source in change.sources.items() if source in sizes
+        name: sizes[source]
+        for name, source in change.sources.items()
+        if source in sizes
     }
 
 
@@ -107,7 +111,9 @@ def alter(stored: Stored, change: TableChange) -> tuple[Stored, list[Statement]]
     for column in added:
         if column.name in fresh:
             sizes[column.name] = fresh[column.name]
-        statements.append((f"ALTER TABLE {name} ADD COLUMN {_column(column, sizes)}", ()))
+        statements.append(
+            (f"ALTER TABLE {name} ADD COLUMN {_column(column, sizes)}", ())
+        )
     filled = [
         (column, change.fill[column.name])
         for column in added
@@ -139,7 +145,9 @@ def _rename_columns(table: str, former: dict[str, str]) -> Iterator[Statement]:
 # Rows
 
 
-def insert(table: Table, rows: Iterable[Row], verb: str = "INSERT") -> Iterator[Statement]:
+def insert(
+    table: Table, rows: Iterable[Row], verb: str = "INSERT"
+) -> Iterator[Statement]:
     """Return statements that write whole rows: UPSERT replaces those that are there."""
     names = ", ".join(quoted(column.name) for column in table.columns)
     kinds = [column.type for column in table.columns]
@@ -194,7 +202,9 @@ def delete(table: Table, key: Sequence[Any]) -> Statement:
     return f"DELETE FROM {quoted(table.name)} WHERE {' AND '.join(parts)}", values
 
 
-def write_rows(stored: Stored, changes: Sequence[RowChange], *, same: bool) -> Iterator[Statement]:
+def write_rows(
+    stored: Stored, changes: Sequence[RowChange], *, same: bool
+) -> Iterator[Statement]:
     """
     Return statements for the changed rows of a table.
 

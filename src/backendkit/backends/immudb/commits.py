@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from backendkit.stores import Catalog, Row, TableChange
+from backendkit.stores import Catalog, Row, Table, TableChange
 
 from . import changes as statements
 from .catalog import CREATE_OWN, META, NUMBERS, TABLES, Schema, Stored
@@ -29,9 +29,7 @@ class Commit:
     :param schema: the tables as they are committed.
     """
 
-    def __init__(
-        self, shared: Shared, connection: Connection, schema: Schema
-    ) -> None:
+    def __init__(self, shared: Shared, connection: Connection, schema: Schema) -> None:
         self._shared = shared
         self._connection = connection
         self._schema = schema
@@ -126,11 +124,15 @@ class Commit:
         self._waiting.append((f"DROP TABLE {quoted(step)}", ()))
         changed = {row.key for row in change.rows}
         kept = [
-            change.convert(row) for row in rows if change.before.key_of(row) not in changed
+            change.convert(row)
+            for row in rows
+            if change.before.key_of(row) not in changed
         ]
         checked = [
             tuple(
-                None if v is None else check_value(after, c, v, made.lengths.get(c.name))
+                None
+                if v is None
+                else check_value(after, c, v, made.lengths.get(c.name))
                 for c, v in zip(after.columns, row, strict=True)
             )
             for row in kept
@@ -149,7 +151,10 @@ class Commit:
                 sql = f"UPSERT INTO {TABLES} (name, definition) VALUES (?, ?)"
                 self._waiting.append((sql, (name, made.to_json())))
         self._waiting.append(
-            (f"UPSERT INTO {META} (id, version) VALUES (1, ?)", (self._schema.version + 1,))
+            (
+                f"UPSERT INTO {META} (id, version) VALUES (1, ?)",
+                (self._schema.version + 1,),
+            )
         )
 
     def _number(self, changes: Sequence[TableChange]) -> None:
@@ -168,7 +173,9 @@ class Commit:
         found = dict.fromkeys(existing, 0)
         for change in wanted:
             if change.after is not None:
-                last = 0 if change.before is None else existing.get(change.before.name, 0)
+                last = (
+                    0 if change.before is None else existing.get(change.before.name, 0)
+                )
                 if change.number is not None:
                     last = change.number if change.reset else max(last, change.number)
                 found[change.after.name] = last
@@ -215,7 +222,9 @@ class Commit:
                 shared.forget_table(before.name)
             if after is None:
                 continue
-            if change.number is not None and not shared.numbered(after.name, change.number):
+            if change.number is not None and not shared.numbered(
+                after.name, change.number
+            ):
                 shared.forget_numbers(after.name)
             more = sum((row.old is None) - (row.new is None) for row in change.rows)
             shared.resize(after.name, more, new=before is None)

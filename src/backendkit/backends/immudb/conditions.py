@@ -54,7 +54,9 @@ def condition(
     """
     name = quoted(column.name)
     if lookup == "isnull":
-        return Condition(f"{name} IS {'NULL' if bool(value) != negated else 'NOT NULL'}")
+        return Condition(
+            f"{name} IS {'NULL' if bool(value) != negated else 'NOT NULL'}"
+        )
     there = Condition(f"{name} IS NOT NULL")
     if lookup == "in":
         return _choose(column, name, negated, list(value), length)
@@ -145,7 +147,7 @@ def _exact_number(kind: ValueType, value: Any) -> Any:
     }[kind]
     try:
         found = wanted(value)
-        if not found == value:
+        if found != value:
             return None
     except (ValueError, OverflowError, ArithmeticError):
         return None  # infinite, NaN or too large

@@ -178,6 +178,8 @@ class ImmudbQuery(NonrelQuery):
         values = itertools.product(*(choices for _, choices in lookups))
         ordered = [name for name, _ in self._ordering if name not in self.columns]
         columns = [*self.columns, *ordered]
+        if math.prod(len(choices) for _, choices in lookups) > LOOKUPS:
+            self.session.alone = False  # it will be several statements
         rest = [one for one in self._conditions if not self._is_lookup(one, lookups)]
         rows = self._united(columns, names, values, rest)
         if self._ordering:
@@ -204,7 +206,9 @@ class ImmudbQuery(NonrelQuery):
     ) -> Iterator[Row]:
         kinds = [self.table.column(name).type for name in names]
         decode = decoder([self.table.column(name) for name in columns])
-        unique = self.access.equalities == len(self.table.unique.get(self.access.index, ()))
+        unique = self.access.equalities == len(
+            self.table.unique.get(self.access.index, ())
+        )
         for part in _parts(values, LOOKUPS if unique else 10):
             texts, bound = [], []
             for one in part:

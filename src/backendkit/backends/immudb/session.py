@@ -56,8 +56,6 @@ class ImmudbSession(BufferedSession):
         self._connection: Connection | None = None
         self._schema: Schema | None = None
         self._until: int | None = None
-        #: Whether only one query will be run: it needs no past to agree with others.
-        self.alone = False
 
     # Transactions
 
@@ -65,6 +63,7 @@ class ImmudbSession(BufferedSession):
         connection = self.store.acquire()
         try:
             self._schema = self.store.shared.schema(connection)
+            self.alone = False
             if not self._reading:
                 connection.begin()
         except BaseException:
@@ -79,7 +78,6 @@ class ImmudbSession(BufferedSession):
     def _end(self) -> None:
         connection, self._connection = self._connection, None
         self._schema = self._until = None
-        self.alone = False
         if connection is not None:
             try:
                 connection.rollback()
@@ -262,7 +260,11 @@ class ImmudbSession(BufferedSession):
             stored = self.stored(before)
             filled = any(value is not None for value in change.fill.values())
             if filled or statements.needs_copy(stored, change):
-                size += self._used().query(f"SELECT COUNT(*) FROM {quoted(before.name)}").rows[0][0]
+                size += (
+                    self._used()
+                    .query(f"SELECT COUNT(*) FROM {quoted(before.name)}")
+                    .rows[0][0]
+                )
         return size
 
     def _check_size(self, changes: Sequence[TableChange]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from backendkit.stores import ConflictError, Error, OperationalError, Table
 
@@ -96,7 +96,9 @@ class Shared:
         if size is None:
             key = quoted(table.primary_key[0])
             name = quoted(table.name)
-            found = connection().query(f"SELECT {key} FROM {name} LIMIT 1 OFFSET {_COUNTED}")
+            found = connection().query(
+                f"SELECT {key} FROM {name} LIMIT 1 OFFSET {_COUNTED}"
+            )
             if found.rows:
                 size = _COUNTED * 10
             else:
@@ -159,7 +161,9 @@ class Shared:
                 self._blocks[table.name] = block[count:], last
             return block.start
 
-    def _take(self, connection: Connection, table: Table, count: int, above: int) -> int:
+    def _take(
+        self, connection: Connection, table: Table, count: int, above: int
+    ) -> int:
         at = table.auto_increment
         assert at is not None
         column, name = quoted(table.columns[at].name), quoted(table.name)
@@ -171,7 +175,10 @@ class Shared:
             try:
                 asked = f"SELECT given FROM {NUMBERS} WHERE name = ?"
                 given = connection.query(asked, (table.name,)).rows
-                first = max(above, *(n for (n,) in [*rows, *given, (0,)] if n is not None)) + 1
+                first = (
+                    max(above, *(n for (n,) in [*rows, *given, (0,)] if n is not None))
+                    + 1
+                )
                 if first + count > 2**63:
                     raise OperationalError(f"{table.name} has no numbers left")
                 sql = f"UPSERT INTO {NUMBERS} (name, given) VALUES (?, ?)"
@@ -214,6 +221,3 @@ def forget(place: Place) -> None:
     """Forget all of a database: it is gone, or another one now."""
     with _lock:
         _known.pop(place, None)
-
-
-__all__: list[Any] = ["CATALOG_AGE", "SAFE_ENTRIES", "Place", "Shared", "forget", "shared"]

@@ -47,9 +47,7 @@ class ImmudbStore(Store):
             ValueType.DECIMAL: _NO_RANGES,
             ValueType.BOOL: _NO_RANGES,
             # In another client's table, immudb has rewritten them.
-            ValueType.JSON: dict.fromkeys(
-                COMPARISONS - {"isnull"}, Precision.NONE
-            ),
+            ValueType.JSON: dict.fromkeys(COMPARISONS - {"isnull"}, Precision.NONE),
         },
         negations=COMPARISONS,
         indexed=True,

@@ -186,7 +186,7 @@ def decoder(columns: Sequence[Column]) -> Callable[[list[Row]], list[Row]] | Non
     return decode
 
 
-_PYTHON: Mapping[ValueType, type | tuple[type, ...]] = {
+_PYTHON: Mapping[ValueType, Any] = {
     ValueType.BOOL: bool,
     ValueType.INTEGER: int,
     ValueType.FLOAT: (float, int),

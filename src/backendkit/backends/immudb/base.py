@@ -1,0 +1,104 @@
+"""``ENGINE = "backendkit.backends.immudb"``: a database of an immudb server."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.functional import cached_property
+
+from backendkit.nonrel.base import NonrelDatabaseWrapper
+
+from .client import DatabaseClient
+from .creation import DatabaseCreation
+from .features import DatabaseFeatures
+from .store import ImmudbStore
+
+#: The versions whose behaviour is known: others may differ where it matters.
+KNOWN_VERSIONS = ((1, 11),)
+
+
+class DatabaseWrapper(NonrelDatabaseWrapper):
+    """USER, PASSWORD, HOST and PORT are the server's, ``NAME`` is a database of it."""
+
+    display_name = "immudb"
+    store_class = ImmudbStore
+    store_vendor = "immudb"
+    #: Those of the driver, and ``max_tx_entries`` of test databases.
+    store_options = frozenset(
+        {
+            "ca",
+            "cert",
+            "connect_timeout",
+            "keepalive",
+            "key",
+            "max_tx_entries",
+            "server_name",
+            "timeout",
+            "tls",
+        }
+    )
+    client_class = DatabaseClient
+    creation_class = DatabaseCreation
+    features_class = DatabaseFeatures
+
+    def open_store(self, name: str, options: Mapping[str, Any]) -> ImmudbStore:
+        """Return the store of a database; it is connected to when it is used."""
+        return ImmudbStore({**self.driver_options(options), "database": name})
+
+    def driver_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the driver connects with, but for the database."""
+        settings = self.settings_dict
+        found = {
+            key: value for key, value in options.items() if key != "max_tx_entries"
+        }
+        port = settings.get("PORT") or 3322
+        if not str(port).isdecimal():
+            msg = f"settings.DATABASES[{self.alias!r}]['PORT'] is no port: {port!r}"
+            raise ImproperlyConfigured(msg)
+        return {
+            **found,
+            "host": settings.get("HOST") or "127.0.0.1",
+            "port": int(port),
+            "user": settings.get("USER") or "immudb",
+            "password": settings.get("PASSWORD") or "",
+        }
+
+    def init_connection_state(self) -> None:
+        """Connect to the server now, and warn if we don't know its version."""
+        super().init_connection_state()
+        version = self.server_version
+        if version and version[:2] not in KNOWN_VERSIONS:
+            shown = ".".join(map(str, version))
+            known = ", ".join(".".join(map(str, one)) for one in KNOWN_VERSIONS)
+            warnings.warn(
+                f"immudb {shown} at {self.settings_dict['HOST']}: this backend was tested"
+                f" with {known}. Run its tests before you rely on it.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    @cached_property
+    def server_version(self) -> tuple[int, ...]:
+        """The server's version; empty if it doesn't tell."""
+        with self.wrap_database_errors:
+            version: tuple[int, ...] = self.connection.store.version()
+        return version
+
+    def get_server_version(self) -> tuple[int, ...] | None:
+        """Return the server's version; None if it doesn't tell."""
+        self.ensure_connection()
+        return self.server_version or None
+
+    def is_usable(self) -> bool:
+        """Whether the server answers."""
+        if self.connection.closed:
+            return False
+        try:
+            with self.wrap_database_errors, self.connection.store.other() as other:
+                other.ping()
+        except self.Database.Error:
+            return False
+        return True

@@ -1,0 +1,1 @@
+"""``ENGINE = "immudb_backend"``: another name of ``backendkit.backends.immudb``."""
