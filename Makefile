@@ -7,6 +7,7 @@
 #   make docs         the documentation, in docs/_build
 #   make bench        Django on LMDB measured beside SQLite; QUICK=1 WRITE=1 JSON=file
 #   make immudb       build the immudb server for the tests, once; needs Go
+#   make dynamodb     fetch DynamoDB Local for the tests, once; needs Java and Maven
 #   make clean        remove all that was made here
 
 VENV   ?= .venv
@@ -22,7 +23,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python
 
 .PHONY: demo test pytest conformance-labels conformance lint format docs bench venv \
-	immudb immudb-stubs clean
+	immudb immudb-stubs dynamodb clean
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.installed-demo
@@ -78,6 +79,16 @@ bench: $(VENV)/.installed-demo
 # Into the user's cache, unless there is one on PATH or in BACKENDKIT_IMMUDB.
 immudb:
 	@PYTHONPATH=src "$(PYTHON)" -m backendkit.backends.immudb.server build tools/immudb
+
+# DynamoDB Local, for the tests, into the user's cache; needs Java and Maven.
+DYNAMODB := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/django-backendkit/dynamodb-local/3.1.0
+
+dynamodb:
+	@test -d "$(DYNAMODB)" || { rm -rf "$(DYNAMODB).new" && \
+	    mvn -q -B dependency:copy-dependencies -DincludeScope=runtime \
+	        -f src/backendkit/dbdev/engines/dynamodb-pom.xml \
+	        -DoutputDirectory="$(DYNAMODB).new" && \
+	    mv "$(DYNAMODB).new" "$(DYNAMODB)"; }
 
 # The modules that protoc makes are checked in.
 immudb-stubs: $(VENV)-stubs/.installed-stubs

@@ -61,10 +61,10 @@ def available(engine):
 @pytest.fixture
 def project(make, engine):
     """A project with one database of each kind in turn."""
-    return make({"default": engine.settings()})
+    return make({"default": engine.settings()}, before=engine.before)
 
 
 @pytest.fixture
 def server_project(make, server_engine):
     """A project with one database of each kind that has a server."""
-    return make({"default": server_engine.settings()})
+    return make({"default": server_engine.settings()}, before=server_engine.before)

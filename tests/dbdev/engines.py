@@ -13,11 +13,13 @@ class Engine:
     """
     :param name: for ``dbsettings``.
     :param modules: Python modules that it needs.
+    :param before: Python text for ``manage.py``, before there are settings.
     :param in_ci: whether CI has to have it.
     """
 
     name: str
     modules: tuple[str, ...] = ()
+    before: str = ""
     has_server: bool = True
     in_ci: bool = True
 
@@ -49,6 +51,10 @@ class Engine:
 SQLITE = Engine("sqlite", has_server=False)
 LMDB = Engine("lmdb", ("lmdb", "msgspec"), has_server=False)
 POSTGRESQL = Engine("postgresql", ("psycopg",))
+# Not MySQLdb, which Django names: that is under the GPL, and has to be compiled.
+MARIADB = Engine(
+    "mariadb", ("pymysql",), "import pymysql; pymysql.install_as_MySQLdb()"
+)
 
-ALL = [SQLITE, LMDB, POSTGRESQL]
+ALL = [SQLITE, LMDB, POSTGRESQL, MARIADB]
 SERVERS = [engine for engine in ALL if engine.has_server]

@@ -4,6 +4,7 @@ Django projects in folders of their own, and a process that runs their commands.
 The process has all modules loaded, and forks for each command.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -62,6 +63,8 @@ from django.core.management.base import BaseCommand
 from shop.models import Item, Part
 
 class Command(BaseCommand):
+    requires_system_checks = []
+
     def add_arguments(self, parser):
         parser.add_argument("count", type=int)
         parser.add_argument("--database", default="default")
@@ -87,6 +90,8 @@ from django.core.management.base import BaseCommand
 from shop.models import Item, Part
 
 class Command(BaseCommand):
+    requires_system_checks = []
+
     def add_arguments(self, parser):
         parser.add_argument("--database", default="default")
 
@@ -160,7 +165,8 @@ def environment():
         for name, value in os.environ.items()
         if not name.startswith(("DJANGO_", "PG", "DBDEV_"))
     }
-    return {**kept, "PYTHONPATH": SOURCE}
+    paths = [SOURCE, os.environ.get("PYTHONPATH", "")]
+    return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 @dataclass
@@ -202,7 +208,6 @@ class Project:
         :param databases: Python text of an entry, by alias.
         """
         entries = ", ".join(f"{alias!r}: {text}" for alias, text in databases.items())
-        self.aliases = list(databases)
         text = MANAGE.replace("{databases}", f"{{{entries}}}")
         text = text.replace("{settings}", repr(settings or {}))
         (self.path / "manage.py").write_text(text.replace("{before}", before))
@@ -227,9 +232,14 @@ class Project:
         assert "Traceback" not in answer.err, answer.err
         return answer
 
-    def start(self, *arguments, **how):
-        """Start a command in a process of its own."""
-        return started(self.path, "manage.py", *arguments, **how)
+    @contextlib.contextmanager
+    def start(self, *arguments):
+        """Start a command in a process of its own, which doesn't outlive the block."""
+        with started(self.path, "manage.py", *arguments) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def fill(self, count=20, alias="default"):
         """Make tables and rows."""

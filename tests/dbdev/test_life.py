@@ -125,7 +125,7 @@ def test_server_steps_without_a_server(make, engine):
     """They say so, and have done nothing."""
     if engine.has_server:
         pytest.skip("it has a server")
-    project = make({"default": engine.settings()})
+    project = make({"default": engine.settings()}, before=engine.before)
     for command in ("startserver", "stopserver", "fgrunserver"):
         assert "has no server" in project.manage(f"dbdev_{command}").out
 
@@ -226,10 +226,12 @@ def test_after_a_reboot(server_project):
 def test_two_projects_and_two_aliases(make, server_engine):
     """None of them gets in the way of another one."""
     databases = {alias: server_engine.settings(alias) for alias in ("default", "two")}
-    one, other = make(databases), make(databases)
+    before = server_engine.before
+    one, other = make(databases, before=before), make(databases, before=before)
     places = [(one, "default"), (one, "two"), (other, "default"), (other, "two")]
-    for number, (project, alias) in enumerate(places, 1):
+    for project, alias in places:
         project.manage("dbdev_init", "--database", alias)
+    for number, (project, alias) in enumerate(places, 1):
         project.fill(number, alias)
     assert len({project.info(alias)["port"] for project, alias in places}) == 4
     for project, alias in places:
@@ -244,7 +246,7 @@ def test_two_projects_and_two_aliases(make, server_engine):
 
 def test_taken_port(make, server_engine):
     """One that was chosen is replaced; one that the settings name is an error."""
-    project = make({"default": server_engine.settings()})
+    project = make({"default": server_engine.settings()}, before=server_engine.before)
     project.manage("dbdev_init")
     project.fill()
     project.manage("dbdev_stopserver")
@@ -255,14 +257,17 @@ def test_taken_port(make, server_engine):
         assert project.info()["port"] != port
         assert len(project.rows()[0]) == 20
         project.manage("dbdev_stopserver")
-        project.configure({"default": server_engine.settings(PORT=str(port))})
+        project.configure(
+            {"default": server_engine.settings(PORT=str(port))},
+            before=server_engine.before,
+        )
         answer = project.manage("dbdev_startserver", status=1)
         assert f"port {port} is taken" in answer.line
 
 
 def test_time_of_init(make, server_engine, record_property):
     """It is no matter of minutes. (The machine may be busy.)"""
-    project = make({"default": server_engine.settings()})
+    project = make({"default": server_engine.settings()}, before=server_engine.before)
     began = time.monotonic()
     project.manage("dbdev_init")
     record_property("seconds", time.monotonic() - began)

@@ -59,7 +59,7 @@ def test_5_the_engine_of_today_is_known():
 
 
 def test_6_every_backend_has_guide_and_dump(make, engine):
-    project = make({"default": engine.settings()})
+    project = make({"default": engine.settings()}, before=engine.before)
     project.manage("dbdev_init")
     assert str(project.path) in project.manage("dbdev_guide").out
     project.fill(1)
@@ -144,7 +144,8 @@ def test_12_no_password_on_a_command_line(make, server_engine):
     """Neither of a program that is run, nor of the server."""
     project = make(
         {"default": server_engine.settings(PASSWORD="s3cret-word")},
-        before=f"""
+        before=server_engine.before
+        + f"""
 import subprocess, json
 class Noted(subprocess.Popen):
     def __init__(self, command, *args, **more):

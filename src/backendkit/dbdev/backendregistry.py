@@ -13,8 +13,9 @@ What is registered here wins over entry points of the group ``backendkit.dbdev``
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.utils.module_loading import import_string
 
@@ -27,10 +28,18 @@ if TYPE_CHECKING:
 GROUP = "backendkit.dbdev"
 
 _ENGINES = "backendkit.dbdev.engines"
+#: What :func:`get` takes for a server whose command line is in the settings.
+GENERIC = "generic"
 _BUILT_IN = {
+    GENERIC: f"{_ENGINES}.generic.GenericBackend",
     "django.db.backends.sqlite3": f"{_ENGINES}.sqlite.SqliteBackend",
     "backendkit.backends.lmdb": f"{_ENGINES}.lmdb.LmdbBackend",
     "django.db.backends.postgresql": f"{_ENGINES}.postgresql.PostgresBackend",
+    "django.db.backends.mysql": f"{_ENGINES}.mysql.MySqlBackend",
+    "backendkit.backends.immudb": f"{_ENGINES}.immudb.ImmudbBackend",
+    "backendkit.backends.dynamodb": f"{_ENGINES}.dynamodb.DynamodbBackend",
+    # The name that the backend has in older texts.
+    "immudb_backend": f"{_ENGINES}.immudb.ImmudbBackend",
 }
 _registered: dict[str, type[BaseDbdevBackend] | str] = {}
 
@@ -55,6 +64,16 @@ def engines() -> list[str]:
     """Return all engines that have a backend, sorted."""
     named = {point.name for point in entry_points(group=GROUP)}
     return sorted({*_BUILT_IN, *named, *_registered})
+
+
+def for_database(entry: Mapping[str, Any]) -> type[BaseDbdevBackend]:
+    """
+    Return the backend of an entry of ``DATABASES``.
+
+    :raises DbdevError: it has none, or it can't be imported.
+    """
+    generic = "COMMAND" in entry.get("DBDEV", {})
+    return get(GENERIC if generic else entry["ENGINE"])
 
 
 def get(engine: str) -> type[BaseDbdevBackend]:

@@ -116,7 +116,6 @@ def finish(
 
     :param stream: for a counter.
     :return: the directory.
-    :raises DbdevError: there is nothing in it.
     """
     final = unfinished.with_name(unfinished.name.removesuffix(UNFINISHED))
     files: dict[str, File] = {}
@@ -126,8 +125,6 @@ def finish(
             to_disk(path)
             relative = path.relative_to(unfinished).as_posix()
             files[relative] = File(path.stat().st_size, checksum(path, progress))
-    if not files:
-        raise DbdevError("the backup has no files in it")
     manifest = Manifest(
         backend=backend,
         engine=engine,

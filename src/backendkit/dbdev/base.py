@@ -17,11 +17,11 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.template import Context, Engine, TemplateDoesNotExist
 from django.template.base import Template
 
-from backendkit.dbdev import backups, dumps
+from backendkit.dbdev import backendregistry, backups, dumps
 from backendkit.dbdev.errors import DbdevError
 from backendkit.dbdev.files import remove, size_of
 from backendkit.dbdev.instance import Instance, root_of
-from backendkit.dbdev.programs import Program, version_of
+from backendkit.dbdev.programs import Program
 from backendkit.dbdev.replacing import Replacement
 
 #: Seconds that a server, or another command, may take: the setting DBDEV_TIMEOUT.
@@ -73,12 +73,8 @@ class BaseDbdevBackend(abc.ABC):
     def __init__(self, command: Command, alias: str = DEFAULT_DB_ALIAS) -> None:
         self.command = command
         self.alias = alias
-        databases: dict[str, dict[str, Any]] = connections.databases
-        if alias not in databases:
-            known = ", ".join(sorted(databases))
-            raise DbdevError(f"DATABASES has no {alias!r}; there are: {known}")
         #: The project's settings of this database.
-        self.dbsettings: dict[str, Any] = databases[alias]
+        self.dbsettings = _entry(alias)
         self.instance = Instance(root_of(self.dbsettings, settings), alias)
 
     # What a backend implements
@@ -188,12 +184,12 @@ class BaseDbdevBackend(abc.ABC):
         """Iterate over what ``dbdev_doctor`` tells."""
         for program in self.programs():
             try:
-                path = program.find(settings, self.program_folders())
+                path = self.find_program(program)
             except DbdevError as error:
                 yield Finding(False, str(error))
                 continue
             if path is not None:
-                yield Finding(True, f"{program.name}: {path}, {version_of(path)}")
+                yield Finding(True, f"{program.name}: {program.describe(path)}")
             elif program.needed_for:
                 yield Finding(
                     True,
@@ -270,10 +266,14 @@ class BaseDbdevBackend(abc.ABC):
 
         :raises MissingProgramError: it isn't installed.
         """
-        path = program.find(settings, self.program_folders())
+        path = self.find_program(program)
         if path is None:
             raise program.missing()
         return path
+
+    def find_program(self, program: Program) -> str | None:
+        """Return the path of a program; None if it isn't installed."""
+        return program.find(settings, self.program_folders())
 
     def setting(self, name: str, default: Any = None) -> Any:
         """Return one of Django's settings."""
@@ -564,3 +564,21 @@ class BaseDbdevBackend(abc.ABC):
         Runs while settings are imported: they aren't there yet.
         """
         return entry
+
+
+def _entry(alias: str) -> dict[str, Any]:
+    databases: dict[str, dict[str, Any]] = connections.databases
+    if alias not in databases:
+        known = ", ".join(sorted(databases))
+        raise DbdevError(f"DATABASES has no {alias!r}; there are: {known}")
+    return databases[alias]
+
+
+def backend_of(command: Command, alias: str = DEFAULT_DB_ALIAS) -> BaseDbdevBackend:
+    """
+    Return the backend of a database of the project.
+
+    :param command: for what it writes.
+    :raises DbdevError: there is no such alias, or its engine has none.
+    """
+    return backendregistry.for_database(_entry(alias))(command, alias)

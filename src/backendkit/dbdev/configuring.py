@@ -41,7 +41,8 @@ def dbsettings(
     A server's entry gets a port and a password of its own. Both are chosen once, and
     kept in the project's data folder.
 
-    :param engine: e.g. ``"postgresql"``, or an ``ENGINE``.
+    :param engine: e.g. ``"postgresql"``, or an ``ENGINE``; ``"generic"``: a server whose
+        command line is in ``DBDEV={"COMMAND": […]}``.
     :param project: the project's folder, ``BASE_DIR``.
     :param alias: the key in ``DATABASES``.
     :param datadir: where data, logs and backups go; relative to ``project``.
@@ -61,7 +62,8 @@ def _entry(
 ) -> dict[str, Any]:
     backend = backendregistry.get(ENGINES.get(engine, engine))
     entry = copy.deepcopy(backend.module_dbsettings())
-    entry["ENGINE"] = ENGINES.get(engine, engine)
-    entry["DBDEV"] = {"DATADIR": str(root)}
+    if engine != backendregistry.GENERIC:
+        entry["ENGINE"] = ENGINES.get(engine, engine)
     entry |= changes
+    entry["DBDEV"] = {"DATADIR": str(root), **changes.get("DBDEV", {})}
     return backend.complete_dbsettings(entry, Instance(root, alias))

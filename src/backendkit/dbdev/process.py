@@ -38,7 +38,6 @@ def started(pid: int) -> str | None:
     """
     child = _children.get(pid)
     if child is not None and child.poll() is not None:
-        del _children[pid]
         return None
     if sys.platform == "linux":
         return _started_on_linux(pid)

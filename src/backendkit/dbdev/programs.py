@@ -34,12 +34,15 @@ class Program:
     :param setting: Django setting with its path.
     :param packages: what has it, by package manager.
     :param needed_for: what can't be done without it; None: anything.
+    :param version_argument: with which it tells its version and does nothing else;
+        None: there is none.
     """
 
     names: tuple[str, ...]
     setting: str
     packages: Mapping[str, str] = field(default_factory=dict)
     needed_for: str | None = None
+    version_argument: str | None = "--version"
 
     @property
     def name(self) -> str:
@@ -71,6 +74,12 @@ class Program:
                 return found
         return None
 
+    def describe(self, path: str) -> str:
+        """Return where it is, and its version."""
+        if self.version_argument is None:
+            return path
+        return f"{path}, {version_of(path, self.version_argument)}"
+
     def hint(self) -> str:
         """Return how to install it on this machine, as a line to type."""
         for manager, how in MANAGERS.items():
@@ -91,11 +100,11 @@ class Program:
         )
 
 
-def version_of(path: str, *arguments: str) -> str:
+def version_of(path: str, argument: str = "--version") -> str:
     """Return the first line that a program prints about its version."""
     try:
         answer = subprocess.run(  # noqa: S603  # the path is one that was found
-            [path, *(arguments or ("--version",))],
+            [path, argument],
             capture_output=True,
             text=True,
             check=False,

@@ -12,8 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from django.db import connections
-
 from backendkit.dbdev import ports, process, users
 from backendkit.dbdev.base import BaseDbdevBackend, Finding
 from backendkit.dbdev.errors import DbdevError
@@ -65,9 +63,17 @@ class ServerBackend(BaseDbdevBackend):
     def before_start(self) -> None:
         """Put in order what a killed server left; the server doesn't run."""
 
+    def signals(self) -> Sequence[signal.Signals]:
+        """Return the signals that stop it, one after the other."""
+        return self.stop_signals
+
     def server_environment(self) -> Mapping[str, str]:
         """Return the environment variables of the server."""
         return os.environ
+
+    def is_initialised(self) -> bool:
+        """Whether there is a folder: it has its name when what is in it is complete."""
+        return self.instance.data.is_dir()
 
     # Settings
 
@@ -113,8 +119,10 @@ class ServerBackend(BaseDbdevBackend):
     @property
     def user(self) -> users.User | None:
         """Who the server runs as; None: who we are."""
-        if not self.refuses_root:
-            return None
+        return self.unprivileged_user() if self.refuses_root else None
+
+    def unprivileged_user(self) -> users.User | None:
+        """Return who is to run it if we are root; None: who we are."""
         return users.unprivileged(self.instance.root, self.setting("DBDEV_USER"))
 
     def admin_password(self) -> str:
@@ -200,26 +208,9 @@ class ServerBackend(BaseDbdevBackend):
 
         :raises DbdevError: it runs already, or ended with an error.
         """
-        with self.locked():
-            self._check_initialised()
-            if self.is_running():
-                raise DbdevError(
-                    f"the server runs already, on port {self.port};"
-                    f" {self.manage('dbdev_stopserver')} stops it"
-                )
-            with _as_interrupts():
-                pid = self._start(foreground=True)
-        # Other commands may work while it runs.
         try:
             with _as_interrupts():
-                self.stdout.write(
-                    f"{self.display_name} runs on {self.host}:{self.port}, process"
-                    f" {pid}. Ctrl-C stops it."
-                )
-                while process.exit_status(pid) is None:
-                    process.wait_until(
-                        lambda: process.exit_status(pid) is not None, _LOOK
-                    )
+                pid = self._run_in_foreground()
         except KeyboardInterrupt:
             with self.locked():
                 self.quiesce()
@@ -230,6 +221,24 @@ class ServerBackend(BaseDbdevBackend):
         if status not in {0, -signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGTERM}:
             raise DbdevError(f"the server ended with status {status}")
         self.stdout.write("The server was stopped.")
+
+    def _run_in_foreground(self) -> int:
+        with self.locked():
+            self._check_initialised()
+            if self.is_running():
+                raise DbdevError(
+                    f"the server runs already, on port {self.port};"
+                    f" {self.manage('dbdev_stopserver')} stops it"
+                )
+            pid = self._start(foreground=True)
+        # Other commands may work while it runs.
+        self.stdout.write(
+            f"{self.display_name} runs on {self.host}:{self.port}, process {pid}."
+            " Ctrl-C stops it."
+        )
+        while process.exit_status(pid) is None:
+            process.wait_until(lambda: process.exit_status(pid) is not None, _LOOK)
+        return pid
 
     def is_running(self) -> bool:
         """Whether the server that was started last still runs."""
@@ -242,9 +251,10 @@ class ServerBackend(BaseDbdevBackend):
         state = self.instance.file.load()
         if state.pid is None or state.started is None:
             return False
-        number = process.stop(state.pid, state.started, self.stop_signals, self.timeout)
+        signals = self.signals()
+        number = process.stop(state.pid, state.started, signals, self.timeout)
         self._forget(state.pid)
-        if number is not None and number != self.stop_signals[0]:
+        if number is not None and number != signals[0]:
             self.stderr.write(
                 f"The server didn't end by itself in {self.timeout:g} s; {number.name}"
                 " ended it."
@@ -348,11 +358,10 @@ class ServerBackend(BaseDbdevBackend):
             )
         state.port = ports.choose(str(self.instance.folder), after=port)
         self.instance.file.save(state)
-        # For the rest of this process; later ones read the state file.
+        # For the rest of this process; later ones read the state file. (Connections
+        # that are open have the same dictionary.)
+        self.close_connection()
         self.dbsettings["PORT"] = str(state.port)
-        connection = connections[self.alias]
-        connection.close()
-        connection.settings_dict["PORT"] = str(state.port)
         self.stderr.write(
             f"Port {port} is taken by another program; it is {state.port} now. Start"
             " other processes of the project again."
@@ -412,7 +421,7 @@ class _NotReadyError(Exception):
 
 @contextlib.contextmanager
 def _as_interrupts() -> Iterator[None]:
-    """Make SIGTERM and SIGHUP what Ctrl-C is."""
+    """Make SIGTERM and SIGHUP what Ctrl-C is, also where a shell had it ignored."""
 
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
@@ -420,7 +429,10 @@ def _as_interrupts() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = (signal.SIGTERM, signal.SIGHUP)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        # nohup has it ignored, and means it.
+        numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield

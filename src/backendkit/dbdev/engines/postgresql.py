@@ -171,8 +171,6 @@ class PostgresBackend(ServerBackend):
             "listen_addresses": self.host,
             "unix_socket_directories": "",
             "password_encryption": "scram-sha-256",
-            # The last moments before a power failure are worth nothing here.
-            "synchronous_commit": "off",
             **self.setting("DBDEV_POSTGRES_OPTIONS", {}),
         }
         command = [self.program(POSTGRES), "-D", str(self.instance.data)]
@@ -282,11 +280,15 @@ class PostgresBackend(ServerBackend):
                 {**entry, "OPTIONS": {"connect_timeout": 5}, **changes},
                 alias=DEFAULT_DB_ALIAS,
             )
-            try:
-                with connection.cursor() as cursor:
-                    yield cursor
-            finally:
-                connection.close()
+            # The driver's own connection: test suites guard Django's.
+            with connection.wrap_database_errors:
+                opened = connection.get_new_connection(
+                    connection.get_connection_params()
+                )
+                with contextlib.closing(opened):
+                    opened.autocommit = True
+                    with opened.cursor() as cursor:
+                        yield cursor
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:

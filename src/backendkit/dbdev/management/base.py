@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS
 
-from backendkit.dbdev import backendregistry, backups
-from backendkit.dbdev.base import BaseDbdevBackend
+from backendkit.dbdev import backups
+from backendkit.dbdev.base import BaseDbdevBackend, backend_of
 from backendkit.dbdev.errors import DbdevError
 
 
@@ -92,19 +92,6 @@ class BaseDbdevCommand(BaseCommand):
             ) from None
         if answer.strip().lower() not in {"y", "yes"}:
             raise DbdevError("nothing is done")
-
-
-def backend_of(command: BaseCommand, alias: str) -> BaseDbdevBackend:
-    """
-    Return the backend of a database of the project.
-
-    :raises DbdevError: there is no such alias, or its engine has none.
-    """
-    databases = connections.databases
-    if alias not in databases:
-        known = ", ".join(sorted(databases))
-        raise DbdevError(f"DATABASES has no {alias!r}; there are: {known}")
-    return backendregistry.get(databases[alias]["ENGINE"])(command, alias)
 
 
 def add_backup_arguments(parser: CommandParser) -> None:

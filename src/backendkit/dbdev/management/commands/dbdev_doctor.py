@@ -6,8 +6,9 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import connections
 
 from backendkit.dbdev import backendregistry
+from backendkit.dbdev.base import backend_of
 from backendkit.dbdev.errors import DbdevError
-from backendkit.dbdev.management.base import BaseDbdevCommand, backend_of
+from backendkit.dbdev.management.base import BaseDbdevCommand
 
 
 class Command(BaseDbdevCommand):

@@ -1,0 +1,60 @@
+"""
+A plugin for pytest: the servers that the settings need run while the tests do.
+
+``pytest -p backendkit.dbdev.pytest_plugin``, or ``pytest_plugins`` in the project's
+``conftest.py``. With pytest-xdist, all workers use the same servers; pytest-django gives
+each worker its own test databases.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from django.conf import settings
+
+from backendkit.dbdev.errors import DbdevError
+from backendkit.dbdev.testing import TestServers
+
+_servers = pytest.StashKey[TestServers]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options."""
+    parser.addini(
+        "dbdev_databases",
+        "aliases of databases whose servers are to run (default: those whose settings "
+        "come from backendkit.dbdev.dbsettings)",
+        type="args",
+        default=None,
+    )
+    parser.getgroup("dbdev", "development databases").addoption(
+        "--dbdev-keep",
+        action="store_true",
+        help="don't stop the servers that were started for the tests",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Start the servers, before pytest-xdist starts its workers."""
+    config = session.config
+    if hasattr(config, "workerinput") or config.option.collectonly:
+        return
+    if not (settings.configured or os.environ.get("DJANGO_SETTINGS_MODULE")):
+        return
+    servers = TestServers(config.getini("dbdev_databases") or None)
+    try:
+        servers.start()
+    except DbdevError as error:
+        raise pytest.UsageError(str(error)) from error
+    if not config.option.dbdev_keep:
+        config.stash[_servers] = servers
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop those that weren't running before, when all workers have ended."""
+    servers = config.stash.get(_servers, None)
+    if servers is not None:
+        servers.stop()
