@@ -23,6 +23,8 @@ class BufferedStore(Store):
     :param snapshots: whether a transaction reads what was committed when it began.
     :param serializable: whether a change of a table that was read is a conflict.
     :param max_changes: of one transaction.
+    :param gives_back: whether numbers of a transaction that was rolled back are given
+        again, unless others were given since: to be compared with SQLite.
     :param capabilities: of the inner store that differ.
     """
 
@@ -35,6 +37,7 @@ class BufferedStore(Store):
         snapshots=True,
         serializable=True,
         max_changes=None,
+        gives_back=False,
         **capabilities,
     ):
         self.inner = MemoryStore() if inner is None else inner
@@ -46,6 +49,7 @@ class BufferedStore(Store):
             **capabilities,
         )
         self.max_changes = max_changes
+        self.gives_back = gives_back
         self.applying = threading.Lock()
         #: The largest number given, by table.
         self.numbers = Counter()
@@ -72,6 +76,8 @@ class BufferedStoreSession(BufferedSession):
         self.max_changes = store.max_changes
         #: For each query, its table and what rows have to be to be found.
         self.reads = []
+        #: By table, the largest number before this transaction took some, and after.
+        self.taken = {}
 
     def _begin(self, *, write):
         assert self.reader is None
@@ -84,6 +90,11 @@ class BufferedStoreSession(BufferedSession):
         self.reader.close()
         self.reader = None
         self.reads.clear()
+        with self.store.applying:
+            for name, (before, after) in self.taken.items():
+                if self.store.gives_back and self.store.numbers[name] == after:
+                    self.store.numbers[name] = before
+        self.taken.clear()
 
     def _now(self):
         """Return the session that reads."""
@@ -128,7 +139,9 @@ class BufferedStoreSession(BufferedSession):
             first = max(numbers[table.name], above, self._largest(table)) + 1
             if first + count > 2**63:
                 raise OperationalError("there are no numbers left")
+            before, _ = self.taken.get(table.name, (numbers[table.name], 0))
             numbers[table.name] = first + count - 1
+            self.taken[table.name] = before, numbers[table.name]
             return first
 
     def _largest(self, table):
@@ -165,6 +178,7 @@ class BufferedStoreSession(BufferedSession):
                         (name, row.old, row.new) for row in change.rows
                     ]
             self._keep_numbers(changes)
+        self.taken.clear()
 
     def _check_preconditions(self, session, changes):
         if self.store.capabilities.serializable:

@@ -31,5 +31,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
         options = {key: value for key, value in options.items() if key != "timeout"}
         store = self.opened.get(name)
         if store is None or store.inner is not inner:
-            store = self.opened[name] = BufferedStore(inner, **options)
+            store = BufferedStore(inner, gives_back=True, **options)
+            self.opened[name] = store
         return store
