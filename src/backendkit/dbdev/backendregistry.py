@@ -35,6 +35,7 @@ _BUILT_IN = {
     "django.db.backends.sqlite3": f"{_ENGINES}.sqlite.SqliteBackend",
     "backendkit.backends.lmdb": f"{_ENGINES}.lmdb.LmdbBackend",
     "django.db.backends.postgresql": f"{_ENGINES}.postgresql.PostgresBackend",
+    "django.contrib.gis.db.backends.postgis": f"{_ENGINES}.postgis.PostGisBackend",
     "django.db.backends.mysql": f"{_ENGINES}.mysql.MySqlBackend",
     "backendkit.backends.immudb": f"{_ENGINES}.immudb.ImmudbBackend",
     "backendkit.backends.dynamodb": f"{_ENGINES}.dynamodb.DynamodbBackend",

@@ -82,14 +82,7 @@ class Program:
 
     def hint(self) -> str:
         """Return how to install it on this machine, as a line to type."""
-        for manager, how in MANAGERS.items():
-            if manager in self.packages and shutil.which(manager):
-                root = manager == "brew" or os.geteuid() == 0
-                return f"{'' if root else 'sudo '}{how} {self.packages[manager]}"
-        known = ", ".join(
-            f"{name}: {package}" for name, package in self.packages.items()
-        )
-        return f"install a package that has it ({known})" if known else "install it"
+        return install_hint(self.packages)
 
     def missing(self) -> MissingProgramError:
         """Return the error that says that it isn't there."""
@@ -98,6 +91,20 @@ class Program:
             f"the program {self.name}{for_what} isn't installed. To install it:"
             f" {self.hint()}. If it is there: {self.setting} may name its path"
         )
+
+
+def install_hint(packages: Mapping[str, str]) -> str:
+    """
+    Return how to install a package on this machine, as a line to type.
+
+    :param packages: its name, by package manager.
+    """
+    for manager, how in MANAGERS.items():
+        if manager in packages and shutil.which(manager):
+            root = manager == "brew" or os.geteuid() == 0
+            return f"{'' if root else 'sudo '}{how} {packages[manager]}"
+    known = ", ".join(f"{manager}: {name}" for manager, name in packages.items())
+    return f"install a package that has it ({known})" if known else "install it"
 
 
 def version_of(path: str, argument: str = "--version") -> str:

@@ -355,12 +355,7 @@ class PostgresBackend(ServerBackend):
             raise BackupError(f"{dumpfile} can't be restored: {error}") from error
 
     def _pg_restore(self, dumpfile: Path, *arguments: str) -> None:
-        # Extensions are the administrator's, and so are comments on them.
-        lines = [
-            line
-            for line in self._contents(dumpfile).splitlines()
-            if not re.match(r"\d+; \d+ \d+ COMMENT - EXTENSION ", line)
-        ]
+        lines = _without_extensions(self._contents(dumpfile).splitlines())
         with (
             tempfile.NamedTemporaryFile("w", prefix="dbdev-") as file,
             Progress(sys.stderr, "pg_restore") as progress,
@@ -433,6 +428,26 @@ def _major(folder: Path) -> int:
     """Return the major version of the programs in a folder."""
     match = re.search(r"\d+", version_of(str(folder / "postgres")))
     return int(match[0]) if match else 0
+
+
+_ENTRY = re.compile(r"\d+; \d+ \d+ (?P<kind>COMMENT - EXTENSION|TABLE DATA|TABLE) (.*)")
+
+
+def _without_extensions(lines: Sequence[str]) -> list[str]:
+    """
+    Leave out of a dump's list what only the owner of an extension may write.
+
+    That is comments on it, and rows of its tables: those that the dump doesn't make.
+    """
+    entries = [(line, _ENTRY.match(line)) for line in lines]
+    made = {found[2] for _, found in entries if found and found["kind"] == "TABLE"}
+    return [
+        line
+        for line, found in entries
+        if not found
+        or found["kind"] == "TABLE"
+        or (found["kind"] == "TABLE DATA" and found[2] in made)
+    ]
 
 
 def _quoted(name: str) -> str:
