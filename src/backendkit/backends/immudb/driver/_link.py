@@ -200,7 +200,7 @@ class Link:
             # It is the parent's. What gRPC would do with it here may never end.
             abandoned.append(self._channel)
             return
-        if self.metadata and not self.broken:
+        if self.metadata:
             with contextlib.suppress(grpc.RpcError, InterfaceError):
                 self.call(CLOSE_SESSION, EMPTY, FAREWELL)
         self._channel.close()

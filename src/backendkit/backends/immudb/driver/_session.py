@@ -163,6 +163,9 @@ class Session:
                 transaction.stream.settle()
         if transaction.lingers:
             time.sleep(LINGER)
+        if self._link.broken:
+            # It is gone, or goes with its session when that is replaced.
+            return
         try:
             self._link.call(ROLLBACK, EMPTY, self.timeout, transaction.metadata)
         except grpc.RpcError as error:
@@ -215,12 +218,7 @@ class Session:
                 and (repeat or never_sent(error))
             )
             if not again or self._transaction is not None:
-                if not repeat and connection_lost(error):
-                    raise stores.OperationalError(
-                        "no answer: whether it was done is unknown "
-                        f"({translate(error)})"
-                    ) from error
-                raise translate(error) from error
+                raise self._answer(error, repeat=repeat) from error
             if session_lost(error):
                 self._link.open_session()
                 self._link.broken = False
@@ -230,7 +228,17 @@ class Session:
             return call()
         except grpc.RpcError as error:
             self._note(error)
-            raise translate(error) from error
+            raise self._answer(error, repeat=repeat) from error
+
+    @staticmethod
+    def _answer(error: grpc.RpcError, *, repeat: bool) -> stores.Error:
+        """Return what to raise for a call outside of a transaction."""
+        found = translate(error)
+        if repeat or not connection_lost(error) or never_sent(error):
+            return found
+        return stores.OperationalError(
+            f"no answer: whether it was done is unknown ({found})"
+        )
 
     def _inside(
         self, transaction: Transaction, call: Callable[[], T], *, ends: bool
