@@ -176,12 +176,15 @@ def test_missing_program(make, postgresql, setting):
         ({"HOST": ""}, "are on 127.0.0.1"),
         ({"PORT": "http"}, "['PORT'] is 'http'"),
         ({"PORT": "70000"}, "['PORT'] is '70000'"),
+        ({"USER": ""}, "['USER'] is missing"),
+        ({"NAME": ""}, "['NAME'] is missing"),
     ],
 )
 def test_settings_of_another_server(make, postgresql, changes, said):
     """No command touches what it hasn't made."""
     project = make({"default": postgresql.settings(**changes)})
     for command in ("dbdev_init", "dbdev_startserver"):
+        # (The latter finds no database.)
         assert project.manage(command, status=1).err.startswith("CommandError: ")
     assert said in project.manage("dbdev_init", status=1).line
 
@@ -229,6 +232,13 @@ def test_folder_that_may_not_be_entered(make, postgresql):
         {"default": postgresql.settings()}, {"DBDEV_USER": "no-such-user"}
     )
     assert "no user no-such-user" in project.manage("dbdev_init", status=1).line
+
+
+def test_entry_of_another_alias(make):
+    """Two aliases with one entry would share a folder, and its port."""
+    project = make({"default": "dbsettings('sqlite', BASE_DIR, 'other')"})
+    said = project.manage("dbdev_init", status=1).line
+    assert "comes from dbsettings(…, 'other'): give it this alias" in said
 
 
 def test_damaged_state_file(lite):

@@ -60,7 +60,7 @@ class BaseDbdevBackend(abc.ABC):
 
     :param command: the management command, for its ``stdout`` and ``stderr``.
     :param alias: as in ``DATABASES``.
-    :raises DbdevError: there is no such alias.
+    :raises DbdevError: there is no such alias, or its entry was made for another one.
     """
 
     #: What the database is called in texts.
@@ -75,6 +75,12 @@ class BaseDbdevBackend(abc.ABC):
         self.alias = alias
         #: The project's settings of this database.
         self.dbsettings = _entry(alias)
+        meant = self.dbsettings.get("DBDEV", {}).get("ALIAS", alias)
+        if meant != alias:
+            raise DbdevError(
+                f"the entry DATABASES[{alias!r}] comes from dbsettings(…, {meant!r}):"
+                " give it this alias"
+            )
         self.instance = Instance(root_of(self.dbsettings, settings), alias)
 
     # What a backend implements

@@ -65,5 +65,6 @@ def _entry(
     if engine != backendregistry.GENERIC:
         entry["ENGINE"] = ENGINES.get(engine, engine)
     entry |= changes
-    entry["DBDEV"] = {"DATADIR": str(root), **changes.get("DBDEV", {})}
+    more = changes.get("DBDEV", {})
+    entry["DBDEV"] = {"DATADIR": str(root), "ALIAS": alias, **more}
     return backend.complete_dbsettings(entry, Instance(root, alias))

@@ -34,6 +34,8 @@ class ServerBackend(BaseDbdevBackend):
 
     #: Whether the server doesn't run as root.
     refuses_root: ClassVar[bool] = False
+    #: Keys of ``DATABASES[…]`` without which the server can't be made.
+    required_settings: ClassVar[Sequence[str]] = ()
     #: To stop it, one after the other. The first lets it end in order.
     stop_signals: ClassVar[Sequence[signal.Signals]] = (signal.SIGTERM, signal.SIGKILL)
     #: Texts in the log of a start that failed, after which another one may succeed.
@@ -139,6 +141,9 @@ class ServerBackend(BaseDbdevBackend):
         """Make the data unless they are there, start the server, set it up."""
         with self.locked():
             port = self.port
+            for key in self.required_settings:
+                if not self.dbsettings.get(key):
+                    raise DbdevError(f"DATABASES[{self.alias!r}][{key!r}] is missing")
             self.check_programs()
             if self.is_initialised():
                 self.stdout.write(f"There is a database in {self.instance.data}.")

@@ -28,6 +28,7 @@ class ImmudbBackend(CopiedServerBackend):
 
     display_name = "immudb"
     url_scheme = "immudb"
+    required_settings = ("NAME", "USER")
 
     def _program(self) -> str:
         try:

@@ -85,6 +85,7 @@ class MySqlBackend(CopiedServerBackend):
 
     display_name = "MariaDB"
     url_scheme = "mysql"
+    required_settings = ("NAME", "USER")
     refuses_root = True
 
     def programs(self) -> Sequence[Program]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import signal
@@ -81,6 +82,7 @@ class PostgresBackend(ServerBackend):
 
     display_name = "PostgreSQL"
     url_scheme = "postgres"
+    required_settings = ("NAME", "USER")
     refuses_root = True
     # Fast, then immediate shutdown; SIGTERM would wait for clients.
     stop_signals = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
@@ -424,6 +426,7 @@ class PostgresBackend(ServerBackend):
         return {**super().info(), "administrator": self._admin()["USER"]}
 
 
+@functools.cache
 def _major(folder: Path) -> int:
     """Return the major version of the programs in a folder."""
     match = re.search(r"\d+", version_of(str(folder / "postgres")))
