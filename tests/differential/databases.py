@@ -64,6 +64,7 @@ def using(alias):
 def added():
     """Add the compared databases to ``django.db.connections`` for a while."""
     folder = tempfile.mkdtemp(prefix="differential-")
+    servers = contextlib.ExitStack()
     databases = {ORACLE: {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
     for alias, engine in aliases().items():
         if engine == "django.db.backends.sqlite3":
@@ -73,6 +74,8 @@ def added():
             name = str(Path(folder, alias))
         engine, _, path = engine.partition(":")  # noqa: PLW2901  # its name, from here on
         databases[alias] = {"ENGINE": engine, "NAME": name}
+        if engine == "backendkit.backends.immudb":
+            databases[alias].update(_on_immudb(servers, alias))
         if path == "sql":
             databases[alias]["OPTIONS"] = {"native": False}
     complete = ConnectionHandler({"default": {}}).configure_settings(
@@ -88,7 +91,20 @@ def added():
                 connections[alias].close()
                 del connections[alias]
             del connections.databases[alias]
+        servers.close()
         shutil.rmtree(folder)
+
+
+def _on_immudb(servers, alias):
+    """Make a database on a server of this run; return its settings."""
+    from backendkit.backends.immudb import driver
+    from backendkit.backends.immudb.server import Server
+
+    server = servers.enter_context(Server(password="differential"))
+    found = {"HOST": server.host, "PORT": server.port, "PASSWORD": server.password}
+    with driver.connect(server.host, server.port, password=server.password) as one:
+        one.create_database(alias)
+    return {"NAME": alias, **found}
 
 
 def outcome(alias, action):

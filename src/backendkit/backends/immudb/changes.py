@@ -80,11 +80,16 @@ def _moved(sizes: Any, change: TableChange) -> dict[str, int]:
     }
 
 
-def alter(stored: Stored, change: TableChange) -> tuple[Stored, list[Statement]]:
+def alter(
+    stored: Stored, change: TableChange, mark: str
+) -> tuple[Stored, list[Statement], list[Statement]]:
     """
-    Return how a changed table is kept then, and what changes it.
+    Return how a changed table is kept then, what changes it, and what tidies up later.
 
-    The table has its new name already.
+    The table has its new name already. A column whose index is dropped can't be dropped
+    in the same transaction: it gets a name that nobody knows, and goes after it.
+
+    :param mark: what no other change has, for such names.
     """
     before, after = change.before, change.after
     assert before is not None
@@ -100,10 +105,17 @@ def alter(stored: Stored, change: TableChange) -> tuple[Stored, list[Statement]]
             kept.append(moved)
         else:
             statements.append(drop_index(after.name, columns))
+    later: list[Statement] = []
+    indexed = {column for columns in stored.indexes for column in columns}
     gone = [column.name for column in before.columns if column.name not in former]
-    statements += [
-        (f"ALTER TABLE {name} DROP COLUMN {quoted(column)}", ()) for column in gone
-    ]
+    for number, column in enumerate(gone):
+        last = quoted(column)
+        if column in indexed:
+            last = quoted(f"backendkit_gone_{mark}_{number}")
+            sql = f"ALTER TABLE {name} RENAME COLUMN {quoted(column)} TO {last}"
+            statements.append((sql, ()))
+        drop: Statement = (f"ALTER TABLE {name} DROP COLUMN {last}", ())
+        (later if column in indexed else statements).append(drop)
     statements += _rename_columns(name, former)
     sizes = _moved(stored.lengths, change)
     fresh = lengths(after)
@@ -126,7 +138,7 @@ def alter(stored: Stored, change: TableChange) -> tuple[Stored, list[Statement]]
     statements += [
         create_index(after.name, columns) for columns in wanted if columns not in kept
     ]
-    return Stored(after, sizes, frozenset(wanted), stored.ours), statements
+    return Stored(after, sizes, frozenset(wanted), stored.ours), statements, later
 
 
 def _rename_columns(table: str, former: dict[str, str]) -> Iterator[Statement]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from backendkit.stores import Catalog, Row, Table, TableChange
+from backendkit.stores import Catalog, Error, Row, Table, TableChange
 
 from . import changes as statements
 from .catalog import CREATE_OWN, META, NUMBERS, TABLES, Schema, Stored
@@ -39,6 +40,8 @@ class Commit:
         #: Tables that are made anew, with all their rows.
         self._copied: set[str] = set()
         self._definitions: dict[str, Stored | None] = {}
+        #: What is done after the commit. If it isn't, nobody misses it.
+        self._later: list[Statement] = []
 
     def run(self, changes: Sequence[TableChange]) -> None:
         """Send all statements but the commit."""
@@ -93,8 +96,10 @@ class Commit:
                 continue
             if step != change.after.name:
                 self._waiting.append(statements.rename(step, change.after.name))
-            made, more = statements.alter(kept, change)
+            mark = f"{self._schema.version}_{number}"
+            made, more, later = statements.alter(kept, change, mark)
             self._waiting += more
+            self._later += later
             stored[change.after.name] = definitions[change.after.name] = made
         for change in changes:
             if change.before is None and change.after is not None:
@@ -213,6 +218,9 @@ class Commit:
 
     def done(self, changes: Sequence[TableChange]) -> None:
         """Tell the other sessions of the process what is committed now."""
+        for sql, parameters in self._later:
+            with contextlib.suppress(Error):
+                self._connection.run(sql, parameters)
         shared = self._shared
         for change in changes:
             before, after = change.before, change.after
