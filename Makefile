@@ -26,7 +26,7 @@ RUN := $(BIN)/python
 	immudb immudb-stubs dynamodb clean
 .DEFAULT_GOAL := test
 
-demo: $(VENV)/.installed-demo
+demo: $(VENV)/.installed-demo $(if $(filter immudb,$(DEMO_ENGINE)),immudb)
 	$(RUN) demo/manage.py demo --port $(or $(DEMO_PORT),8000) $(if $(filter 0,$(DEMO_SERVE)),--no-serve)
 
 test: pytest conformance-labels

@@ -1,7 +1,7 @@
 """
 Settings of the demo.
 
-Read from the environment: ``DEMO_ENGINE`` (``lmdb``, ``memory`` or ``sqlite``),
+Read from the environment: ``DEMO_ENGINE`` (``lmdb``, ``immudb``, ``memory`` or ``sqlite``),
 ``DEMO_DATA`` (the directory that everything is kept in), ``DEMO_DEBUG``.
 """
 
@@ -41,7 +41,16 @@ ENGINES = {
         "NAME": DATA / "sqlite.db",
     },
 }
-DATABASES = {"default": ENGINES[os.environ.get("DEMO_ENGINE") or "lmdb"]}
+DEMO_ENGINE = os.environ.get("DEMO_ENGINE") or "lmdb"
+if DEMO_ENGINE == "immudb":
+    # A server of the demo's own, in its directory: `manage.py demo` starts it.
+    from backendkit.dbdev import dbsettings
+
+    # A scan is one transaction: of some ten thousand rows.
+    ENGINES["immudb"] = dbsettings(
+        "immudb", DATA, NAME="demo", OPTIONS={"max_tx_entries": 16_384}
+    )
+DATABASES = {"default": ENGINES[DEMO_ENGINE]}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
@@ -52,6 +61,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
+    "backendkit.dbdev",
     "tracking.apps.TrackingConfig",
 ]
 

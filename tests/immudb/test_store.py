@@ -17,6 +17,7 @@ from backendkit.stores import (
     Index,
     OperationalError,
     Table,
+    UniqueViolation,
     ValueType,
 )
 from backendkit.stores.testing import StoreContract
@@ -190,8 +191,9 @@ def test_a_unique_value_is_taken_once(store):
         session.begin(write=True)
         session.insert(ITEMS, [(None, "same", 1)])
     one.commit()
-    with pytest.raises(ConflictError):
+    with pytest.raises(UniqueViolation) as caught:
         two.commit()
+    assert isinstance(caught.value.__cause__, ConflictError)
     two.begin(write=True)
     assert len(rows_of(two)) == 1
     two.rollback()
@@ -251,6 +253,24 @@ def test_numbers_are_given_once(store, arguments):
     assert len(set(found)) == 30
     for one in stores:
         one.close()
+
+
+def test_numbers_of_a_transaction_that_is_rolled_back(store):
+    """They are given again, so that tests see the same ones each time."""
+    written(store)
+    session = store.session()
+    for _ in range(3):
+        session.begin(write=True)
+        rows = [(None, None, None)] * 2
+        assert session.insert(ITEMS, rows) == [(1,), (2,)]
+        assert session.insert(ITEMS, rows[:1]) == [(3,)]
+        session.rollback()
+    session.begin(write=True)
+    session.insert(ITEMS, [(None, None, None)])
+    session.commit()
+    session.begin(write=True)
+    assert session.insert(ITEMS, [(None, None, None)]) == [(2,)]
+    session.rollback()
 
 
 def test_a_changed_table_is_noticed_by_a_writer(store, arguments):

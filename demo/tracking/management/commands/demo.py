@@ -21,8 +21,13 @@ class Command(BaseCommand):
 
     def handle(self, *, port, no_serve, **options):
         verbosity = options["verbosity"]
+        if settings.DEMO_ENGINE == "immudb":
+            # The other engines have no server.
+            call_command("dbdev_init", stdout=self.stdout)
         call_command("migrate", verbosity=0)
-        call_command("track", machine=True, verbosity=verbosity, stdout=self.stdout)
+        # A transaction of immudb has a limit.
+        machine = settings.DEMO_ENGINE != "immudb"
+        call_command("track", machine=machine, verbosity=verbosity, stdout=self.stdout)
         password = self.user()
         self.stdout.write(
             f"\n  Site      http://127.0.0.1:{port}/"

@@ -20,6 +20,8 @@ _ROWS = 500
 
 def create(table: Table) -> tuple[Stored, list[Statement]]:
     """Return how a new table is kept, and what makes it and its indexes."""
+    if not table.columns:  # a view, which is the engine's
+        return Stored(table, {}, frozenset()), []
     sizes = lengths(table)
     columns = [_column(column, sizes) for column in table.columns]
     key = ", ".join(map(quoted, table.primary_key))
@@ -108,14 +110,14 @@ def alter(
     later: list[Statement] = []
     indexed = {column for columns in stored.indexes for column in columns}
     gone = [column.name for column in before.columns if column.name not in former]
-    for number, column in enumerate(gone):
-        last = quoted(column)
-        if column in indexed:
+    for number, old in enumerate(gone):
+        last = quoted(old)
+        if old in indexed:
             last = quoted(f"backendkit_gone_{mark}_{number}")
-            sql = f"ALTER TABLE {name} RENAME COLUMN {quoted(column)} TO {last}"
+            sql = f"ALTER TABLE {name} RENAME COLUMN {quoted(old)} TO {last}"
             statements.append((sql, ()))
         drop: Statement = (f"ALTER TABLE {name} DROP COLUMN {last}", ())
-        (later if column in indexed else statements).append(drop)
+        (later if old in indexed else statements).append(drop)
     statements += _rename_columns(name, former)
     sizes = _moved(stored.lengths, change)
     fresh = lengths(after)

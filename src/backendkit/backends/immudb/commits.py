@@ -76,7 +76,12 @@ class Commit:
             stored.pop(before.name, None)
             definitions[before.name] = None
             if after is None:
-                self._waiting.append((f"DROP TABLE {quoted(before.name)}", ()))
+                if before.columns:
+                    self._waiting.append((f"DROP TABLE {quoted(before.name)}", ()))
+                continue
+            if not before.columns:
+                one = Stored(after, {}, frozenset())
+                stored[after.name] = definitions[after.name] = one
                 continue
             if statements.needs_copy(former[before.name], change):
                 copies[number] = self._all_rows(before)

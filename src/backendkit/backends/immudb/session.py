@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from backendkit.stores import (
     IntegrityError,
     InterfaceError,
     NonrelQuery,
+    ProgrammingError,
     Row,
     Table,
     TableChange,
@@ -56,6 +58,8 @@ class ImmudbSession(BufferedSession):
         self._connection: Connection | None = None
         self._schema: Schema | None = None
         self._until: int | None = None
+        #: Numbers taken in the transaction: table, first and how many.
+        self._numbers: list[tuple[str, int, int]] = []
 
     # Transactions
 
@@ -78,6 +82,8 @@ class ImmudbSession(BufferedSession):
     def _end(self) -> None:
         connection, self._connection = self._connection, None
         self._schema = self._until = None
+        while self._numbers:
+            self.store.shared.give_back(*self._numbers.pop())
         if connection is not None:
             try:
                 connection.rollback()
@@ -96,9 +102,12 @@ class ImmudbSession(BufferedSession):
         return self._schema.catalog
 
     def stored(self, table: Table) -> Stored:
-        """Return how a committed table is kept."""
+        """Return how a committed table is kept. :raises ProgrammingError: it is gone."""
         assert self._schema is not None
-        return self._schema.stored[table.name]
+        found = self._schema.stored.get(table.name)
+        if found is None:
+            raise ProgrammingError(f"no such table: {table.name}")
+        return found
 
     # Reading
 
@@ -247,11 +256,17 @@ class ImmudbSession(BufferedSession):
         return self.store.sizes
 
     def _allocate(self, table: Table, count: int, above: int) -> int:
-        shared = self.store.shared
-        with self.store.other() as connection:
-            return shared.allocate(
-                lambda: connection, table, count, above, ours=self.stored(table).ours
+        shared, ours = self.store.shared, self.stored(table).ours
+        with contextlib.ExitStack() as stack:
+            first = shared.allocate(
+                lambda: stack.enter_context(self.store.other()),
+                table,
+                count,
+                above,
+                ours=ours,
             )
+        self._numbers.append((table.name, first, count))
+        return first
 
     def _size(self, change: TableChange) -> int:
         size = len(change.rows) + 1
@@ -276,6 +291,8 @@ class ImmudbSession(BufferedSession):
     def _apply(self, changes: Sequence[TableChange]) -> None:
         connection, schema = self._used(), self._schema
         assert schema is not None
+        # From here on nobody knows whether rows have them.
+        self._numbers.clear()
         version = read_version(connection)
         if version != schema.version:
             self.store.shared.forget_schema()

@@ -92,7 +92,7 @@ class Shared:
 
     def size(self, connection: Callable[[], Connection], table: Table) -> int:
         """Return about how many rows a table has."""
-        size = self._sizes.get(table.name)
+        size = self._sizes.get(table.name) if table.columns else 0
         if size is None:
             key = quoted(table.primary_key[0])
             name = quoted(table.name)
@@ -160,6 +160,13 @@ class Shared:
             if ours:
                 self._blocks[table.name] = block[count:], last
             return block.start
+
+    def give_back(self, name: str, first: int, count: int) -> None:
+        """Give numbers again that a transaction had taken and no row has, if it can."""
+        with self._numbering:
+            block, last = self._blocks.get(name, (range(0), 0))
+            if last and block.start == first + count:
+                self._blocks[name] = range(first, block.stop), last
 
     def _take(
         self, connection: Connection, table: Table, count: int, above: int

@@ -95,6 +95,8 @@ class ImmudbBackend(CopiedServerBackend):
         from backendkit.backends.immudb import driver  # noqa: PLC0415  # gRPC is slow to load
 
         name = str(self.dbname)
+        options = self.dbsettings.get("OPTIONS") or {}
+        most = options.get("max_tx_entries")
         try:
             with driver.connect(
                 self.host,
@@ -104,7 +106,7 @@ class ImmudbBackend(CopiedServerBackend):
                 str(self.dbsettings.get("PASSWORD") or _ADMIN),
             ) as connection:
                 if name not in {known.name for known in connection.databases()}:
-                    connection.create_database(name)
+                    connection.create_database(name, max_tx_entries=most)
         except driver.Error as error:
             raise DbdevError(f"{self.display_name}: {error}") from error
 
