@@ -9,6 +9,8 @@ import pytest
 
 from backendkit.stores import ConflictError
 
+pytest.importorskip("grpc", reason="needs the extra immudb")
+
 
 @pytest.fixture
 def item(database):
@@ -223,3 +225,39 @@ def test_many_threads(item):
         thread.join()
     assert item.objects.count() == 48
     assert len(set(item.objects.values_list("pk", flat=True))) == 48
+
+
+def test_the_server_is_killed_while_transactions_run(item, server):
+    """What a commit has acknowledged is there, and of others all or nothing."""
+    from django.db import DatabaseError, connections, transaction
+
+    known = []
+    began = threading.Event()
+
+    def work():
+        try:
+            for number in range(200):
+                with transaction.atomic():
+                    item.objects.create(code=f"a{number}", number=number)
+                    item.objects.create(code=f"b{number}", number=number)
+                known.append(number)
+                if number == 10:
+                    began.set()
+        except DatabaseError:
+            pass
+        finally:
+            began.set()
+            connections.close_all()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    began.wait(60)
+    server.kill()
+    thread.join()
+    server.start()
+    numbers = sorted(item.objects.values_list("number", flat=True))
+    assert len(known) > 10
+    assert set(known) <= set(numbers)
+    assert numbers == sorted([*set(numbers)] * 2)
+    # One whose commit wasn't answered may be there, too.
+    assert len(set(numbers)) <= len(known) + 1

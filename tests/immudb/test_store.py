@@ -23,6 +23,8 @@ from backendkit.stores import (
 from backendkit.stores.testing import StoreContract
 from backendkit.stores.testing._data import NAMES
 
+pytest.importorskip("grpc", reason="needs the extra immudb")
+
 ID = Column("id", ValueType.INTEGER, nullable=False, auto_increment=True)
 ITEMS = Table(
     "items",

@@ -21,6 +21,8 @@ from backendkit.stores import (
     ValueType,
 )
 
+pytest.importorskip("grpc", reason="needs the extra immudb")
+
 
 @pytest.fixture
 def models(database):
