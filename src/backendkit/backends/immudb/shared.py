@@ -48,6 +48,8 @@ class Shared:
         #: About how many rows tables have.
         self._sizes: dict[str, int] = {}
         self._limit: int | None = None
+        #: Of the server; None if nobody has asked.
+        self.version: tuple[int, ...] | None = None
 
     # Tables
 

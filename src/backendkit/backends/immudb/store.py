@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from backendkit.stores import (
     COMPARISONS,
     Capabilities,
+    DatabaseError,
     Order,
     Precision,
     Session,
@@ -81,9 +82,19 @@ class ImmudbStore(Store):
         return ImmudbSession(self, reading=True)
 
     def version(self) -> tuple[int, ...]:
+        """Return the server's version, empty if it doesn't tell; asked for once."""
         with self.other() as connection:
-            text = connection.server_info().version
-        return tuple(int(part) for part in text.split(".") if part.isdigit())
+            known = self.shared.version
+            if known is None:
+                # The server measures its files for the answer, and fails where a
+                # database is deleted at the moment.
+                text = ""
+                with contextlib.suppress(DatabaseError):
+                    text = connection.server_info().version
+                parts = text.split(".")
+                known = tuple(int(part) for part in parts if part.isdigit())
+                self.shared.version = known
+        return known
 
     def close(self) -> None:
         with self._lock:
