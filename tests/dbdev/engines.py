@@ -4,6 +4,7 @@ import importlib.util
 import types
 from dataclasses import dataclass
 
+from backendkit.backends.immudb import server as immudb
 from backendkit.dbdev import backendregistry
 from backendkit.dbdev.configuring import ENGINES
 
@@ -37,6 +38,11 @@ class Engine:
             if importlib.util.find_spec(module) is None:
                 return f"needs the Python package {module}"
         backend = self.backend()
+        if self.name == "immudb":
+            try:
+                immudb.find()
+            except immudb.ServerNotFound as error:
+                return str(error)
         # Where programs are looked for depends on data and settings: there are none.
         instance = types.SimpleNamespace(
             setting=lambda name, default=None: default, _data_version=lambda: None
@@ -55,6 +61,7 @@ POSTGRESQL = Engine("postgresql", ("psycopg",))
 MARIADB = Engine(
     "mariadb", ("pymysql",), "import pymysql; pymysql.install_as_MySQLdb()"
 )
+IMMUDB = Engine("immudb", ("grpc",))
 
-ALL = [SQLITE, LMDB, POSTGRESQL, MARIADB]
+ALL = [SQLITE, LMDB, POSTGRESQL, MARIADB, IMMUDB]
 SERVERS = [engine for engine in ALL if engine.has_server]

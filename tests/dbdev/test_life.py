@@ -185,8 +185,10 @@ def test_killed_in_the_foreground(server_project):
     with project.start("dbdev_fgrunserver") as process:
         wait_for(lambda: project.info()["running"], 30)
         process.kill()
-    assert project.info()["running"]
-    assert "is stopped" in project.manage("dbdev_stopserver").out
+        process.wait()
+        # (As long as somebody reads what it prints: that would end it, too.)
+        assert project.info()["running"]
+        assert "is stopped" in project.manage("dbdev_stopserver").out
 
 
 def test_killed_server(server_project):

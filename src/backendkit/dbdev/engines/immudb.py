@@ -14,7 +14,7 @@ from backendkit.dbdev.programs import version_of
 
 DBSETTINGS = {
     "ENGINE": "backendkit.backends.immudb",
-    "NAME": "defaultdb",
+    "NAME": "dbdev",
     "USER": "immudb",
     "HOST": "127.0.0.1",
 }
@@ -92,11 +92,14 @@ class ImmudbBackend(CopiedServerBackend):
 
     def set_up(self) -> None:
         """Make the database of the settings, if it isn't there."""
-        from backendkit.backends.immudb import driver  # noqa: PLC0415  # gRPC is slow to load
+        # gRPC is slow to load.
+        from backendkit.backends.immudb import driver  # noqa: PLC0415
+        from backendkit.backends.immudb.creation import MAX_TX_ENTRIES  # noqa: PLC0415
 
         name = str(self.dbname)
+        # As many as those of test databases: Django writes much at once.
         options = self.dbsettings.get("OPTIONS") or {}
-        most = options.get("max_tx_entries")
+        most = options.get("max_tx_entries", MAX_TX_ENTRIES)
         try:
             with driver.connect(
                 self.host,
