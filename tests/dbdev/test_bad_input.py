@@ -8,6 +8,7 @@ import pytest
 
 from backendkit.dbdev.backups import MANIFEST
 
+from . import engines
 from .projects import wait_for
 
 
@@ -53,7 +54,11 @@ def change_manifest(**changes):
 
 def data_file(backup):
     return max(
-        (path for path in backup.rglob("*") if path.is_file()),
+        (
+            path
+            for path in backup.rglob("*")
+            if path.is_file() and path.name != MANIFEST
+        ),
         key=lambda path: path.stat().st_size,
     )
 
@@ -90,9 +95,12 @@ def test_damaged_backup(lite, damage, said):
     assert said in refused(lite, "dbdev_restore", "--noinput")
 
 
-def test_backup_that_only_the_engine_finds_damaged(filled):
+def test_backup_that_only_the_engine_finds_damaged(filled, engine):
     """Its checksums are right, but it is no database."""
     import hashlib
+
+    if engine is engines.IMMUDB:
+        pytest.skip("a server may do without one of its files: checksums are the check")
 
     backup = backup_of(filled)
     path = data_file(backup)
@@ -139,6 +147,10 @@ def test_disk_full_in_mid_backup(filled):
     answer = filled.manage("dbdev_backup", status=1, limit=1500)
     assert answer.err.count("CommandError: ") == 1
     assert sorted(filled.folder().rglob("backups/*")) == before
+    if filled.info().get("running"):
+        # One that was started again has our limit, too.
+        filled.manage("dbdev_stopserver")
+        filled.manage("dbdev_startserver")
     assert filled.rows() == rows
 
 
