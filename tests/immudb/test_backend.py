@@ -58,6 +58,9 @@ def test_a_wrong_password(settings_of_database, database):
     wrong = opened(settings_of_database, PASSWORD="wrong")
     with pytest.raises(OperationalError, match=r"immudb at .*(password|user)"):
         wrong.ensure_connection()
+    wrong.settings_dict["PASSWORD"] = settings_of_database["PASSWORD"]
+    wrong.ensure_connection()
+    wrong.close()
 
 
 def test_an_unknown_database(settings_of_database, database):

@@ -36,9 +36,6 @@ class NonrelDatabaseFeatures(DatabaseFeatures):
     # A store is shared by all connections that name it.
     test_db_allows_multiple_connections = True
 
-    # Always in this SQLite. Django would connect to find out, in a system check.
-    supports_json_field = True
-
     # Always: where a store has no locks, using it is a clear error.
     has_select_for_update = True
     # All writers wait for the one that holds the lock, so there is nothing to

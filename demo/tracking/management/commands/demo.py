@@ -12,6 +12,8 @@ USERNAME = "admin"
 
 class Command(BaseCommand):
     help = "Migrate, track, create a user, and serve. May be run again."
+    # They ask the database, whose server may not run yet.
+    requires_system_checks = ()
 
     def add_arguments(self, parser):
         parser.add_argument("--port", type=int, default=8000)
@@ -24,6 +26,7 @@ class Command(BaseCommand):
         if settings.DEMO_ENGINE == "immudb":
             # The other engines have no server.
             call_command("dbdev_init", stdout=self.stdout)
+        self.check()
         call_command("migrate", verbosity=0)
         # A transaction of immudb has a limit.
         machine = settings.DEMO_ENGINE != "immudb"

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.functional import cached_property
 
 from backendkit.nonrel.base import NonrelDatabaseWrapper
 
@@ -66,10 +65,18 @@ class DatabaseWrapper(NonrelDatabaseWrapper):
             "password": settings.get("PASSWORD") or "",
         }
 
-    def init_connection_state(self) -> None:
-        """Connect to the server now, and warn if we don't know its version."""
-        super().init_connection_state()
-        version = self.server_version
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        """
+        Connect to the server; warn if we don't know its version.
+
+        A connection that can't be made isn't kept: settings may be others next time.
+        """
+        connection = super().get_new_connection(conn_params)
+        try:
+            version = connection.store.version()
+        except BaseException:
+            connection.close()
+            raise
         if version and version[:2] not in KNOWN_VERSIONS:
             shown = ".".join(map(str, version))
             known = ", ".join(".".join(map(str, one)) for one in KNOWN_VERSIONS)
@@ -79,18 +86,14 @@ class DatabaseWrapper(NonrelDatabaseWrapper):
                 RuntimeWarning,
                 stacklevel=2,
             )
-
-    @cached_property
-    def server_version(self) -> tuple[int, ...]:
-        """The server's version; empty if it doesn't tell."""
-        with self.wrap_database_errors:
-            version: tuple[int, ...] = self.connection.store.version()
-        return version
+        return connection
 
     def get_server_version(self) -> tuple[int, ...] | None:
         """Return the server's version; None if it doesn't tell."""
         self.ensure_connection()
-        return self.server_version or None
+        with self.wrap_database_errors:
+            version: tuple[int, ...] = self.connection.store.version()
+        return version or None
 
     def is_usable(self) -> bool:
         """Whether the server answers."""
