@@ -46,7 +46,7 @@ if DEMO_ENGINE == "immudb":
     # A server of the demo's own, in its directory: `manage.py demo` starts it.
     from backendkit.dbdev import dbsettings
 
-    # A scan is one transaction: of some ten thousand rows.
+    # The files of a distribution are one transaction.
     ENGINES["immudb"] = dbsettings(
         "immudb", DATA, NAME="demo", OPTIONS={"max_tx_entries": 16_384}
     )

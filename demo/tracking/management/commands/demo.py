@@ -28,9 +28,7 @@ class Command(BaseCommand):
             call_command("dbdev_init", stdout=self.stdout)
         self.check()
         call_command("migrate", verbosity=0)
-        # A transaction of immudb has a limit.
-        machine = settings.DEMO_ENGINE != "immudb"
-        call_command("track", machine=machine, verbosity=verbosity, stdout=self.stdout)
+        call_command("track", machine=True, verbosity=verbosity, stdout=self.stdout)
         password = self.user()
         self.stdout.write(
             f"\n  Site      http://127.0.0.1:{port}/"
