@@ -113,7 +113,7 @@ def test_another_version_is_warned_of(settings_of_database, database, monkeypatc
 
 
 def test_test_databases(settings_of_database, database, connection):
-    """They are made, copied and deleted; the database itself isn't touched."""
+    """They are made, copied and emptied; the database itself isn't touched."""
     from tests.nonrel.models import Item
 
     other = opened(settings_of_database, TEST={"NAME": "test_made", "MIGRATE": False})
@@ -121,7 +121,7 @@ def test_test_databases(settings_of_database, database, connection):
     name = creation._create_test_db(0, autoclobber=True)
     try:
         assert name == "test_made"
-        assert creation.database_exists(name)
+        assert not creation.database_exists(name)  # nothing in it to be lost
         sizes = {one.name: one.max_tx_entries for one in connection.databases()}
         assert sizes[name] == 4096
         inside = opened(settings_of_database, NAME=name)
@@ -130,6 +130,7 @@ def test_test_databases(settings_of_database, database, connection):
         with inside.cursor() as cursor:
             cursor.execute("INSERT INTO nonrel_item (code, number) VALUES ('a', 1)")
         inside.close()
+        assert creation.database_exists(name)
         creation.clone_database(name, "test_made_1")
         copied = opened(settings_of_database, NAME="test_made_1")
         with copied.cursor() as cursor:

@@ -1,5 +1,6 @@
 """The contract, on a real server; and what the store has beyond it."""
 
+import itertools
 import threading
 from dataclasses import replace
 from decimal import Decimal
@@ -34,14 +35,25 @@ ITEMS = Table(
 )
 
 
+_numbers = itertools.count()
+
+
 class TestContract(StoreContract):
     # A key of immudb has 1,024 bytes at most, and the primary key is in it twice.
     longest_key = 200
     patience = 60.0
 
     @pytest.fixture(autouse=True)
-    def _server(self, arguments, connection, place):
-        self.arguments, self.place = arguments, place
+    def _server(self, arguments, connection):
+        """Have a database of its own: hundreds of columns are made at once."""
+        # No database gets the name of one that was deleted.
+        name = f"contract_{next(_numbers)}"
+        connection.create_database(name, max_tx_entries=8192)
+        self.arguments = {**arguments, "database": name}
+        self.place = arguments["host"], arguments["port"], name
+        shared.forget(self.place)
+        yield
+        connection.delete_database(name)
 
     def make_store(self):
         return ImmudbStore(self.arguments)

@@ -26,7 +26,7 @@ _ROWS = 500
 
 
 class DatabaseCreation(NonrelDatabaseCreation):
-    """Test databases are made and deleted through the server's own calls."""
+    """Test databases are made once, and emptied."""
 
     def _get_test_db_name(self) -> str:
         """Return a name that immudb takes."""
@@ -34,15 +34,24 @@ class DatabaseCreation(NonrelDatabaseCreation):
         return name.lower().replace("-", "_")
 
     def database_exists(self, name: str) -> bool:
-        """Whether the server has a database of this name."""
+        """Whether the server has a database of this name with something in it."""
         with self._server() as connection:
-            return any(one.name == name for one in connection.databases())
+            if all(one.name != name for one in connection.databases()):
+                return False
+            connection.use_database(name)
+            return bool(_tables(connection))
 
     def destroy_database(self, name: str) -> None:
-        """Delete a database with all its data. No effect if there is none."""
+        """
+        Drop all tables of a database. No effect if there is none.
+
+        The database stays: immudb can't make one again by the name of a deleted one.
+        """
         with self._server() as connection:
             if any(one.name == name for one in connection.databases()):
-                connection.delete_database(name)
+                connection.use_database(name)
+                for table in _tables(connection):
+                    connection.run(f'DROP TABLE "{table}"')
         shared.forget(self._store(name).place)
 
     def create_database(self, name: str) -> None:
@@ -91,6 +100,10 @@ class DatabaseCreation(NonrelDatabaseCreation):
                     yield connection
             finally:
                 store.close()
+
+
+def _tables(connection: Connection) -> list[str]:
+    return [name for (name,) in connection.query("SELECT name FROM TABLES()").rows]
 
 
 def copy(source: ImmudbStore, target: ImmudbStore) -> None:

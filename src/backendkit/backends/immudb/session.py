@@ -271,6 +271,9 @@ class ImmudbSession(BufferedSession):
     def _size(self, change: TableChange) -> int:
         size = len(change.rows) + 1
         before, after = change.before, change.after
+        if after is not None and before != after:
+            # In immudb's catalog, each column and index is an entry, too.
+            size += len(after.columns) + len(after.indexes) + 3
         if before is not None and after is not None and before != after:
             stored = self.stored(before)
             filled = any(value is not None for value in change.fill.values())
