@@ -80,7 +80,7 @@ def command_line(pid: int) -> str:
             return os.fsdecode(b" ".join(words)).strip()
         return ""
     return subprocess.run(  # noqa: S603  # a number is all that is put in
-        ["ps", "-o", "command=", "-p", str(pid)],  # noqa: S607  # where it is differs
+        ["ps", "-ww", "-o", "command=", "-p", str(pid)],  # noqa: S607  # where it is differs
         capture_output=True,
         text=True,
         check=False,
