@@ -36,6 +36,7 @@ from backendkit.stores import (
 
 from ._connection import Connection, connect
 from ._cursor import Cursor
+from ._errors import TamperedError
 from ._results import Committed, DatabaseInfo, Rows, ServerInfo
 from ._stream import Stream
 from ._types import (
@@ -52,6 +53,7 @@ from ._types import (
     Timestamp,
     TimestampFromTicks,
 )
+from ._verified import VerifiedRow
 
 apilevel = "2.0"
 
@@ -87,10 +89,12 @@ __all__ = [
     "Rows",
     "ServerInfo",
     "Stream",
+    "TamperedError",
     "Time",
     "TimeFromTicks",
     "Timestamp",
     "TimestampFromTicks",
+    "VerifiedRow",
     "Warning",
     "apilevel",
     "connect",

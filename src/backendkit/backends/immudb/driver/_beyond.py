@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 from typing import Any
@@ -17,6 +18,7 @@ from ._methods import (
     HEALTH,
     SERVER_INFO,
     STATE,
+    UNARY_QUERY,
     UNLOAD_DATABASE,
     USE_DATABASE,
     VERIFIABLE_GET,
@@ -26,7 +28,8 @@ from ._results import DatabaseInfo, ServerInfo
 from ._session import Session
 from ._values import bind_value
 
-NO_DETAILS = pb.EntryTypeSpec(action=pb.EntryTypeAction.ONLY_DIGEST)
+NO_VALUES = pb.EntryTypeSpec(action=pb.EntryTypeAction.ONLY_DIGEST)
+VALUES = pb.EntryTypeSpec(action=pb.EntryTypeAction.RAW_VALUE)
 
 
 class BeyondSQL(Session):
@@ -149,6 +152,14 @@ class BeyondSQL(Session):
             ),
             proveSinceTx=since,
         )
+        if '"' in table:
+            raise stores.ProgrammingError(f"there is no table {table}")
+        # immudb looks into the table's index as it is, which may not have what was
+        # committed just now; a query waits until it has.
+        sql = f'SELECT * FROM "{table}" LIMIT 1'
+        # That another row is corrupted is found after the waiting.
+        with contextlib.suppress(stores.InternalError):
+            self._outside(UNARY_QUERY, pb.SQLQueryRequest(sql=sql))
         try:
             entry: pb.VerifiableSQLEntry = self._outside(VERIFIABLE_GET, request)
         except stores.DatabaseError as error:
@@ -159,19 +170,22 @@ class BeyondSQL(Session):
             ) from error
         return entry
 
-    def verifiable_tx(self, tx: int, *, since: int = 0) -> pb.VerifiableTx:
+    def verifiable_tx(
+        self, tx: int, *, since: int = 0, values: bool = False
+    ) -> pb.VerifiableTx:
         """
-        Return a transaction, its entries as digests, with the proof of its place.
+        Return a transaction with the proof of its place.
 
         :param since: the transaction of the state that the caller trusts.
+        :param values: whether SQL's entries come with their values, not just digests.
         """
         request = pb.VerifiableTxRequest(
             tx=tx,
             proveSinceTx=since,
             entriesSpec=pb.EntriesSpec(
-                kvEntriesSpec=NO_DETAILS,
-                zEntriesSpec=NO_DETAILS,
-                sqlEntriesSpec=NO_DETAILS,
+                kvEntriesSpec=NO_VALUES,
+                zEntriesSpec=NO_VALUES,
+                sqlEntriesSpec=VALUES if values else NO_VALUES,
             ),
         )
         answer: pb.VerifiableTx = self._outside(VERIFIABLE_TX, request)

@@ -11,7 +11,6 @@ import grpc
 from backendkit import stores
 
 from . import immudb_pb2 as pb
-from ._beyond import BeyondSQL
 from ._cursor import Cursor
 from ._link import Settings
 from ._methods import EXEC, QUERY, TX_EXEC, TX_QUERY, UNARY_QUERY
@@ -19,6 +18,7 @@ from ._results import Committed, Rows
 from ._statements import analyze
 from ._stream import Stream
 from ._values import Decoder, Parameters, bind, parse
+from ._verified import Verifier
 
 TOO_LARGE = "result size limit reached"
 
@@ -39,6 +39,9 @@ def connect(
     cert: str | os.PathLike[str] | None = None,
     key: str | os.PathLike[str] | None = None,
     server_name: str | None = None,
+    states: str | os.PathLike[str] | None = None,
+    identity: str | None = None,
+    public_key: str | os.PathLike[str] | None = None,
 ) -> Connection:
     """
     Open a connection.
@@ -54,6 +57,13 @@ def connect(
     :param cert: file with our own certificate, for mutual TLS; with ``key``.
     :param key: file with its key.
     :param server_name: the name that the server's certificate has, if not ``host``.
+    :param states: file in which :meth:`Connection.verified_get` keeps what it has
+        verified; ``django-backendkit/immudb-states.json`` in ``XDG_STATE_HOME``
+        (``~/.local/state``) if not given.
+    :param identity: what the server is called there; host and port if not given. The
+        server can't choose it: under another name it would be trusted anew.
+    :param public_key: file with the key (PEM, ECDSA on P-256) with which the server has
+        to have signed its states. Needs the extra ``immudb-signature``.
     :raises OperationalError: no server there, TLS doesn't fit, wrong password, no such
         database, too many sessions.
     :raises InterfaceError: the arguments don't fit together, a file can't be read.
@@ -85,7 +95,14 @@ def connect(
         credentials=credentials,
         server_name=server_name,
     )
-    return Connection(settings, timeout=timeout, autocommit=autocommit)
+    return Connection(
+        settings,
+        timeout=timeout,
+        autocommit=autocommit,
+        states=states,
+        identity=identity,
+        public_key=public_key,
+    )
 
 
 def _read(path: str | os.PathLike[str] | None) -> bytes | None:
@@ -98,7 +115,7 @@ def _read(path: str | os.PathLike[str] | None) -> bytes | None:
         raise stores.InterfaceError(f"{path} can't be read: {error}") from error
 
 
-class Connection(BeyondSQL):
+class Connection(Verifier):
     """
     A session with the server, see :func:`connect`.
 
@@ -120,9 +137,18 @@ class Connection(BeyondSQL):
     NotSupportedError = stores.NotSupportedError
 
     def __init__(
-        self, settings: Settings, *, timeout: float | None, autocommit: bool
+        self,
+        settings: Settings,
+        *,
+        timeout: float | None,
+        autocommit: bool,
+        states: str | os.PathLike[str] | None,
+        identity: str | None,
+        public_key: str | os.PathLike[str] | None,
     ) -> None:
-        super().__init__(settings, timeout)
+        super().__init__(
+            settings, timeout, states=states, identity=identity, public_key=public_key
+        )
         self._autocommit = autocommit
         # Texts whose answers were too large for one message.
         self._large: set[str] = set()

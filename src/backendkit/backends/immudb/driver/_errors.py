@@ -25,6 +25,16 @@ from . import immudb_pb2 as pb
 
 CODE = grpc.StatusCode
 
+
+class TamperedError(DatabaseError):
+    """
+    What the server answered isn't proven by what it sent with it.
+
+    Either it, or somebody between, shows another history than the one that was verified
+    before. Asking again doesn't help.
+    """
+
+
 # By how the text begins; the first that fits.
 TEXTS: dict[str, type[Error]] = {
     "tx read conflict": ConflictError,

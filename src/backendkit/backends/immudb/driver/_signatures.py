@@ -1,0 +1,67 @@
+"""
+The server's signature over a state.
+
+It is what a client can show to others: that the server itself had said so.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import Any
+
+from backendkit.stores import InterfaceError
+
+from . import immudb_pb2 as pb
+from ._proofs import ProofError, State, require
+
+
+class PublicKey:
+    """
+    A server's public key, ECDSA on P-256.
+
+    :param path: the file with it, PEM.
+    :raises InterfaceError: it can't be read, is of another kind, or the package
+        ``cryptography`` isn't there.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        try:
+            from cryptography.hazmat.primitives import serialization  # noqa: PLC0415  # optional
+            from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415  # optional
+        except ImportError as error:
+            raise InterfaceError(
+                "a server's signatures are checked with the package cryptography: "
+                "pip install 'django-backendkit[immudb-signature]'"
+            ) from error
+        try:
+            with open(path, "rb") as file:
+                key: Any = serialization.load_pem_public_key(file.read())
+        except (OSError, ValueError) as error:
+            raise InterfaceError(f"no public key: {path}: {error}") from error
+        if not (
+            isinstance(key, ec.EllipticCurvePublicKey)
+            and isinstance(key.curve, ec.SECP256R1)
+        ):
+            raise InterfaceError(f"not a key of ECDSA on P-256: {path}")
+        self._key = key
+
+    def check(self, signature: pb.Signature, database: str, state: State) -> None:
+        """
+        Check that the server has signed the state of a database.
+
+        :raises ProofError: it hasn't.
+        """
+        from cryptography.exceptions import InvalidSignature  # noqa: PLC0415  # optional
+        from cryptography.hazmat.primitives import hashes  # noqa: PLC0415  # optional
+        from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415  # optional
+
+        require(bool(signature.signature), "the server hasn't signed the state")
+        name = database.encode()
+        signed = struct.pack(">I", len(name)) + name
+        signed += struct.pack(">Q", state.tx) + state.hash
+        try:
+            # The key that comes with the signature is anybody's.
+            self._key.verify(signature.signature, signed, ec.ECDSA(hashes.SHA256()))
+        except InvalidSignature as error:
+            raise ProofError("the signature isn't the server's") from error

@@ -1,0 +1,340 @@
+"""Rows that the client has proven itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import os
+from typing import Any
+
+from backendkit import stores
+
+from . import immudb_pb2 as pb
+from ._beyond import BeyondSQL
+from ._catalog import CATALOG, Catalog
+from ._errors import TamperedError
+from ._link import Settings
+from ._methods import UNARY_QUERY
+from ._proofs import (
+    ProofError,
+    State,
+    check_entries,
+    check_entry,
+    check_link,
+    require,
+    sha256,
+    state_of,
+)
+from ._rows import SIZED, Column, Table, same_key
+from ._signatures import PublicKey
+from ._state import Known, Memory, States
+from ._values import bind_value, parse
+
+# How often a table may be found changed during one call.
+PATIENCE = 10
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VerifiedRow:
+    """
+    A row that was proven.
+
+    :param row: its values by the names of the columns.
+    :param tx: the transaction that wrote it.
+    :param time: when, to the second, in UTC and naive, by the server's clock.
+    """
+
+    row: dict[str, Any]
+    tx: int
+    time: datetime.datetime
+
+
+class Verifier(BeyondSQL):
+    """The part of a connection that trusts nobody."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        timeout: float | None,
+        *,
+        states: str | os.PathLike[str] | None,
+        identity: str | None,
+        public_key: str | os.PathLike[str] | None,
+    ) -> None:
+        self._states = States(states)
+        self._identity = identity or settings.target
+        self._public_key = None if public_key is None else PublicKey(public_key)
+        super().__init__(settings, timeout)
+
+    @property
+    def _remembered_as(self) -> str:
+        return f"{self._identity}/{self.database}"
+
+    def verified_state(self) -> tuple[int, bytes] | None:
+        """Return the last transaction that was verified and its hash, if there is one."""
+        memory = self._states.load(self._remembered_as)
+        return None if memory is None else (memory.state.tx, memory.state.hash)
+
+    def forget_state(self) -> None:
+        """
+        Forget what was verified of this database: the next answer is trusted.
+
+        For a database that was deleted and made again, or restored from a backup.
+        """
+        self._usable()
+        self._states.forget(self._remembered_as)
+
+    def verify_table(self, table: str) -> None:
+        """
+        Prove what a table looks like, which is trusted otherwise when it is first read.
+
+        It goes through all transactions of the database, at some 1,000 in a second.
+
+        :raises TamperedError: they aren't proven; the state is left as it was.
+        :raises ProgrammingError: there is no such table.
+        """
+        while True:
+            before = self._states.load(self._remembered_as)
+            memory = before or self._first()
+            try:
+                last = self._last(memory.state)
+                state, found = self._found(table, last, memory.state)
+            except ProofError as error:
+                raise self._tampered(error) from error
+            if found is None:
+                raise stores.ProgrammingError(f"there is no table {table}")
+            tables = {**memory.tables, table: Known(last, found)}
+            if self._states.save(self._remembered_as, Memory(state, tables), before):
+                return
+
+    def verified_get(
+        self, table: str, primary_key: tuple[Any, ...], *, at: int = 0
+    ) -> VerifiedRow:
+        """
+        Return a row whose proof was checked, and remember the state that it proves.
+
+        It is read outside of an open transaction. A database that is verified for the
+        first time is trusted as it is then, and so is what a table looks like.
+
+        :param table: its name, in lower case as immudb keeps it.
+        :param primary_key: its values in the order of the primary key's columns.
+        :param at: the transaction that wrote the row; the last one if not given.
+        :raises TamperedError: the answer isn't proven; the state is left as it was.
+        :raises ProgrammingError: there is no such row, says the server. That can't be
+            proven.
+        :raises DataError: a value isn't of its column's type.
+        :raises OperationalError: the state can't be read or written.
+        """
+        changes = 0
+        while True:
+            before = self._states.load(self._remembered_as)
+            memory = before or self._first()
+            entry = self._ask(table, primary_key, memory.state, at)
+            try:
+                if memory.state.tx == 0:
+                    # The first transaction was committed just now.
+                    changes += 1
+                    require(changes < PATIENCE, "a row, but no transaction")
+                    continue
+                claimed = Table.of(entry)
+                known = memory.tables.get(table)
+                if known is None:
+                    known = Known(memory.state.tx, claimed)
+                    if not self._agrees(table, claimed):
+                        changes += 1
+                        require(changes < PATIENCE, "two answers about the table")
+                        continue
+                if known.table == claimed:
+                    found, state = self._proven(
+                        entry, claimed, primary_key, at, memory.state
+                    )
+                    tables = {**memory.tables, table: known}
+                else:
+                    found = None
+                    changes += 1
+                    require(changes < PATIENCE, "the table changes all the time")
+                    state, tables = self._followed(memory, table)
+            except ProofError as error:
+                raise self._tampered(error) from error
+            after = Memory(state, tables)
+            # If another one was faster, its state has to be proven against, too.
+            saved = after == before or self._states.save(
+                self._remembered_as, after, before
+            )
+            if saved and found is not None:
+                return found
+
+    def _tampered(self, error: Exception) -> TamperedError:
+        return TamperedError(
+            f"{self._remembered_as} isn't what was verified before: {error}. If it was "
+            "restored or made again on purpose, forget_state() trusts it as it is now."
+        )
+
+    def _first(self) -> Memory:
+        """Return what to trust of a database that nothing is known of."""
+        answer = self.state()
+        state = State(answer.txId, answer.txHash)
+        if state.tx:
+            try:
+                require(len(state.hash) == 32, "a hash of another length")
+                if self._public_key is not None:
+                    self._public_key.check(answer.signature, self.database, state)
+            except ProofError as error:
+                raise self._tampered(error) from error
+        return Memory(state, {})
+
+    def _ask(
+        self, table: str, primary_key: tuple[Any, ...], trusted: State, at: int
+    ) -> pb.VerifiableSQLEntry:
+        try:
+            return self.verifiable_get(table, primary_key, since=trusted.tx, at=at)
+        except stores.DatabaseError as error:
+            raise self._unless_forgotten(error, trusted) from error
+
+    def _unless_forgotten(
+        self, error: stores.DatabaseError, trusted: State
+    ) -> stores.DatabaseError:
+        """Return the error, or another one if the server has lost what it had."""
+        if not str(error).startswith(("illegal state", "tx not found")):
+            return error
+        return self._tampered(
+            ProofError(f"the server has no transaction {trusted.tx} any more")
+        )
+
+    def _agrees(self, table: str, claimed: Table) -> bool:
+        """
+        Whether SQL says the same of a table as an answer does.
+
+        It proves nothing, but a single answer that was altered is found.
+        """
+        request = pb.SQLQueryRequest(
+            sql="SELECT * FROM COLUMNS(@name)",
+            params=[pb.NamedParam(name="name", value=bind_value(table))],
+        )
+        decoder, rows = parse(self._outside(UNARY_QUERY, request))
+        told = [dict(zip(decoder.names, row, strict=True)) for row in rows]
+        columns = {
+            Column(
+                each["name"],
+                each["type"],
+                each["max_length"] if each["type"] in SIZED else 0,
+            )
+            for each in told
+        }
+        key = {each["name"] for each in told if each["primary"]}
+        return columns == set(claimed.columns.values()) and key == {
+            claimed.columns[number].name for number in claimed.key
+        }
+
+    def _proven(
+        self,
+        entry: pb.VerifiableSQLEntry,
+        table: Table,
+        primary_key: tuple[Any, ...],
+        at: int,
+        trusted: State,
+    ) -> tuple[VerifiedRow, State]:
+        """Return the row of an answer, and the state that it proves."""
+        tx, value = entry.sqlEntry.tx, entry.sqlEntry.value
+        require(at in (0, tx), "a row of another transaction")
+        key = table.row_key(primary_key)
+        header, state = self._linked(entry.verifiableTx, tx, trusted)
+        check_entry(entry.inclusionProof, header, key, value)
+        row = table.decode(value)
+        require(same_key(table, row, primary_key), "a row of another key")
+        time = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=header.ts)
+        return VerifiedRow(row, tx, time), state
+
+    def _linked(
+        self, answer: pb.VerifiableTx, tx: int, trusted: State
+    ) -> tuple[pb.TxHeader, State]:
+        """
+        Check that a transaction belongs to the history that we trust.
+
+        :return: its header, and the later one of the two states.
+        """
+        proof = answer.dualProof
+        if tx < trusted.tx:
+            header, state = proof.sourceTxHeader, trusted
+            require(header.id == tx, "a proof of another transaction")
+            check_link(proof, state_of(header), trusted)
+        else:
+            header = proof.targetTxHeader
+            state = state_of(header)
+            require(header.id == tx, "a proof of another transaction")
+            check_link(proof, trusted, state)
+        if self._public_key is not None:
+            self._public_key.check(answer.signature, self.database, state)
+        return header, state
+
+    # The catalog
+
+    def _followed(self, memory: Memory, table: str) -> tuple[State, dict[str, Known]]:
+        """
+        Go through the transactions since the table was known.
+
+        :return: the state after them, and what is known of the tables then.
+        """
+        known = memory.tables[table]
+        last = self._last(memory.state)
+        require(last > known.since, "a table changed without a transaction")
+        catalog = Catalog(table, known.table)
+        state = self._walk(catalog, range(known.since + 1, last + 1), memory.state)
+        try:
+            found = catalog.find(table)
+        except LookupError:
+            # A table that is older has got this name.
+            state, found = self._found(table, last, state)
+        # One that was dropped stays known as it was, until it is made again.
+        changed = Known(last, known.table if found is None else found.checked())
+        return state, {**memory.tables, table: changed}
+
+    def _last(self, trusted: State) -> int:
+        """Return the last transaction; a server may hide new ones, but none we know."""
+        last: int = self.state().txId
+        require(
+            last >= trusted.tx, f"the server has no transaction {trusted.tx} any more"
+        )
+        return last
+
+    def _found(
+        self, table: str, last: int, trusted: State
+    ) -> tuple[State, Table | None]:
+        """Return what all transactions made of a table, and the state then."""
+        catalog = Catalog()
+        state = self._walk(catalog, range(1, last + 1), trusted)
+        try:
+            return state, catalog.find(table)
+        except LookupError as error:
+            raise ProofError("a table without columns") from error
+
+    def _walk(self, catalog: Catalog, transactions: range, trusted: State) -> State:
+        """Take what these transactions did to the catalog; return the state then."""
+        for tx in transactions:
+            answer = self._transaction_of(tx, trusted, values=False)
+            header, state = self._linked(answer, tx, trusted)
+            check_entries(answer.tx, header)
+            entries = [
+                entry for entry in answer.tx.entries if entry.key.startswith(CATALOG)
+            ]
+            if entries:
+                full = self._transaction_of(tx, trusted, values=True)
+                values = {entry.key: entry.value for entry in full.tx.entries}
+                for entry in entries:
+                    deleted = entry.metadata.deleted
+                    value = values.get(entry.key, b"")
+                    require(
+                        deleted or sha256(value) == entry.hValue,
+                        "another value of an entry",
+                    )
+                    catalog.apply(entry.key, value, deleted=deleted)
+            trusted = state
+        return trusted
+
+    def _transaction_of(
+        self, tx: int, trusted: State, *, values: bool
+    ) -> pb.VerifiableTx:
+        try:
+            return self.verifiable_tx(tx, since=trusted.tx, values=values)
+        except stores.DatabaseError as error:
+            raise self._unless_forgotten(error, trusted) from error
