@@ -88,7 +88,7 @@ class Verifier(BeyondSQL):
         """
         Prove what a table looks like, which is trusted otherwise when it is first read.
 
-        It goes through all transactions of the database, at some 1,000 in a second.
+        It goes through all transactions of the database, at some 700 in a second.
 
         :raises TamperedError: they aren't proven; the state is left as it was.
         :raises ProgrammingError: there is no such table.
