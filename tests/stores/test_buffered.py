@@ -442,5 +442,7 @@ def test_many_rows_take_linear_time():
         return time.process_time() - began
 
     spent(500)
-    small, large = min(spent(1000) for _ in range(2)), spent(8000)
-    assert large < 30 * small  # 8 times, if a busy machine lets it
+    # The least of several: what else the machine does isn't meant.
+    small = min(spent(1000) for _ in range(3))
+    large = min(spent(8000) for _ in range(3))
+    assert large < 32 * small  # it has 8 times as many; 64 times if it were quadratic
