@@ -14,7 +14,7 @@ from backendkit.stores import InterfaceError, NotSupportedError, ProgrammingErro
 
 from . import inserting
 from .errors import reraise
-from .native import NativeRead, NativeWrite
+from .native_statements import NativeRead, NativeWrite
 from .running import Handed, Running
 from .sqltext import split, without_for_update
 from .statements import (

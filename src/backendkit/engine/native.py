@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import itertools
 import time
@@ -32,9 +31,9 @@ from .declarations import is_view
 from .grouping import Grouping, Groups
 from .joining import PreparedStep, Step, join
 from .limits import Look, covered
-from .parameters import InexactError, bindable, value_converter
+from .parameters import InexactError, value_converter
 from .running import Filter, timed
-from .values import INT64, TO_SQLITE, orders_alike, to_store
+from .values import INT64, TO_SQLITE, orders_alike
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -537,92 +536,6 @@ class Prepared:
         first = next(values, None)
         convert = TO_SQLITE.get(column.type)
         return first if first is None or convert is None else convert(first)
-
-
-class NativeRead(str):
-    """A SELECT that is run without SQL; its text is for people, and may say less."""
-
-    __slots__ = ("filters", "high", "low", "prepared")
-
-    prepared: Prepared
-    filters: Sequence[Filter]
-    low: int
-    high: int | None
-
-    def run(self, running: Running) -> Iterator[Row]:
-        """Return an iterator of rows, in the store's terms."""
-        return self.prepared.run(running, self.filters, self.low, self.high)
-
-
-class NativeWrite(str):
-    """An UPDATE or DELETE that is run without SQL; its text is for people."""
-
-    __slots__ = ("changes", "filters", "prepared")
-
-    #: Reads the primary keys of the rows.
-    prepared: Prepared
-    filters: Sequence[Filter]
-    #: Values by column name, in SQLite's terms; None to delete.
-    changes: dict[str, Any] | None
-
-    def run(self, running: Running) -> Running:
-        """Change or delete the rows; return the statement, which counts them."""
-        self.prepared.check(running.session)
-        if self.changes is None:
-            self._delete(running)
-        else:
-            self._change(running, self.changes)
-        return running
-
-    def _delete(self, running: Running) -> None:
-        table = self.prepared.table
-        keys = self.prepared.keys(running, self.filters)
-        writer = running.connection.tables.writer(running.session, table)
-        with _noted(running, self.prepared, "delete"):
-            running.changes += writer.delete_all(keys)
-
-    def _change(self, running: Running, by_name: Mapping[str, Any]) -> None:
-        session, table = running.session, self.prepared.table
-        writer = running.connection.tables.writer(session, table)
-        changes = {writer.number(name): v for name, v in by_name.items()}
-        writer.refuse_generated(changes, "UPDATE")
-        for number, value in changes.items():
-            if not bindable(value):
-                # An error as of SQL, whether there are rows or not.
-                to_store(table.name, table.columns[number], value)
-        values = writer.plain_changes(changes) if self.prepared.updates else None
-        if values is not None:
-            access = self.prepared.access(session)
-            with _noted(running, self.prepared, "update", access) as entry:
-                query = self.prepared.selected(running, self.filters, access, entry)
-                running.changes += writer.change_all(query, values)
-            return
-        keys = self.prepared.keys(running, self.filters)
-        with _noted(running, self.prepared, "update"):
-            for key in keys:
-                writer.change(key, changes)
-                running.changes += 1
-
-
-@contextlib.contextmanager
-def _noted(
-    running: Running, prepared: Prepared, call: str, access: Access | None = None
-) -> Iterator[dict[str, Any] | None]:
-    """
-    Note a call that writes, with the rows that it changes and its seconds.
-
-    :param access: how it finds them, if it does.
-    """
-    if running.trace is None:
-        yield None
-        return
-    if access is not None:
-        call = f"{call}, {prepared.describe(access)}"
-    entry = running.trace_call(prepared.table.name, call)
-    start = time.perf_counter()
-    yield entry
-    entry["rows"] = running.changes
-    entry["time"] = time.perf_counter() - start
 
 
 def _sorted(

@@ -14,7 +14,7 @@ from django.db.backends.sqlite3._functions import register as register_functions
 from django.utils.asyncio import async_unsafe
 
 from backendkit.engine import dbapi
-from backendkit.engine.native import NativeRead, NativeWrite
+from backendkit.engine.native_statements import NativeRead, NativeWrite
 from backendkit.engine.statements import (
     Insert,
     ResetSequences,
