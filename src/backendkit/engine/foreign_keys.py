@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 from backendkit.stores import (
@@ -25,6 +24,7 @@ from backendkit.stores import (
     Session,
     Table,
     matcher,
+    row_getter,
 )
 
 from .comparing import Bound, comparison
@@ -115,8 +115,7 @@ class ForeignKeys:
 
     def clear(self) -> None:
         """Forget what was noted: the transaction is over."""
-        if self._noted:
-            self._noted = {}
+        self._noted.clear()
 
     def _own_of(self, table: Table) -> list[tuple[_Noted, _Getter]]:
         known, own = self._own.get(table.name, (None, []))
@@ -124,7 +123,7 @@ class ForeignKeys:
             own = [
                 (
                     _Noted(table.name, key.columns, of_parent=False),
-                    _getter([table.positions[name] for name in key.columns]),
+                    row_getter([table.positions[name] for name in key.columns]),
                 )
                 for key in table.foreign_keys
             ]
@@ -177,14 +176,14 @@ class ForeignKeys:
         :raises IntegrityError: a row refers to nothing.
         """
         for noted, values in self._noted.items():
-            child = _named(catalog, noted.table)
+            child = catalog.named(noted.table)
             if child is None:
                 continue  # dropped
             keys = [key for key in child.foreign_keys if key.columns == noted.columns]
             complete = (one for one in values if None not in one)
             while some := list(islice(complete, _BATCH)):
                 for key in keys:
-                    parent = _named(catalog, key.table)
+                    parent = catalog.named(key.table)
                     row = _broken(session, child, key, parent, some, noted.of_parent)
                     if row is not None:
                         raise IntegrityError(_message(Violation(child, key, row)))
@@ -198,7 +197,7 @@ class ForeignKeys:
             return
         names = [column.name for column in table.columns]
         rows = session.query(table, names, session.access(table, ())).fetch()
-        parents = [_named(catalog, key.table) for key in table.foreign_keys]
+        parents = [catalog.named(key.table) for key in table.foreign_keys]
         known: list[set[_Values]] = [set() for _ in own]
         while some := list(islice(rows, _BATCH)):
             lost = []
@@ -217,24 +216,6 @@ class ForeignKeys:
                 ):
                     if get(row) in missing:
                         yield Violation(table, key, row)
-
-
-def _getter(places: Sequence[int]) -> _Getter:
-    """Return what gets the values at some places of a row, as a tuple."""
-    if len(places) == 1:
-        return itemgetter(slice(places[0], places[0] + 1))
-    return itemgetter(*places)
-
-
-def _named(catalog: Catalog, name: str) -> Table | None:
-    """Return a table by its name in any case; None if there is none."""
-    table = catalog.tables.get(name)
-    if table is None:
-        wanted = name.lower()
-        for other, candidate in catalog.tables.items():
-            if other.lower() == wanted:
-                return candidate
-    return table
 
 
 def _broken(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from backendkit.stores import Column, Row, ValueType, sort_key
+from backendkit.stores import Column, Row, ValueType, sort_by, sort_key
 
 from .parameters import InexactError
 from .values import INT64, TO_SQLITE, orders_alike
@@ -222,12 +222,7 @@ class Groups:
         width = len(self._grouping.keys)
         if totals:
             groups.sort(key=lambda group: [sort_key(value) for value in group[:width]])
-        for at, descending in reversed(self._grouping.ordering):
-            groups.sort(
-                key=lambda group, at=at: sort_key(group[at]),  # type: ignore[misc]  # at: bound now
-                reverse=descending,
-            )
-        return iter(groups)
+        return iter(sort_by(groups, self._grouping.ordering))
 
 
 def _converter(convert: Callable[[Any], Any] | None) -> Callable[[Any], Any]:

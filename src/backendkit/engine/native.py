@@ -24,6 +24,7 @@ from backendkit.stores import (
     Table,
     ValueType,
     matcher,
+    sort_by,
     sort_key,
 )
 
@@ -552,10 +553,4 @@ def _sorted(
         first = heapq.nlargest if ordering[0][1] else heapq.nsmallest
         places = [place for place, _ in ordering]
         return iter(first(high, rows, lambda row: [sort_key(row[at]) for at in places]))
-    result = list(rows)
-    for place, descending in reversed(ordering):
-        result.sort(
-            key=lambda row, place=place: sort_key(row[place]),  # type: ignore[misc]  # place: bound now
-            reverse=descending,
-        )
-    return iter(result)
+    return iter(sort_by(rows, ordering))

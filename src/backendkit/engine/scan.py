@@ -22,7 +22,7 @@ from backendkit.stores import (
     Row,
     ValueType,
     matcher,
-    sort_key,
+    sort_by,
 )
 
 from .comparing import Bound, comparison
@@ -374,14 +374,8 @@ class Scan:
         self, rows: Iterator[Row], plan: Plan, columns: Sequence[str]
     ) -> Iterator[Row]:
         """Keep a promised order that the access can't after all."""
-        result = list(rows)
-        for name, descending in reversed(plan.ordering):
-            place = columns.index(name)
-            result.sort(
-                key=lambda row, place=place: sort_key(row[place]),  # type: ignore[misc]  # place: bound now
-                reverse=descending,
-            )
-        return iter(result)
+        ordering = [(columns.index(name), desc) for name, desc in plan.ordering]
+        return iter(sort_by(rows, ordering))
 
 
 def _items(column: Column, values: Iterable[Any]) -> list[Any] | None:

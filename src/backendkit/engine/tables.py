@@ -108,14 +108,10 @@ class Tables:
 
         :raises OperationalError: there is none.
         """
-        table = catalog.tables.get(name)
-        if table is not None:
-            return table
-        wanted = name.lower()
-        for other, candidate in catalog.tables.items():
-            if other.lower() == wanted:
-                return candidate
-        raise OperationalError(f"no such table: {name}")
+        table = catalog.named(name)
+        if table is None:
+            raise OperationalError(f"no such table: {name}")
+        return table
 
     def writer(self, session: Session, table: Table) -> TableWriter:
         """Return the write path of a table, for a session."""

@@ -30,7 +30,7 @@ from ._errors import (
     safe_call,
 )
 from ._locks import WriterLock
-from ._matching import Matcher, matcher, sort_key, sort_rows
+from ._matching import Matcher, matcher, row_getter, sort_by, sort_key, sort_rows
 from ._query import NonrelQuery
 from ._schema import Catalog, Column, ForeignKey, Index, Table, ValueType
 from ._session import Key, Row, Session, Store
@@ -77,7 +77,9 @@ __all__ = [
     "WriterLock",
     "choose_access",
     "matcher",
+    "row_getter",
     "safe_call",
+    "sort_by",
     "sort_key",
     "sort_rows",
 ]

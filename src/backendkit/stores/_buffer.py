@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._changes import RowChange, TableChange
@@ -282,14 +281,3 @@ def same(one: Row, other: Row) -> bool:
         a is b or (type(a) is type(b) and repr(a) == repr(b))
         for a, b in zip(one, other, strict=True)
     )
-
-
-def getter(positions: Sequence[int]) -> Callable[[Row], tuple[Any, ...]]:
-    """Return a function that takes these values out of a row, as a tuple."""
-    if len(positions) == 1:
-        (at,) = positions
-        return lambda row: (row[at],)
-    if not positions:
-        return lambda row: ()
-    take: Callable[[Row], tuple[Any, ...]] = itemgetter(*positions)
-    return take

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ._access import Access, FilterShape, choose_access
-from ._buffer import Numbering, TableBuffer, getter, same
+from ._buffer import Numbering, TableBuffer, same
 from ._capabilities import Precision
 from ._changes import TableChange
 from ._errors import (
@@ -18,6 +18,7 @@ from ._errors import (
     ProgrammingError,
     UniqueViolation,
 )
+from ._matching import row_getter
 from ._merged import BufferedQuery
 from ._query import NonrelQuery
 from ._schema import Catalog, Index, Table
@@ -181,7 +182,7 @@ class BufferedSession(Session):
         :param values: values of the index's columns, none of them None.
         """
         names = table.unique[index]
-        values_of = getter([table.positions[name] for name in names])
+        values_of = row_getter([table.positions[name] for name in names])
         wanted = set(values)
         rows = self._select(table, names, values)
         return (row for row in rows if values_of(row) in wanted)
@@ -584,10 +585,10 @@ class BufferedSession(Session):
             # An index of this transaction: the store hasn't got it.
             places = [n for n, name in enumerate(names) if name in buffer.sources]
             sources = [buffer.sources[names[n]] for n in places]
-            rows = self._select(before, sources, list(map(getter(places), values)))
+            rows = self._select(before, sources, list(map(row_getter(places), values)))
         if self.remembering:
             rows = self.remembered(before, rows)
-        values_of = getter([table.positions[name] for name in names])
+        values_of = row_getter([table.positions[name] for name in names])
         return {
             values_of(buffer.current(row))
             for row in rows

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from ._errors import DataError
@@ -74,11 +75,30 @@ def sort_rows(
     Rows that it doesn't tell apart stay in the order that they came in. Without
     an order the rows are returned as they are: nothing is read.
     """
-    # Sorting is stable, so the innermost column is sorted by first.
-    for column, descending in reversed(ordering):
-        at = table.positions[column]
+    positions = table.positions
+    return sort_by(rows, [(positions[column], desc) for column, desc in ordering])
+
+
+def sort_by(rows: Iterable[Row], ordering: Sequence[tuple[int, bool]]) -> Iterable[Row]:
+    """
+    Sort as :func:`sort_rows` does, by places in the rows instead of columns.
+
+    :param ordering: pairs of a place and *descending*, outermost first.
+    """
+    # Sorting is stable, so the innermost one is sorted by first.
+    for at, descending in reversed(ordering):
         rows = sorted(rows, key=lambda row: sort_key(row[at]), reverse=descending)
     return rows
+
+
+def row_getter(positions: Sequence[int]) -> Callable[[Row], tuple[Any, ...]]:
+    """Return a function that takes these values out of a row, as a tuple."""
+    if len(positions) == 1:
+        return itemgetter(slice(positions[0], positions[0] + 1))
+    if not positions:
+        return lambda row: ()
+    take: Callable[[Row], tuple[Any, ...]] = itemgetter(*positions)
+    return take
 
 
 def _in(choices: list[Any]) -> Matcher:

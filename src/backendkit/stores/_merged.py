@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._access import Access
-from ._buffer import TableBuffer, getter
+from ._buffer import TableBuffer
 from ._capabilities import Precision
 from ._errors import InterfaceError
-from ._matching import Matcher, matcher, sort_key, sort_rows
+from ._matching import Matcher, matcher, row_getter, sort_key, sort_rows
 from ._query import NonrelQuery
 
 if TYPE_CHECKING:
@@ -101,13 +101,13 @@ class BufferedQuery(NonrelQuery):
             if self._unindexed and ordering:
                 rows = iter(sorted(rows, key=_order(names, ordering)))
             if changed:
-                ours = map(getter([positions[name] for name in names]), changed)
+                ours = map(row_getter([positions[name] for name in names]), changed)
                 if ordering:
                     rows = heapq.merge(rows, ours, key=_order(names, ordering))
                 else:
                     rows = itertools.chain(rows, ours)
         if names != [*self.columns]:
-            rows = map(getter([names.index(name) for name in self.columns]), rows)
+            rows = map(row_getter([names.index(name) for name in self.columns]), rows)
         if low_mark or high_mark is not None:
             return itertools.islice(rows, low_mark, high_mark)
         return rows
@@ -201,7 +201,7 @@ class BufferedQuery(NonrelQuery):
                 rows = map(buffer.convert, rows)
         elif len(sources) < len(names):
             rows = map(self._filled(names), rows)
-        key_of = getter([names.index(name) for name in self.table.primary_key])
+        key_of = row_getter([names.index(name) for name in self.table.primary_key])
         return self._unchanged(rows, key_of)
 
     def _filled(self, names: Sequence[str]) -> Callable[[Row], Row]:

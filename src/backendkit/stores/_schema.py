@@ -241,3 +241,13 @@ class Catalog:
 
     version: Any
     tables: Mapping[str, Table]
+
+    def named(self, name: str) -> Table | None:
+        """Return a table by its name in any case; None if there is none."""
+        table = self.tables.get(name)
+        if table is None:
+            wanted = name.lower()
+            for other, candidate in self.tables.items():
+                if other.lower() == wanted:
+                    return candidate
+        return table

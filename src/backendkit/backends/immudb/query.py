@@ -13,7 +13,7 @@ from backendkit.stores import (
     Row,
     Table,
     ValueType,
-    sort_rows,
+    sort_by,
 )
 
 from .conditions import Condition, condition
@@ -183,8 +183,8 @@ class ImmudbQuery(NonrelQuery):
         rest = [one for one in self._conditions if not self._is_lookup(one, lookups)]
         rows = self._united(columns, names, values, rest)
         if self._ordering:
-            at = {name: number for number, name in enumerate(columns)}
-            rows = iter(sort_rows(rows, _Positions(at), self._ordering))  # type: ignore[arg-type]  # of a table, only the positions
+            places = [(columns.index(name), desc) for name, desc in self._ordering]
+            rows = iter(sort_by(rows, places))
             if ordered:
                 size = len(self.columns)
                 rows = (row[:size] for row in rows)
@@ -236,11 +236,6 @@ class ImmudbQuery(NonrelQuery):
                 yield from [()] * len(rows)
             else:
                 yield from rows if decode is None else decode(rows)
-
-
-class _Positions:
-    def __init__(self, positions: dict[str, int]) -> None:
-        self.positions = positions
 
 
 def point(name: str, kind: ValueType, value: Any) -> Condition:
