@@ -46,7 +46,8 @@ class TestDatabases:
 
     def test_settings_are_kept_and_shown(self, connection, second):
         limits = {info.name: info.max_tx_entries for info in connection.databases()}
-        assert limits == {"defaultdb": 1_024, second: 5_000}
+        # The server is the whole run's, and other tests' databases are there, too.
+        assert (limits["defaultdb"], limits[second]) == (1_024, 5_000)
 
     def test_a_transaction_may_be_as_large_as_was_said(self, connect, second):
         other = connect(database=second, autocommit=True)
