@@ -15,7 +15,7 @@ from ._matching import Matcher, matcher, row_getter, sort_key, sort_rows
 from ._query import NonrelQuery
 
 if TYPE_CHECKING:
-    from ._buffered import BufferedSession
+    from ._buffered_reads import BufferedReads
     from ._session import Row
 
 #: With more replaced rows than this, rows are counted by reading them.
@@ -33,11 +33,11 @@ class BufferedQuery(NonrelQuery):
     :param buffer: the table's changes.
     """
 
-    session: BufferedSession
+    session: BufferedReads
 
     def __init__(
         self,
-        session: BufferedSession,
+        session: BufferedReads,
         buffer: TableBuffer,
         columns: Sequence[str],
         access: Access,
