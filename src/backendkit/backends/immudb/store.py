@@ -55,6 +55,7 @@ class ImmudbStore(Store):
         # And others: see ImmudbSession._access.
         order=Order.INDEX,
         limit=True,
+        serializable=True,
         count=True,
         multiple_processes=True,
         remote=True,
