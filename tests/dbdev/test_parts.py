@@ -1,7 +1,5 @@
 """Processes, ports, the registry, programs, backends of others."""
 
-import io
-import itertools
 import os
 import signal
 import socket
@@ -20,7 +18,6 @@ from backendkit.dbdev import (
     ports,
     process,
     programs,
-    progress,
     users,
 )
 from backendkit.dbdev.instance import Instance
@@ -209,22 +206,6 @@ def test_who_runs_a_server(tmp_path):
     (mine / "deep").mkdir(mode=0o700)
     with pytest.raises(DbdevError, match="may not enter"):
         user.check_reaches(mine / "deep")
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def test_progress_is_for_terminals(monkeypatch):
-    clock = itertools.count()
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
-    terminal, file = Terminal(), io.StringIO()
-    for stream in (terminal, file):
-        with progress.Progress(stream, "copying", 4_000_000) as shown:
-            shown.add(1_000_000)
-    assert file.getvalue() == ""
-    assert terminal.getvalue() == "\r\x1b[Kcopying: 1.0 MB, 25 %, 1 s\r\x1b[K"
 
 
 CUSTOM = """

@@ -17,7 +17,7 @@ from typing import TextIO
 
 from backendkit.dbdev.errors import BackupError, DbdevError
 from backendkit.dbdev.files import checksum, files_in, remove, size_of, to_disk
-from backendkit.dbdev.progress import Progress
+from backendkit.progress import Progress
 
 MANIFEST = "manifest.json"
 #: Ends the name of a directory while the backup is being made.

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from backendkit.dbdev.files import copy_tree, size_of
-from backendkit.dbdev.progress import Progress
 from backendkit.dbdev.server import ServerBackend
+from backendkit.progress import Progress
 
 _COPY = "data"
 

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from backendkit.dbdev.progress import Progress
+from backendkit.progress import Progress
 
 _CHUNK = 1 << 20  # bytes
 

@@ -14,7 +14,7 @@ from backendkit.dbdev import ports, process, users
 from backendkit.dbdev.copying import CopiedServerBackend
 from backendkit.dbdev.errors import DbdevError
 from backendkit.dbdev.programs import Program
-from backendkit.dbdev.progress import Progress
+from backendkit.progress import Progress
 
 DBSETTINGS = {"NAME": "dbdev", "USER": "", "HOST": "127.0.0.1"}
 

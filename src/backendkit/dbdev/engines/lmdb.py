@@ -22,7 +22,7 @@ from backendkit.dbdev.embedded import EmbeddedBackend
 from backendkit.dbdev.errors import BackupError, DbdevError
 from backendkit.dbdev.files import copy_tree, size_of
 from backendkit.dbdev.instance import Instance
-from backendkit.dbdev.progress import Progress
+from backendkit.progress import Progress
 
 DBSETTINGS = {"ENGINE": "backendkit.backends.lmdb", "NAME": ""}
 

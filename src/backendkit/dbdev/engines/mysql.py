@@ -19,7 +19,7 @@ from backendkit.dbdev import dumps, process
 from backendkit.dbdev.copying import CopiedServerBackend
 from backendkit.dbdev.errors import DbdevError
 from backendkit.dbdev.programs import Program, version_of
-from backendkit.dbdev.progress import Progress
+from backendkit.progress import Progress
 
 DBSETTINGS = {
     "ENGINE": "django.db.backends.mysql",

@@ -22,8 +22,8 @@ from backendkit.dbdev import dumps, process
 from backendkit.dbdev.errors import BackupError, DbdevError
 from backendkit.dbdev.files import remove
 from backendkit.dbdev.programs import Program, version_of
-from backendkit.dbdev.progress import Progress
 from backendkit.dbdev.server import ServerBackend
+from backendkit.progress import Progress
 
 DBSETTINGS = {
     "ENGINE": "django.db.backends.postgresql",

@@ -14,7 +14,7 @@ from backendkit.dbdev import dumps
 from backendkit.dbdev.embedded import EmbeddedBackend
 from backendkit.dbdev.errors import BackupError, DbdevError
 from backendkit.dbdev.instance import Instance
-from backendkit.dbdev.progress import Progress
+from backendkit.progress import Progress
 
 DBSETTINGS = {"ENGINE": "django.db.backends.sqlite3", "NAME": ""}
 

@@ -15,13 +15,22 @@ class Progress:
 
     :param stream: where to write; nothing is if it is no terminal.
     :param what: what is being done.
-    :param total: in bytes; None if nobody knows.
+    :param total: how much there is to do; None if nobody knows.
+    :param unit: what is counted; bytes if not given, shown as megabytes.
     """
 
-    def __init__(self, stream: TextIO, what: str, total: int | None = None) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        what: str,
+        total: int | None = None,
+        *,
+        unit: str | None = None,
+    ) -> None:
         self._stream = stream
         self._what = what
         self._total = total
+        self._unit = unit
         self._live = stream.isatty()
         self._done = 0
         self._began = self._shown = time.monotonic()
@@ -40,13 +49,16 @@ class Progress:
             self._stream.flush()
 
     def add(self, size: int = 0) -> None:
-        """Note that some bytes are done."""
+        """Note that so much more is done."""
         self._done += size
         now = time.monotonic()
         if not self._live or now - self._shown < _PAUSE:
             return
         self._shown = now
-        text = f"{self._what}: {self._done / 1e6:,.1f} MB"
+        if self._unit is None:
+            text = f"{self._what}: {self._done / 1e6:,.1f} MB"
+        else:
+            text = f"{self._what}: {self._done:,} {self._unit}"
         if self._total:
             text += f", {100 * self._done // self._total} %"
         self._stream.write(f"\r\x1b[K{text}, {now - self._began:.0f} s")
