@@ -2,12 +2,9 @@
 
 import subprocess
 import sys
-import threading
 import warnings
 
 import pytest
-
-from backendkit.stores import ConflictError
 
 pytest.importorskip("grpc", reason="needs the extra immudb")
 
@@ -197,71 +194,3 @@ def test_joins_cost_a_call_for_each_table(database, item):
     calls.clear()
     item.objects.filter(code="a").first()
     assert len([name for name in calls if "Query" in name]) <= 3
-
-
-def test_the_server_is_restarted_between_two_requests(item, server):
-    item.objects.create(code="a")
-    server.restart()
-    assert item.objects.count() == 1
-    item.objects.create(code="b")
-    assert item.objects.count() == 2
-
-
-def test_many_threads(item):
-    """Each has a connection of its own; conflicts may be tried again."""
-    from django.db import OperationalError, connections
-
-    def work(number):
-        for round_ in range(3):
-            while True:
-                try:
-                    item.objects.create(code=f"{number} {round_}", number=number)
-                    break
-                except OperationalError as error:
-                    if not isinstance(error.__cause__, ConflictError):
-                        raise
-        connections.close_all()
-
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert item.objects.count() == 48
-    assert len(set(item.objects.values_list("pk", flat=True))) == 48
-
-
-def test_the_server_is_killed_while_transactions_run(item, server):
-    """What a commit has acknowledged is there, and of others all or nothing."""
-    from django.db import DatabaseError, connections, transaction
-
-    known = []
-    began = threading.Event()
-
-    def work():
-        try:
-            for number in range(200):
-                with transaction.atomic():
-                    item.objects.create(code=f"a{number}", number=number)
-                    item.objects.create(code=f"b{number}", number=number)
-                known.append(number)
-                if number == 10:
-                    began.set()
-        except DatabaseError:
-            pass
-        finally:
-            began.set()
-            connections.close_all()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    began.wait(60)
-    server.kill()
-    thread.join()
-    server.start()
-    numbers = sorted(item.objects.values_list("number", flat=True))
-    assert len(known) > 10
-    assert set(known) <= set(numbers)
-    assert numbers == sorted([*set(numbers)] * 2)
-    # One whose commit wasn't answered may be there, too.
-    assert len(set(numbers)) <= len(known) + 1

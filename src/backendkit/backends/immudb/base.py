@@ -100,7 +100,7 @@ class DatabaseWrapper(NonrelDatabaseWrapper):
         if self.connection.closed:
             return False
         try:
-            with self.wrap_database_errors, self.connection.store.other() as other:
+            with self.connection.store.other() as other:
                 other.ping()
         except self.Database.Error:
             return False

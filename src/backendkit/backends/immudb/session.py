@@ -308,12 +308,16 @@ class ImmudbSession(BufferedSession):
             # Uniqueness was looked at: somebody else has committed the row since.
             self._forget(changes)
             raise ConflictError(f"another transaction was first: {error}") from error
-        except ConflictError:
+        except BaseException:
+            # Be it a conflict, or that no answer came, and it was made.
             self._forget(changes)
             raise
         applying.done(changes)
 
     def _forget(self, changes: Sequence[TableChange]) -> None:
+        """Ask the server anew for what a commit would have told."""
         for change in changes:
             if change.before is not None:
                 self.store.shared.forget_numbers(change.before.name)
+            if change.before != change.after:
+                self.store.shared.forget_schema()
