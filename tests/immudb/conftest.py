@@ -51,6 +51,16 @@ def arguments(server):
     }
 
 
+@pytest.fixture
+def proxy(server):
+    """A way to the server on which answers can be changed."""
+    from .proxies import Proxy
+
+    proxy = Proxy(f"{server.host}:{server.port}")
+    yield proxy
+    proxy.close()
+
+
 @pytest.fixture(scope="session")
 def shared(server):
     """One connection for all tests that need no other: opening one takes 80 ms."""

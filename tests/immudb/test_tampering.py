@@ -10,7 +10,6 @@ import os
 import random
 import shutil
 import threading
-from concurrent import futures
 
 import pytest
 
@@ -19,68 +18,12 @@ driver = pytest.importorskip(
     reason="needs the extra immudb",
     exc_type=ImportError,
 )
-import grpc  # noqa: E402  # after the skip
-
 from backendkit.backends.immudb.driver import _proofs as proofs  # noqa: E402  # after the skip
 from backendkit.backends.immudb.driver import immudb_pb2 as pb  # noqa: E402  # after the skip
-from backendkit.backends.immudb.server import Server, free_port  # noqa: E402  # after the skip
+from backendkit.backends.immudb.server import Server  # noqa: E402  # after the skip
 
 # `BACKENDKIT_VERIFIED_READS=10000` for what is promised; it takes minutes.
 READS = int(os.environ.get("BACKENDKIT_VERIFIED_READS") or 600)
-SERVICE = "/immudb.schema.ImmuService/"
-
-
-class Proxy(grpc.GenericRpcHandler):
-    """
-    A server that hands on every call, and may change the answers.
-
-    :attr change: called with the method's name and an answer's bytes; returns bytes.
-    """
-
-    def __init__(self, target):
-        self.change = None
-        self.changed = 0
-        self.target = grpc.insecure_channel(target)
-        # Two that share a port would share its clients.
-        options = [("grpc.so_reuseport", 0)]
-        self.server = grpc.server(futures.ThreadPoolExecutor(8), options=options)
-        self.server.add_generic_rpc_handlers([self])
-        self.port = self.server.add_insecure_port(f"127.0.0.1:{free_port()}")
-        self.server.start()
-
-    def close(self):
-        self.server.stop(None).wait()
-        self.target.close()
-
-    def service(self, details):
-        # One stream or one message: on the wire it is the same.
-        call = self.target.stream_stream(details.method)
-        name = details.method.rpartition("/")[2]
-
-        def answer(requests, context):
-            passed = [
-                (key, value)
-                for key, value in context.invocation_metadata()
-                if not key.startswith(("grpc-", "user-agent", ":"))
-            ]
-            made = call(requests, timeout=context.time_remaining(), metadata=passed)
-            try:
-                for message in made:
-                    sent = self.change(name, message) if self.change else message
-                    self.changed += sent != message
-                    yield sent
-            except grpc.RpcError as error:
-                context.set_trailing_metadata(error.trailing_metadata() or ())
-                context.abort(error.code(), error.details())
-
-        return grpc.stream_stream_rpc_method_handler(answer)
-
-
-@pytest.fixture
-def proxy(server):
-    proxy = Proxy(f"{server.host}:{server.port}")
-    yield proxy
-    proxy.close()
 
 
 @pytest.fixture

@@ -190,6 +190,29 @@ class TestHonestServer:
         with pytest.raises(driver.ProgrammingError, match="no table"):
             verifying.verify_table("nope")
 
+    def test_tables_are_proven_while_others_read_and_write(
+        self, verifying, connect, connection, path
+    ):
+        """What they have remembered meanwhile isn't lost, and has to fit."""
+        other = connect(states=path, autocommit=True)
+        for name in ("a", "b", "c"):
+            connection.run(f"CREATE TABLE {name} (id INTEGER, PRIMARY KEY id)")
+            connection.run(f"INSERT INTO {name} (id) VALUES (1)")
+        steps = []
+
+        def step():
+            if not steps:
+                connection.run("INSERT INTO c (id) VALUES (2)")
+                other.verified_get("c", (2,))
+            steps.append(None)
+
+        last = connection.state().txId
+        verifying.verify_tables(["a", "b"], step)
+        assert len(steps) == last
+        assert verifying.verified_state()[0] == last + 1
+        known = json.loads(path.read_text())["databases"]
+        assert [sorted(each["tables"]) for each in known.values()] == [["a", "b", "c"]]
+
     def test_what_was_committed_just_now_is_there(self, verifying, connection):
         """immudb itself gives the row of before, in some of a hundred times."""
         verifying.run("CREATE TABLE m (id INTEGER, n INTEGER, PRIMARY KEY id)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import os
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from backendkit import stores
@@ -93,19 +94,42 @@ class Verifier(BeyondSQL):
         :raises TamperedError: they aren't proven; the state is left as it was.
         :raises ProgrammingError: there is no such table.
         """
-        while True:
+        self.verify_tables([table])
+
+    def verify_tables(
+        self, tables: Iterable[str], step: Callable[[], None] | None = None
+    ) -> None:
+        """
+        Prove what several tables look like, at once, see :meth:`verify_table`.
+
+        :param step: called after each transaction.
+        """
+        names = list(tables)
+        before = self._states.load(self._remembered_as)
+        memory = before or self._first()
+        try:
+            last = self._last(memory.state)
+            state, found = self._found(names, last, memory.state, step)
+        except ProofError as error:
+            raise self._tampered(error) from error
+        proven = {}
+        for name, table in found.items():
+            if table is None:
+                raise stores.ProgrammingError(f"there is no table {name}")
+            proven[name] = Known(last, table)
+        reached = state
+        while not self._states.save(
+            self._remembered_as, Memory(state, {**memory.tables, **proven}), before
+        ):
+            # Another one has gone on meanwhile: it has to be the same history.
             before = self._states.load(self._remembered_as)
             memory = before or self._first()
             try:
-                last = self._last(memory.state)
-                state, found = self._found(table, last, memory.state)
+                answer = self._transaction_of(last, memory.state, values=False)
+                header, state = self._linked(answer, last, memory.state)
+                require(state_of(header) == reached, "two histories")
             except ProofError as error:
                 raise self._tampered(error) from error
-            if found is None:
-                raise stores.ProgrammingError(f"there is no table {table}")
-            tables = {**memory.tables, table: Known(last, found)}
-            if self._states.save(self._remembered_as, Memory(state, tables), before):
-                return
 
     def verified_get(
         self, table: str, primary_key: tuple[Any, ...], *, at: int = 0
@@ -284,7 +308,8 @@ class Verifier(BeyondSQL):
             found = catalog.find(table)
         except LookupError:
             # A table that is older has got this name.
-            state, found = self._found(table, last, state)
+            state, tables = self._found([table], last, state)
+            found = tables[table]
         # One that was dropped stays known as it was, until it is made again.
         changed = Known(last, known.table if found is None else found.checked())
         return state, {**memory.tables, table: changed}
@@ -298,17 +323,27 @@ class Verifier(BeyondSQL):
         return last
 
     def _found(
-        self, table: str, last: int, trusted: State
-    ) -> tuple[State, Table | None]:
-        """Return what all transactions made of a table, and the state then."""
+        self,
+        names: Iterable[str],
+        last: int,
+        trusted: State,
+        step: Callable[[], None] | None = None,
+    ) -> tuple[State, dict[str, Table | None]]:
+        """Return what all transactions made of tables, by name, and the state then."""
         catalog = Catalog()
-        state = self._walk(catalog, range(1, last + 1), trusted)
+        state = self._walk(catalog, range(1, last + 1), trusted, step)
         try:
-            return state, catalog.find(table)
+            return state, {name: catalog.find(name) for name in names}
         except LookupError as error:
             raise ProofError("a table without columns") from error
 
-    def _walk(self, catalog: Catalog, transactions: range, trusted: State) -> State:
+    def _walk(
+        self,
+        catalog: Catalog,
+        transactions: range,
+        trusted: State,
+        step: Callable[[], None] | None = None,
+    ) -> State:
         """Take what these transactions did to the catalog; return the state then."""
         for tx in transactions:
             answer = self._transaction_of(tx, trusted, values=False)
@@ -329,6 +364,8 @@ class Verifier(BeyondSQL):
                     )
                     catalog.apply(entry.key, value, deleted=deleted)
             trusted = state
+            if step is not None:
+                step()
         return trusted
 
     def _transaction_of(

@@ -9,11 +9,12 @@ from typing import Any
 import lmdb
 from django.core.management.base import CommandError, CommandParser
 
-from backendkit.backends.lmdb.management.base import REFUSED, LMDBCommand
+from backendkit.backends.lmdb.management.base import LMDBCommand
 from backendkit.engine.declarations import is_view
 from backendkit.engine.foreign_keys import ForeignKeys
 from backendkit.kv import RecordSession
 from backendkit.kv.checking import DAMAGE, Checker
+from backendkit.nonrel.commands import REFUSED
 from backendkit.stores import InternalError
 
 _FOUND = 1

@@ -10,7 +10,8 @@ from django.core.management.base import CommandError, CommandParser
 
 from backendkit.backends.lmdb.files import DATA_FILE
 from backendkit.backends.lmdb.management import compacting
-from backendkit.backends.lmdb.management.base import REFUSED, LMDBCommand, refusing
+from backendkit.backends.lmdb.management.base import LMDBCommand
+from backendkit.nonrel.commands import REFUSED
 
 
 class Command(LMDBCommand):
@@ -63,7 +64,7 @@ class Command(LMDBCommand):
             raise CommandError(
                 f"the database {alias!r} is opened readonly", returncode=REFUSED
             )
-        with refusing():
+        with self.refusing():
             path = os.path.realpath(wrapper.settings_dict["NAME"])
             before = _size(path)
             compacting.prepare(path)

@@ -1,0 +1,361 @@
+"""``manage.py immudb_verify``: what is right, what is wrong, what can't be told."""
+
+import contextlib
+import datetime
+import io
+import json
+import subprocess
+import sys
+import uuid
+import weakref
+
+import pytest
+
+pytest.importorskip("grpc", reason="needs the extra immudb")
+
+from django.core.management import CommandError, call_command
+from django.test import override_settings
+
+from tests.nonrel.databases import Database, default
+
+
+@pytest.fixture(autouse=True)
+def states(tmp_path, monkeypatch):
+    """The file in which the states are, new for each test."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "django-backendkit" / "immudb-states.json"
+
+
+@pytest.fixture
+def behind(settings_of_database, proxy, database):
+    """The default database behind a proxy."""
+    with default({**settings_of_database, "PORT": str(proxy.port)}):
+        yield Database("immudb")
+
+
+@pytest.fixture
+def item(behind):
+    from tests.nonrel.models import Item
+
+    behind.create(Item)
+    Item.objects.bulk_create(
+        Item(code=f"code-{number}", note="the-honest-note") for number in range(1, 31)
+    )
+    return Item
+
+
+@contextlib.contextmanager
+def without_terminal():
+    with contextlib.redirect_stderr(io.StringIO()) as errors:
+        yield errors
+
+
+def verify(*arguments, **options):
+    """Run it; return its exit status and what it printed on both ways."""
+    from backendkit.backends.immudb.management.commands.immudb_verify import Command
+
+    out, errors = io.StringIO(), io.StringIO()
+    status = 0
+    with without_terminal() as terminal:
+        try:
+            call_command(Command(), *arguments, stdout=out, stderr=errors, **options)
+        except SystemExit as done:
+            status = done.code
+    # What is live is for a terminal.
+    assert terminal.getvalue() == ""
+    return status, out.getvalue(), errors.getvalue()
+
+
+def test_all_tables_are_proven(item, connection):
+    """Those of other clients and our own, too."""
+    connection.run(
+        "CREATE TABLE theirs (a INTEGER, u UUID, t TIMESTAMP, j JSON,"
+        " PRIMARY KEY (u, a, t))"
+    )
+    at = datetime.datetime(2026, 1, 2, 3, 4, 5, 6)
+    for number in range(5):
+        connection.run(
+            "INSERT INTO theirs (a, u, t, j) VALUES (?, ?, ?, ?)",
+            (number, uuid.UUID(int=7), at, '{"b" : 1, "a": [2, 2.50]}'),
+        )
+    item.objects.filter(pk=5).update(note="changed")
+    item.objects.filter(pk=6).delete()
+    connection.run("CREATE TABLE bare (id INTEGER, PRIMARY KEY id)")
+    status, out, errors = verify()
+    assert (status, errors) == (0, "")
+    lines = out.splitlines()
+    assert [line.partition(":")[0] for line in lines[:-1]] == [
+        "backendkit_meta",
+        "backendkit_numbers",
+        "backendkit_tables",
+        "bare",
+        "nonrel_item",
+        "theirs",
+    ]
+    assert "nonrel_item: 29 rows" in lines
+    assert "theirs: 5 rows" in lines
+    assert lines[-1].startswith("6 tables with 37 rows are proven, at transaction ")
+
+
+def test_json(item, states):
+    status, out, _ = verify("--json")
+    assert status == 0
+    found = json.loads(out)
+    assert found["database"] == "default"
+    assert found["broken"] is None
+    assert {"table": "nonrel_item", "rows": 30} in found["tables"]
+    (remembered,) = json.loads(states.read_text())["databases"].values()
+    assert found["state"] == {"tx": remembered["tx"], "hash": remembered["hash"]}
+
+
+def lying(method, old, new):
+    return lambda name, data: data.replace(old, new) if name == method else data
+
+
+def test_a_row_with_a_wrong_proof(item, proxy):
+    """It ends at the first one, and says which."""
+    item.objects.filter(pk=17).update(note="the-other-note")
+    proxy.change = lying("VerifiableSQLGet", b"the-other-note", b"the-false-note")
+    status, out, errors = verify()
+    assert status == 1
+    assert "are proven" not in out
+    assert errors.startswith("nonrel_item: row 17: ")
+    assert "isn't what was verified before" in errors
+    status, out, errors = verify("--json")
+    assert (status, errors) == (1, "")
+    broken = json.loads(out)["broken"]
+    assert (broken["table"], broken["primary_key"]) == ("nonrel_item", [17])
+    proxy.change = None
+    assert verify()[0] == 0
+
+
+def test_a_row_that_is_read_wrong(item, proxy):
+    """Its proof is good: that isn't what the query gave."""
+    item.objects.filter(pk=17).update(note="the-other-note")
+    proxy.change = lying("SQLQuery", b"the-other-note", b"the-false-note")
+    status, _, errors = verify()
+    assert status == 1
+    assert errors.startswith("nonrel_item: row 17: note: read is not what transaction ")
+
+
+def test_a_row_that_was_never_written(item, proxy):
+    """It is read, and there is no proof of it, not of another time either."""
+    from backendkit.backends.immudb.driver import immudb_pb2 as pb
+
+    def lie(name, data):
+        batch = pb.SQLQueryBatch()
+        if name == "SQLQuery":
+            batch.ParseFromString(data)
+            for row in batch.rows:
+                if b"code-30" in row.values[1]:
+                    row.values[0] = pb.SQLValue(n=33).SerializeToString()
+        return batch.SerializeToString() or data
+
+    proxy.change = lie
+    status, _, errors = verify()
+    assert status == 1
+    assert errors.startswith("nonrel_item: row 33: it is read, but the server has no")
+
+
+def test_a_table_that_looks_another_way(item, proxy):
+    from backendkit.backends.immudb.driver import immudb_pb2 as pb
+
+    def lie(name, data):
+        if name != "VerifiableTxById":
+            return data
+        answer = pb.VerifiableTx.FromString(data)
+        for entry in answer.tx.entries:
+            entry.value = entry.value.replace(b"note", b"etno")
+        return answer.SerializeToString()
+
+    proxy.change = lie
+    status, out, errors = verify()
+    assert (status, out) == (1, "")
+    assert "another value of an entry" in errors
+
+
+def test_damage_that_the_server_finds(database, tmp_path):
+    """It stops reading at a row; the one before is named."""
+    from backendkit.backends.immudb import driver
+    from backendkit.backends.immudb.server import Server
+
+    with Server(tmp_path / "own") as server:
+        with driver.connect(
+            port=server.port, password=server.password, autocommit=True
+        ) as client:
+            client.run("CREATE TABLE t (id INTEGER, v VARCHAR, PRIMARY KEY id)")
+            for number in range(2, 40, 2):
+                client.run(
+                    "INSERT INTO t (id, v) VALUES (?, ?)", (number, f"value-{number}")
+                )
+        settings = {
+            "ENGINE": "backendkit.backends.immudb",
+            "NAME": "defaultdb",
+            "PORT": server.port,
+            "PASSWORD": server.password,
+        }
+        with default(settings):
+            assert verify()[0] == 0
+        server.stop()
+        changed = 0
+        for file in (server.directory / "data" / "defaultdb").rglob("*"):
+            if file.is_file() and b"value-18" in (data := file.read_bytes()):
+                changed += 1
+                file.write_bytes(data.replace(b"value-18", b"value-81"))
+        assert changed
+        server.start()
+        with default(settings):
+            status, _, errors = verify()
+        assert status == 1
+        assert errors.startswith("t: the row after 16 can't be read: ")
+
+
+def test_rows_that_go_while_it_runs(item, connection, proxy):
+    """What is deleted meanwhile isn't missing, and what is changed is proven as it is."""
+    done = []
+
+    def meanwhile(name, data):
+        # The rows are on their way when others write.
+        if name == "SQLQuery" and b"code-30" in data and not done:
+            done.append(True)
+            connection.run("DELETE FROM nonrel_item WHERE id = 20")
+            connection.run("UPDATE nonrel_item SET number = 7 WHERE id = 21")
+        return data
+
+    proxy.change = meanwhile
+    status, out, _ = verify()
+    assert done
+    assert status == 0
+    assert "nonrel_item: 30 rows" in out
+
+
+class TestModels:
+    """In a project with applications."""
+
+    @pytest.fixture(autouse=True)
+    def _applications(self):
+        with override_settings(
+            INSTALLED_APPS=["django.contrib.contenttypes", "django.contrib.sessions"]
+        ):
+            yield
+
+    def test_some(self, behind):
+        from django.contrib.contenttypes.models import ContentType
+
+        behind.create(ContentType)
+        ContentType.objects.create(app_label="a", model="b")
+        status, out, _ = verify("contenttypes.ContentType", "contenttypes.contenttype")
+        assert status == 0
+        first, last = out.splitlines()
+        assert first == "django_content_type: 1 rows"
+        assert last.startswith("1 tables with 1 rows are proven")
+
+    @pytest.mark.parametrize(
+        ("label", "message"),
+        [
+            ("nope.Model", "nope.Model is no model, app.Model. No installed app"),
+            ("contenttypes.Nope", "contenttypes.Nope is no model"),
+            ("contenttypes", "contenttypes is no model, app.Model."),
+            ("sessions.Session", "sessions.Session has no table django_session in"),
+        ],
+    )
+    def test_unknown_ones(self, behind, label, message):
+        with pytest.raises(CommandError, match=message) as caught:
+            verify(label)
+        assert caught.value.returncode == 2
+
+    def test_one_that_is_kept_elsewhere(self, behind):
+        class Router:
+            def allow_migrate(self, db, app_label, **hints):
+                return app_label != "sessions"
+
+        with (
+            override_settings(DATABASE_ROUTERS=[Router()]),
+            pytest.raises(CommandError, match=r"sessions.Session isn't kept in"),
+        ):
+            verify("sessions.Session")
+
+
+def test_other_databases(database, tmp_path):
+    settings = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "db")}
+    with default(settings), pytest.raises(CommandError, match="isn't one of immudb"):
+        verify()
+    with pytest.raises(CommandError, match="DATABASES has no 'nope'"):
+        verify(database="nope")
+
+
+def test_no_server(settings_of_database, database):
+    from backendkit.backends.immudb.server import free_port
+
+    settings = {**settings_of_database, "PORT": str(free_port())}
+    with default(settings), pytest.raises(CommandError, match="immudb at") as caught:
+        verify()
+    assert caught.value.returncode == 2
+
+
+def test_states_that_cannot_be_read(item, states):
+    """A broken file is not a new one."""
+    states.parent.mkdir(parents=True)
+    states.write_text("{")
+    with pytest.raises(CommandError, match=r"states\.json"):
+        verify()
+
+
+def test_memory_does_not_grow_with_rows():
+    """No more is kept than the rows of a message and the next one."""
+    from types import SimpleNamespace
+
+    from backendkit.backends.immudb.verifying import Verifiable, prove_rows
+
+    class Batch(list):
+        pass
+
+    alive = weakref.WeakSet()
+    most = 0
+
+    class Stream:
+        names, types = ["id"], ["INTEGER"]
+
+        def __iter__(self):
+            nonlocal most
+            for start in range(0, 1_000, 10):
+                batch = Batch((number,) for number in range(start, start + 10))
+                alive.add(batch)
+                most = max(most, len(alive))
+                yield batch
+
+    Batch.__hash__ = object.__hash__
+    reader = SimpleNamespace(
+        state=lambda: SimpleNamespace(txId=9), stream=lambda sql: Stream()
+    )
+    prover = SimpleNamespace(
+        verified_get=lambda name, key: SimpleNamespace(row={"id": key[0]}, tx=5)
+    )
+    steps = []
+    assert (
+        prove_rows(reader, prover, Verifiable("t", ("id",)), lambda: steps.append(None))
+        == len(steps)
+        == 1_000
+    )
+    assert most <= 2
+
+
+def test_it_is_a_command_of_the_application(settings_of_database, states, item):
+    program = f"""
+import sys
+from django.conf import settings
+settings.configure(
+    INSTALLED_APPS=["backendkit.backends.immudb"],
+    DATABASES={{"default": {settings_of_database!r}}},
+)
+from django.core.management import execute_from_command_line
+execute_from_command_line(sys.argv)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, "immudb_verify", "--json"],
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["broken"] is None
+    assert done.stderr == b""
+    assert states.exists()
