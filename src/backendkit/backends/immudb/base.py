@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 
 from backendkit.nonrel.base import NonrelDatabaseWrapper
+from backendkit.stores import InterfaceError
 
 from .client import DatabaseClient
 from .creation import DatabaseCreation
@@ -31,10 +33,13 @@ class DatabaseWrapper(NonrelDatabaseWrapper):
             "ca",
             "cert",
             "connect_timeout",
+            "identity",
             "keepalive",
             "key",
             "max_tx_entries",
             "server_name",
+            "server_public_key",
+            "state",
             "timeout",
             "tls",
         }
@@ -53,6 +58,9 @@ class DatabaseWrapper(NonrelDatabaseWrapper):
         found = {
             key: value for key, value in options.items() if key != "max_tx_entries"
         }
+        for ours, drivers in (("state", "states"), ("server_public_key", "public_key")):
+            if ours in found:
+                found[drivers] = self._path(ours, found.pop(ours))
         port = settings.get("PORT") or 3322
         if not str(port).isdecimal():
             msg = f"settings.DATABASES[{self.alias!r}]['PORT'] is no port: {port!r}"
@@ -64,6 +72,25 @@ class DatabaseWrapper(NonrelDatabaseWrapper):
             "user": settings.get("USER") or "immudb",
             "password": settings.get("PASSWORD") or "",
         }
+
+    def _path(self, name: str, value: Any) -> str | None:
+        """Return a file's path. :raises ImproperlyConfigured: it is none."""
+        where = f"settings.DATABASES[{self.alias!r}]['OPTIONS'][{name!r}]"
+        if value is None:
+            return None
+        if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
+            raise ImproperlyConfigured(f"{where} is no path: {value!r}")
+        path = str(os.fspath(value))
+        if name == "state" and os.path.isdir(path):
+            raise ImproperlyConfigured(f"{where} is a directory: {path}")
+        if name == "server_public_key":
+            from .driver._signatures import PublicKey  # noqa: PLC0415  # only with a key
+
+            try:
+                PublicKey(path)
+            except InterfaceError as error:
+                raise ImproperlyConfigured(f"{where}: {error}") from error
+        return path
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """

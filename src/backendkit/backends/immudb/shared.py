@@ -14,6 +14,7 @@ from .names import quoted
 
 if TYPE_CHECKING:
     from .driver import Connection
+    from .ledger.tables import Followed
 
 #: Seconds after which it is looked whether the tables are still the same, before a
 #: transaction that only reads; one that writes finds out in any case.
@@ -50,6 +51,16 @@ class Shared:
         self._limit: int | None = None
         #: Of the server; None if nobody has asked.
         self.version: tuple[int, ...] | None = None
+        self._followed: Followed | None = None
+
+    def followed(self) -> Followed:
+        """Return the tables as the log has them."""
+        from .ledger.tables import Followed  # noqa: PLC0415  # only the ledger needs it
+
+        with self._lock:
+            if self._followed is None:
+                self._followed = Followed()
+            return self._followed
 
     # Tables
 

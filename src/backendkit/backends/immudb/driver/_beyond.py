@@ -18,6 +18,7 @@ from ._methods import (
     HEALTH,
     SERVER_INFO,
     STATE,
+    TX_SCAN,
     UNARY_QUERY,
     UNLOAD_DATABASE,
     USE_DATABASE,
@@ -190,3 +191,27 @@ class BeyondSQL(Session):
         )
         answer: pb.VerifiableTx = self._outside(VERIFIABLE_TX, request)
         return answer
+
+    def transactions(
+        self, start: int, limit: int, *, backwards: bool = False, values: bool = False
+    ) -> list[pb.Tx]:
+        """
+        Return transactions as the server tells them: nothing of it is proven.
+
+        :param start: the first one's id.
+        :param limit: how many at most; 2,500 is the server's own limit.
+        :param backwards: whether later ones come first.
+        :param values: whether SQL's entries come with their values, not just digests.
+        :raises ProgrammingError: there is no transaction of that id.
+        """
+        request = pb.TxScanRequest(
+            initialTx=start,
+            limit=limit,
+            desc=backwards,
+            entriesSpec=pb.EntriesSpec(
+                sqlEntriesSpec=VALUES if values else NO_VALUES,
+            ),
+            # Its index of keys and values isn't needed, so nobody has to wait for it.
+            noWait=True,
+        )
+        return list(self._outside(TX_SCAN, request).txs)

@@ -57,3 +57,4 @@ VERIFIABLE_GET = Method(
     "VerifiableSQLGet", pb.VerifiableSQLGetRequest, pb.VerifiableSQLEntry
 )
 VERIFIABLE_TX = Method("VerifiableTxById", pb.VerifiableTxRequest, pb.VerifiableTx)
+TX_SCAN = Method("TxScan", pb.TxScanRequest, pb.TxList)

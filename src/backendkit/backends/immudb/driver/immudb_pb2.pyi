@@ -579,6 +579,28 @@ class VerifiableTxRequest(_message.Message):
     keepReferencesUnresolved: bool
     def __init__(self, tx: _Optional[int] = ..., proveSinceTx: _Optional[int] = ..., entriesSpec: _Optional[_Union[EntriesSpec, _Mapping]] = ..., sinceTx: _Optional[int] = ..., noWait: bool = ..., keepReferencesUnresolved: bool = ...) -> None: ...
 
+class TxScanRequest(_message.Message):
+    __slots__ = ("initialTx", "limit", "desc", "entriesSpec", "sinceTx", "noWait")
+    INITIALTX_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    DESC_FIELD_NUMBER: _ClassVar[int]
+    ENTRIESSPEC_FIELD_NUMBER: _ClassVar[int]
+    SINCETX_FIELD_NUMBER: _ClassVar[int]
+    NOWAIT_FIELD_NUMBER: _ClassVar[int]
+    initialTx: int
+    limit: int
+    desc: bool
+    entriesSpec: EntriesSpec
+    sinceTx: int
+    noWait: bool
+    def __init__(self, initialTx: _Optional[int] = ..., limit: _Optional[int] = ..., desc: bool = ..., entriesSpec: _Optional[_Union[EntriesSpec, _Mapping]] = ..., sinceTx: _Optional[int] = ..., noWait: bool = ...) -> None: ...
+
+class TxList(_message.Message):
+    __slots__ = ("txs",)
+    TXS_FIELD_NUMBER: _ClassVar[int]
+    txs: _containers.RepeatedCompositeFieldContainer[Tx]
+    def __init__(self, txs: _Optional[_Iterable[_Union[Tx, _Mapping]]] = ...) -> None: ...
+
 class EntriesSpec(_message.Message):
     __slots__ = ("kvEntriesSpec", "zEntriesSpec", "sqlEntriesSpec")
     KVENTRIESSPEC_FIELD_NUMBER: _ClassVar[int]

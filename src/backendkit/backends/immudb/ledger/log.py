@@ -1,0 +1,50 @@
+"""immudb's log: transactions in their order, as the server tells them, unproven."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from backendkit.stores import InternalError
+
+if TYPE_CHECKING:
+    from backendkit.backends.immudb.store import ImmudbStore
+
+#: Bytes that an answer should have, and the most transactions that immudb puts in one.
+_ANSWER, _MOST = 1_000_000, 2_500
+#: Transactions of the first answer: nobody knows how large they are.
+_FIRST = 50
+
+
+def last_transaction(store: ImmudbStore) -> int:
+    """Return the id of the last transaction; 0 if there is none."""
+    with store.other() as connection:
+        return int(connection.state().txId)
+
+
+def transactions(
+    store: ImmudbStore, first: int, last: int, *, values: bool
+) -> Iterator[Any]:
+    """
+    Go through transactions, some at a time.
+
+    :param first: id of the first one.
+    :param last: id of the last one, which has to exist.
+    :param values: whether entries come with their values.
+    :raises InternalError: the server leaves some out.
+    """
+    limit = _FIRST
+    while first <= last:
+        with store.other() as connection:
+            found = connection.transactions(
+                first, min(limit, last - first + 1), values=values
+            )
+        wanted = range(first, first + len(found))
+        if not found or any(
+            one.header.id != number for one, number in zip(found, wanted, strict=True)
+        ):
+            raise InternalError(f"immudb left out transaction {first} or one after it")
+        yield from found
+        first += len(found)
+        size = sum(one.ByteSize() for one in found)
+        limit = max(1, min(_MOST, limit * 4, limit * _ANSWER // max(size, 1)))

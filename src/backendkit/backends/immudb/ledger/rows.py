@@ -1,0 +1,158 @@
+"""Between a model's objects and immudb's rows."""
+
+from __future__ import annotations
+
+import datetime
+import struct
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import NotSupportedError, ProgrammingError, connections
+from django.db.models import Model
+from django.utils import timezone
+
+from backendkit.backends.immudb.catalog import Stored
+from backendkit.backends.immudb.driver._rows import DATABASE, PRIMARY, ROW, Table
+from backendkit.backends.immudb.names import physical
+from backendkit.backends.immudb.types import decoder, encode
+from backendkit.engine.values import to_store
+from backendkit.nonrel.converters import row_converter
+
+if TYPE_CHECKING:
+    from backendkit.backends.immudb.store import ImmudbStore
+
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
+def wrapper_of(using: str) -> Any:
+    """
+    Return Django's connection to an immudb, connected.
+
+    :raises NotSupportedError: the database is no immudb.
+    """
+    wrapper = connections[using]
+    if getattr(wrapper, "store_vendor", "") != "immudb":
+        raise NotSupportedError(
+            f"The database {using!r} is {wrapper.display_name}: only immudb keeps what"
+            " rows were before, and proves what they are."
+        )
+    wrapper.ensure_connection()
+    return wrapper
+
+
+def store_of(wrapper: Any) -> ImmudbStore:
+    """Return the store that a connection uses."""
+    store: ImmudbStore = wrapper.connection.store
+    return store
+
+
+class Rows:
+    """
+    The rows of a model's table.
+
+    :param model: a proxy's are those of the model that it stands for.
+    :param using: the alias of the database.
+    :raises NotSupportedError: the database is no immudb, or the model's fields are in
+        several tables.
+    :raises ProgrammingError: there is no such table.
+    """
+
+    def __init__(self, model: type[Model], using: str) -> None:
+        self.model = model
+        self.using = using
+        self.wrapper = wrapper_of(using)
+        self.store = store_of(self.wrapper)
+        meta = model._meta.concrete_model._meta
+        if meta.parents:
+            raise NotSupportedError(
+                f"{meta.label} has fields in the tables of its parents, too"
+                " (multi-table inheritance). Take them one by one:"
+                f" {', '.join(one._meta.label for one in meta.parents)}, {meta.label}."
+            )
+        name = self.wrapper.ops.bare_name(meta.db_table)
+        with self.wrapper.wrap_database_errors, self.store.other() as connection:
+            schema = self.store.shared.schema(connection, age=0)
+        stored = schema.stored.get(name)
+        if stored is None or not stored.table.columns:
+            raise ProgrammingError(f"no such table: {name}")
+        self.stored: Stored = stored
+        self.name = name
+        #: immudb's name of the table.
+        self.physical = physical(name)
+        positions = stored.table.positions
+        self.fields = [
+            field
+            for field in meta.concrete_fields
+            if self.wrapper.ops.bare_name(field.column) in positions
+        ]
+        self._columns = [
+            stored.table.column(self.wrapper.ops.bare_name(field.column))
+            for field in self.fields
+        ]
+        self._names = [physical(column.name) for column in self._columns]
+        self._decode = decoder(self._columns)
+        self._convert = row_converter(
+            self._columns,
+            [(field.cached_col, None) for field in self.fields],
+            self.wrapper,
+        )
+
+    def ledger_table(self) -> Table:
+        """
+        Return the table as keys and values in the log have it.
+
+        :raises ProgrammingError: there is none in the log.
+        """
+        with self.wrapper.wrap_database_errors:
+            table = self.store.shared.followed().find(self.store, self.physical)
+        if table is None:
+            raise ProgrammingError(f"no such table: {self.name}")
+        return table
+
+    @staticmethod
+    def prefix(table: Table) -> bytes:
+        """Return what the keys of a table's rows begin with."""
+        return ROW + struct.pack(">III", DATABASE, table.id, PRIMARY)
+
+    def key(self, pk: Any) -> tuple[Any, ...]:
+        """
+        Return a primary key as immudb has it.
+
+        :param pk: a value, or a tuple if the primary key has several columns.
+        :raises DataError: it isn't of its column's type.
+        """
+        meta = self.model._meta.concrete_model._meta
+        fields = getattr(meta, "pk_fields", [meta.pk])
+        values = pk if len(fields) > 1 else (pk,)
+        if not isinstance(values, (tuple, list)) or len(values) != len(fields):
+            raise ValueError(f"{meta.label} has a primary key of {len(fields)} values")
+        by_name = {}
+        table = self.stored.table
+        for field, value in zip(fields, values, strict=True):
+            column = table.column(self.wrapper.ops.bare_name(field.column))
+            prepared = field.get_db_prep_value(field.to_python(value), self.wrapper)
+            with self.wrapper.wrap_database_errors:
+                stored = to_store(table.name, column, prepared)
+            by_name[column.name] = encode(column.type, stored)
+        return tuple(by_name[name] for name in table.primary_key)
+
+    def instance(self, row: Mapping[str, Any], using: str | None = None) -> Model:
+        """
+        Return an object of immudb's values by its names of columns.
+
+        Fields whose columns the row hasn't got are None.
+        """
+        values: Sequence[Any] = tuple([row.get(name) for name in self._names])
+        if self._decode is not None:
+            (values,) = self._decode([tuple(values)])
+        if self._convert is not None:
+            values = self._convert(values)
+        names = [field.attname for field in self.fields]
+        return self.model.from_db(using or self.using, names, values)
+
+
+def time_of(seconds: int) -> datetime.datetime:
+    """Return immudb's time as Django has times: aware, or naive in its time zone."""
+    found = EPOCH + datetime.timedelta(seconds=seconds)
+    return found if settings.USE_TZ else timezone.make_naive(found)
