@@ -1,26 +1,23 @@
 """A real server: it is left as it was, however a run ends."""
 
-import contextlib
-import importlib.util
 import json
 import os
-import pwd
-import random
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from backendkit.conformance._settings import databases, on_a_server
 from backendkit.conformance.cli import main
+from backendkit.dbdev.temporary import TemporaryServer
+from tests.dbdev import engines
+from tests.dbdev.engines import available
 
 ENGINE = "django.db.backends.postgresql"
 
@@ -31,7 +28,7 @@ class Server:
 
     port: int
 
-    def options(self, user="dev"):
+    def options(self, user="postgres"):
         values = ("HOST=127.0.0.1", f"PORT={self.port}", f"USER={user}")
         return [text for value in values for text in ("--option", value)]
 
@@ -41,7 +38,7 @@ class Server:
         with psycopg.connect(
             host="127.0.0.1",
             port=self.port,
-            user="dev",
+            user="postgres",
             dbname="postgres",
             autocommit=True,
         ) as connection:
@@ -52,67 +49,20 @@ class Server:
         return {name for (name,) in self.execute("SELECT datname FROM pg_database")}
 
 
-def find(program):
-    """A program of PostgreSQL; Debian keeps those of a server out of PATH."""
-    debian = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"))
-    return shutil.which(program) or (str(debian[-1]) if debian else None)
-
-
 @pytest.fixture(scope="session")
 def postgresql():
-    initdb, postgres = find("initdb"), find("postgres")
-    if not (initdb and postgres and importlib.util.find_spec("psycopg")):
-        assert not os.environ.get("CI"), "PostgreSQL or psycopg isn't installed"
-        pytest.skip("needs PostgreSQL's server and psycopg; in CI they must be there")
-    # Not in pytest's folder, which nobody else may enter: root can't run a server.
-    folder = Path(tempfile.mkdtemp(prefix="postgresql-"))
-    how = {"cwd": folder}
-    if os.geteuid() == 0:
-        nobody = pwd.getpwnam("nobody")
-        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-        how |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-    try:
-        subprocess.run(
-            [
-                initdb,
-                *("-D", "data", "-U", "dev", "-A", "trust", "-E", "UTF8"),
-                "--locale=C",
-                "--no-sync",
-            ],
-            check=True,
-            capture_output=True,
-            **how,
+    available(engines.POSTGRESQL)
+    if not settings.configured and not os.environ.get("DJANGO_SETTINGS_MODULE"):
+        # Django's backend for it asks for some.
+        settings.configure(
+            DATABASES={"default": {"ENGINE": "django.db.backends.dummy"}}, USE_TZ=False
         )
-        server, process = start(postgres, folder, how)
-        yield server
-        # A fast shutdown: it doesn't wait for clients.
-        process.send_signal(signal.SIGINT)
-        process.wait(30)
-    finally:
-        shutil.rmtree(folder)
-
-
-def start(postgres, folder, how):
-    for _ in range(20):
-        # Below those that a client's end of a connection may get.
-        server = Server(random.SystemRandom().randint(20000, 30000))
-        with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [
-                    *(postgres, "-D", "data", "-p", str(server.port), "-F"),
-                    *("-c", "listen_addresses=127.0.0.1"),
-                    *("-c", "unix_socket_directories="),
-                ],
-                stdout=log,
-                stderr=log,
-                **how,
-            )
-        while process.poll() is None:
-            with contextlib.suppress(Exception):
-                server.databases()
-                return server, process
-            time.sleep(0.05)
-    pytest.fail((folder / "log").read_text())
+    # Without a password, anybody may come in.
+    options = {"OPTIONS": {"fsync": "off"}}
+    with TemporaryServer(
+        "postgresql", USER="postgres", PASSWORD="", DBDEV=options
+    ) as running:
+        yield Server(running.port)
 
 
 @pytest.fixture
@@ -129,7 +79,7 @@ def start_run(archive, server, tmp_path):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
 
-    def start_run(*labels, user="dev"):
+    def start_run(*labels, user="postgres"):
         command = [sys.executable, "-m", "backendkit.conformance", "run", ENGINE]
         command += [*labels, "--archive", archive, "--no-baseline", "--parallel", "2"]
         return subprocess.Popen(

@@ -1,10 +1,9 @@
 """Projects with development databases of each kind."""
 
-import os
-
 import pytest
 
 from . import engines, projects
+from .engines import available
 
 
 @pytest.fixture(scope="session")
@@ -47,15 +46,6 @@ def server_engine(request):
 @pytest.fixture
 def postgresql():
     return available(engines.POSTGRESQL)
-
-
-def available(engine):
-    """Skip the test if a program isn't there; in CI all have to be."""
-    missing = engine.missing()
-    if missing:
-        assert not (os.environ.get("CI") and engine.in_ci), missing
-        pytest.skip(missing)
-    return engine
 
 
 @pytest.fixture

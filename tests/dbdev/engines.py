@@ -1,8 +1,11 @@
 """The kinds of databases that are tried, and what each of them needs."""
 
 import importlib.util
+import os
 import types
 from dataclasses import dataclass
+
+import pytest
 
 from backendkit.backends.immudb import server as immudb
 from backendkit.dbdev import backendregistry
@@ -65,3 +68,12 @@ IMMUDB = Engine("immudb", ("grpc",))
 
 ALL = [SQLITE, LMDB, POSTGRESQL, MARIADB, IMMUDB]
 SERVERS = [engine for engine in ALL if engine.has_server]
+
+
+def available(engine):
+    """Skip the test if a program isn't there; in CI all have to be."""
+    missing = engine.missing()
+    if missing:
+        assert not (os.environ.get("CI") and engine.in_ci), missing
+        pytest.skip(missing)
+    return engine

@@ -96,15 +96,10 @@ def added():
 
 
 def _on_immudb(servers, alias):
-    """Make a database on a server of this run; return its settings."""
-    from backendkit.backends.immudb import driver
-    from backendkit.backends.immudb.server import Server
+    """Start a server for this run; return the settings of its database."""
+    from backendkit.dbdev.temporary import TemporaryServer
 
-    server = servers.enter_context(Server(password="differential"))
-    found = {"HOST": server.host, "PORT": server.port, "PASSWORD": server.password}
-    with driver.connect(server.host, server.port, password=server.password) as one:
-        one.create_database(alias)
-    return {"NAME": alias, **found}
+    return servers.enter_context(TemporaryServer("immudb", NAME=alias)).settings
 
 
 def outcome(alias, action):

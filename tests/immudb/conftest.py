@@ -7,7 +7,9 @@ import django
 import pytest
 from django.conf import settings
 
-from backendkit.backends.immudb.server import Server, ServerNotFound, find
+from backendkit.backends.immudb.server import ServerNotFound, find
+
+from .servers import Server
 
 if not settings.configured and not os.environ.get("DJANGO_SETTINGS_MODULE"):
     settings.configure(

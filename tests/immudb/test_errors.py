@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from backendkit.backends.immudb.server import Server
+from .servers import Server
 
 driver = pytest.importorskip(
     "backendkit.backends.immudb.driver",
@@ -154,7 +154,7 @@ class TestConnecting:
         assert server.password not in repr(vars(connect()._link))
 
     def test_all_sessions_taken_says_what_to_do(self, immudb_program):
-        with Server(options=["--max-sessions=1"]) as small:
+        with Server(options={"max-sessions": 1}) as small:
             first = driver.connect(port=small.port, password=small.password)
             with pytest.raises(driver.OperationalError, match="--max-sessions"):
                 driver.connect(port=small.port, password=small.password)

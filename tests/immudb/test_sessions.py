@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from backendkit.backends.immudb.server import Server
+from .servers import Server
 
 driver = pytest.importorskip(
     "backendkit.backends.immudb.driver",
@@ -35,11 +35,11 @@ def own(immudb_program, tmp_path_factory):
     directory = tmp_path_factory.mktemp("own")
     with Server(
         directory,
-        options=[
-            "--max-session-inactivity-time=900ms",
-            "--session-timeout=1s",
-            "--sessions-guard-check-interval=200ms",
-        ],
+        options={
+            "max-session-inactivity-time": "900ms",
+            "session-timeout": "1s",
+            "sessions-guard-check-interval": "200ms",
+        },
     ) as server:
         yield server
 

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from backendkit.backends.immudb.server import Server
+from .servers import Server
 
 driver = pytest.importorskip(
     "backendkit.backends.immudb.driver",
@@ -61,8 +61,8 @@ def stranger(tmp_path_factory, authority):
     return Authority(tmp_path_factory.mktemp("tls") / "stranger", "Nobody's")
 
 
-def running(certificate, key, *options):
-    return Server(options=[f"--certificate={certificate}", f"--pkey={key}", *options])
+def running(certificate, key, **options):
+    return Server(options={"certificate": certificate, "pkey": key, **options})
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def tls_server(immudb_program, authority):
 def mutual_server(immudb_program, authority):
     certificate, key = authority.issue("mutual", "DNS:db.example")
     with running(
-        certificate, key, "--mtls", f"--clientcas={authority.certificate}"
+        certificate, key, mtls="true", clientcas=authority.certificate
     ) as server:
         yield server
 

@@ -23,8 +23,8 @@ driver = pytest.importorskip(
 from backendkit.backends.immudb.driver import _state as states  # noqa: E402  # after the skip
 from backendkit.backends.immudb.driver import immudb_pb2 as pb  # noqa: E402  # after the skip
 from backendkit.backends.immudb.driver._proofs import State  # noqa: E402  # after the skip
-from backendkit.backends.immudb.server import Server  # noqa: E402  # after the skip
 
+from .servers import Server  # noqa: E402  # after the skip
 from .test_proofs import mutated  # noqa: E402  # after the skip
 
 EVERYTHING = (
@@ -504,10 +504,8 @@ class TestOtherData:
 
     @pytest.fixture
     def own(self, immudb_program, tmp_path):
-        server = Server(tmp_path / "own")
-        server.start()
-        yield server
-        server.stop()
+        with Server(tmp_path / "own") as server:
+            yield server
 
     @pytest.fixture
     def to(self, tmp_path):
@@ -600,7 +598,7 @@ class TestOtherData:
                 serialization.NoEncryption(),
             )
         )
-        with Server(tmp_path / "signs", options=[f"--signingKey={private}"]) as server:
+        with Server(tmp_path / "signs", options={"signingKey": private}) as server:
             client = to(server, public_key=public(key, tmp_path / "public.pem"))
             client.run("CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
             client.run("INSERT INTO t (id) VALUES (1)")

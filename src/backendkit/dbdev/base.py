@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,9 @@ from backendkit.dbdev.replacing import Replacement
 
 #: Seconds that a server, or another command, may take: the setting DBDEV_TIMEOUT.
 DEFAULT_TIMEOUT = 30.0
+
+# What Django finds its settings by.
+_MODULE = "DJANGO_SETTINGS_MODULE"
 
 
 class Writer(Protocol):
@@ -60,6 +64,7 @@ class BaseDbdevBackend(abc.ABC):
 
     :param command: the management command, for its ``stdout`` and ``stderr``.
     :param alias: as in ``DATABASES``.
+    :param database: its entry, if it isn't that of the project's ``DATABASES``.
     :raises DbdevError: there is no such alias, or its entry was made for another one.
     """
 
@@ -70,18 +75,23 @@ class BaseDbdevBackend(abc.ABC):
     #: Whether ``restore`` wants a database that ``init`` has made.
     restores_into_new: ClassVar[bool] = True
 
-    def __init__(self, command: Command, alias: str = DEFAULT_DB_ALIAS) -> None:
+    def __init__(
+        self,
+        command: Command,
+        alias: str = DEFAULT_DB_ALIAS,
+        database: dict[str, Any] | None = None,
+    ) -> None:
         self.command = command
         self.alias = alias
-        #: The project's settings of this database.
-        self.dbsettings = _entry(alias)
+        #: The settings of this database.
+        self.dbsettings = _entry(alias) if database is None else database
         meant = self.dbsettings.get("DBDEV", {}).get("ALIAS", alias)
         if meant != alias:
             raise DbdevError(
                 f"the entry DATABASES[{alias!r}] comes from dbsettings(…, {meant!r}):"
                 " give it this alias"
             )
-        self.instance = Instance(root_of(self.dbsettings, settings), alias)
+        self.instance = Instance(root_of(self.dbsettings, _settings()), alias)
 
     # What a backend implements
 
@@ -244,7 +254,8 @@ class BaseDbdevBackend(abc.ABC):
     @property
     def timeout(self) -> float:
         """Seconds that a server, or another command, may take."""
-        return float(getattr(settings, "DBDEV_TIMEOUT", DEFAULT_TIMEOUT))
+        own = self.dbsettings.get("DBDEV", {}).get("TIMEOUT")
+        return float(own or self.setting("DBDEV_TIMEOUT", DEFAULT_TIMEOUT))
 
     @property
     def datadir(self) -> Path:
@@ -279,17 +290,18 @@ class BaseDbdevBackend(abc.ABC):
 
     def find_program(self, program: Program) -> str | None:
         """Return the path of a program; None if it isn't installed."""
-        return program.find(settings, self.program_folders())
+        return program.find(_settings(), self.program_folders())
 
     def setting(self, name: str, default: Any = None) -> Any:
         """Return one of Django's settings."""
-        return getattr(settings, name, default)
+        return getattr(_settings(), name, default)
 
     def close_connection(self) -> None:
         """Close Django's own connection of this process."""
         with contextlib.suppress(Exception):
             # An ENGINE that can't be loaded has no connection to close.
-            connections[self.alias].close()
+            if connections.databases.get(self.alias) is self.dbsettings:
+                connections[self.alias].close()
 
     def manage(self, command: str) -> str:
         """Return a command to type, for this alias."""
@@ -570,6 +582,11 @@ class BaseDbdevBackend(abc.ABC):
         Runs while settings are imported: they aren't there yet.
         """
         return entry
+
+
+def _settings() -> Any:
+    """Return Django's settings; a server for tests may do without any."""
+    return settings if settings.configured or os.environ.get(_MODULE) else object()
 
 
 def _entry(alias: str) -> dict[str, Any]:

@@ -51,15 +51,21 @@ def dbsettings(
         the folder can't be written.
     """
     try:
-        return _entry(engine, Path(project).resolve() / datadir, alias, changes)
+        return entry_of(engine, Path(project).resolve() / datadir, alias, changes)
     except DbdevError as error:
         # Django shows this one as a line, while settings are imported.
         raise ImproperlyConfigured(str(error)) from error
 
 
-def _entry(
+def entry_of(
     engine: str, root: Path, alias: str, changes: Mapping[str, Any]
 ) -> dict[str, Any]:
+    """
+    Return what :func:`dbsettings` does.
+
+    :param root: of all instances.
+    :raises DbdevError: the engine has no backend, or the folder can't be written.
+    """
     backend = backendregistry.get(ENGINES.get(engine, engine))
     entry = copy.deepcopy(backend.module_dbsettings())
     if engine != backendregistry.GENERIC:

@@ -73,6 +73,17 @@ class ServerBackend(BaseDbdevBackend):
         """Return the environment variables of the server."""
         return os.environ
 
+    def server_options(self, setting: str) -> list[str]:
+        """
+        Return the server's options that the project wants, as ``--name=value``.
+
+        :param setting: the Django setting with a dictionary for all such servers. Key
+            ``OPTIONS`` of ``DATABASES[…]["DBDEV"]``: for this one, besides.
+        """
+        own = self.dbsettings.get("DBDEV", {}).get("OPTIONS", {})
+        wanted = {**self.setting(setting, {}), **own}
+        return [f"--{name}={value}" for name, value in wanted.items()]
+
     def is_initialised(self) -> bool:
         """Whether there is a folder: it has its name when what is in it is complete."""
         return self.instance.data.is_dir()
@@ -284,24 +295,26 @@ class ServerBackend(BaseDbdevBackend):
             )
 
     def _start(self, *, foreground: bool = False) -> int:
-        self._find_port()
         self.before_start()
         user = self.user
-        command = self.server_command()
         log = self.instance.log
         began = log.stat().st_size if log.exists() else 0
-        # Retried: the processes of a killed server may take a moment to end.
+        # Retried: the processes of a killed server may take a moment to end, and
+        # another program may take the port between our look and the server's.
         failures: list[str] = []
 
         def attempt() -> bool:
+            self._find_port()
             position = log.stat().st_size if log.exists() else 0
             try:
                 failures[:] = []
-                self._start_once(command, user, foreground=foreground)
+                self._start_once(self.server_command(), user, foreground=foreground)
             except _NotReadyError as error:
                 failures[:] = [str(error)]
                 text = process.tail(log, position)
-                return not any(known in text for known in self.transient_errors)
+                return ports.is_free(self.port) and not any(
+                    known in text for known in self.transient_errors
+                )
             return True
 
         finished = process.wait_until(attempt, self.timeout)

@@ -23,8 +23,8 @@ class _ToStandardError:
         return sys.stderr.write(f"{msg}\n")
 
 
-class _Command:
-    """Stands for a management command."""
+class QuietCommand:
+    """Stands for a management command, and tells errors and warnings alone."""
 
     stdout: Writer = _Quiet()
     stderr: Writer = _ToStandardError()
@@ -56,7 +56,7 @@ class TestServers:
         """
         try:
             for alias in self._aliases:
-                backend = backend_of(_Command(), alias)
+                backend = backend_of(QuietCommand(), alias)
                 with backend.locked():
                     if backend.is_running():
                         continue

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -29,6 +30,8 @@ USUAL_GO = "/usr/local/go/bin/go"
 
 # Below the range from which Linux takes the ports of outgoing connections.
 PORTS = range(20_000, 32_768)
+
+HOST = "127.0.0.1"
 
 # A client's preface and its empty SETTINGS frame (RFC 9113, section 3.4).
 HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(
@@ -121,6 +124,61 @@ def free_port() -> int:
         return port
 
 
+def command_line(
+    program: str,
+    data: str | os.PathLike[str],
+    port: int,
+    options: Sequence[str] = (),
+) -> list[str]:
+    """
+    Return what starts the server on 127.0.0.1, with all its other ports closed.
+
+    :param program: the path, of :func:`find`.
+    :param data: the directory of its data; it makes that.
+    :param options: more of its own, e.g. ``["--max-sessions=200"]``.
+    """
+    return [
+        program,
+        f"--dir={os.fspath(data)}",
+        f"--address={HOST}",
+        f"--port={port}",
+        "--web-server=false",
+        "--metrics-server=false",
+        "--pgsql-server=false",
+        *options,
+    ]
+
+
+def environment(password: str) -> dict[str, str]:
+    """
+    Return our environment variables, with the administrator's password.
+
+    Not on the command line, which all users of the machine can read. Other variables
+    that are meant for a server are left out.
+    """
+    ours = {k: v for k, v in os.environ.items() if not k.startswith("IMMUDB_")}
+    return ours | {"IMMUDB_ADMIN_PASSWORD": password}
+
+
+def answers(port: int) -> bool:
+    """
+    Whether a server on 127.0.0.1 answers; it can be used then.
+
+    It greets as HTTP/2 does, or hangs up, as TLS does on a plain word.
+    """
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect((HOST, port))
+            probe.sendall(HTTP2_GREETING)
+            probe.recv(1)
+        except ConnectionResetError:
+            return True
+        except OSError:
+            return False
+    return True
+
+
 class Server:
     """
     An immudb of one's own on 127.0.0.1, and a context manager that stops it.
@@ -135,7 +193,7 @@ class Server:
     Its other ports (web console, metrics, PostgreSQL) are closed.
     """
 
-    host = "127.0.0.1"
+    host = HOST
     user = "immudb"
 
     def __init__(
@@ -191,23 +249,14 @@ class Server:
         raise ServerError("found no free port")
 
     def _start(self) -> None:
-        command = [
-            self.program,
-            f"--dir={self.directory / 'data'}",
-            f"--address={self.host}",
-            f"--port={self.port}",
-            "--web-server=false",
-            "--metrics-server=false",
-            "--pgsql-server=false",
-            *self.options,
-        ]
-        # Not on the command line, which all users of the machine can read.
-        environment = {**os.environ, "IMMUDB_ADMIN_PASSWORD": self.password}
+        command = command_line(
+            self.program, self.directory / "data", self.port, self.options
+        )
         began = self.log.stat().st_size if self.log.exists() else 0
         with open(self.log, "ab") as log:
             process = subprocess.Popen(  # noqa: S603  # find() says which program
                 command,
-                env=environment,
+                env=environment(self.password),
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -218,7 +267,7 @@ class Server:
                 raise ServerError(
                     f"immudb ended with {process.returncode}:\n{self._tail(began)}"
                 )
-            if self._answers():
+            if answers(self.port):
                 self._process = process
                 return
             if time.monotonic() > deadline:
@@ -228,20 +277,6 @@ class Server:
                     f"immudb wasn't ready in {self.timeout} s:\n{self._tail(began)}"
                 )
             time.sleep(0.05)
-
-    def _answers(self) -> bool:
-        """Whether it greets as HTTP/2 does, or hangs up, as TLS does on a plain word."""
-        with socket.socket() as probe:
-            probe.settimeout(1)
-            try:
-                probe.connect((self.host, self.port))
-                probe.sendall(HTTP2_GREETING)
-                probe.recv(1)
-            except ConnectionResetError:
-                return True
-            except OSError:
-                return False
-        return True
 
     def _tail(self, position: int) -> str:
         with open(self.log, "rb") as log:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -53,45 +52,35 @@ class ImmudbBackend(CopiedServerBackend):
         """Leave the folder empty: the server fills it when it starts."""
 
     def server_command(self) -> list[str]:
-        """Return the server's command line; its other ports are closed."""
-        return [
+        """Return the server's command line."""
+        return server.command_line(
             self._program(),
-            f"--dir={self.instance.data}",
-            f"--address={self.host}",
-            f"--port={self.port}",
-            "--web-server=false",
-            "--metrics-server=false",
-            "--pgsql-server=false",
-            # Data that come from a backup may know another one.
-            "--force-admin-password",
-        ]
+            self.instance.data,
+            self.port,
+            [
+                # Data that come from a backup may know another one.
+                "--force-admin-password",
+                *self.server_options("DBDEV_IMMUDB_OPTIONS"),
+            ],
+        )
 
     def server_environment(self) -> Mapping[str, str]:
         """Return ours, and the password."""
-        ours = {k: v for k, v in os.environ.items() if not k.startswith("IMMUDB_")}
-        password = self.dbsettings.get("PASSWORD")
-        return ours | {"IMMUDB_ADMIN_PASSWORD": str(password)} if password else ours
+        return server.environment(self._password)
+
+    @property
+    def _password(self) -> str:
+        # What the server itself has it be without any.
+        return str(self.dbsettings.get("PASSWORD") or _ADMIN)
 
     def is_ready(self) -> bool:
-        """Whether somebody can log in."""
-        from backendkit.backends.immudb import driver  # noqa: PLC0415  # gRPC is slow to load
-
-        try:
-            with driver.connect(
-                self.host,
-                self.port,
-                _DEFAULT_DATABASE,
-                _ADMIN,
-                str(self.dbsettings.get("PASSWORD") or _ADMIN),
-                connect_timeout=1,
-            ) as connection:
-                connection.ping()
-        except driver.Error:
-            return False
-        return True
+        """Whether it answers."""
+        return server.answers(self.port)
 
     def set_up(self) -> None:
         """Make the database of the settings, if it isn't there."""
+        if self.dbname == _DEFAULT_DATABASE:
+            return
         # gRPC is slow to load.
         from backendkit.backends.immudb import driver  # noqa: PLC0415
         from backendkit.backends.immudb.creation import MAX_TX_ENTRIES  # noqa: PLC0415
@@ -106,7 +95,7 @@ class ImmudbBackend(CopiedServerBackend):
                 self.port,
                 _DEFAULT_DATABASE,
                 _ADMIN,
-                str(self.dbsettings.get("PASSWORD") or _ADMIN),
+                self._password,
             ) as connection:
                 if name not in {known.name for known in connection.databases()}:
                     connection.create_database(name, max_tx_entries=most)

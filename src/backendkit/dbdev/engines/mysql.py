@@ -155,12 +155,9 @@ class MySqlBackend(CopiedServerBackend):
             f"--init-file={self._users_file()}",
             "--character-set-server=utf8mb4",
         ]
-        options = {
-            # The last moments before a power failure are worth nothing here.
-            "innodb-flush-log-at-trx-commit": 2,
-            **self.setting("DBDEV_MYSQL_OPTIONS", {}),
-        }
-        return command + [f"--{name}={value}" for name, value in options.items()]
+        # The last moments before a power failure are worth nothing here.
+        command.append("--innodb-flush-log-at-trx-commit=2")
+        return command + self.server_options("DBDEV_MYSQL_OPTIONS")
 
     def _users_file(self) -> Path:
         """

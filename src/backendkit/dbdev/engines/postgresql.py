@@ -173,13 +173,11 @@ class PostgresBackend(ServerBackend):
             "listen_addresses": self.host,
             "unix_socket_directories": "",
             "password_encryption": "scram-sha-256",
-            **self.setting("DBDEV_POSTGRES_OPTIONS", {}),
         }
         command = [self.program(POSTGRES), "-D", str(self.instance.data)]
         command += ["-p", str(self.port)]
-        for name, value in options.items():
-            command += ["-c", f"{name}={value}"]
-        return command
+        command += [f"--{name}={value}" for name, value in options.items()]
+        return command + self.server_options("DBDEV_POSTGRES_OPTIONS")
 
     def server_environment(self) -> Mapping[str, str]:
         """Return ours, without what is meant for other servers."""

@@ -1,0 +1,221 @@
+"""
+Servers of which nothing is left: for tests, which need no settings for them.
+
+``python -m backendkit.dbdev.temporary FOLDER keep|remove SIGNAL …`` stops the one in a
+folder: that is what the guard of a process does that was killed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS
+from django.db.utils import ConnectionHandler
+
+from backendkit.dbdev import backendregistry, process
+from backendkit.dbdev.configuring import ENGINES, entry_of
+from backendkit.dbdev.errors import DbdevError
+from backendkit.dbdev.files import remove
+from backendkit.dbdev.instance import Instance
+from backendkit.dbdev.server import ServerBackend
+from backendkit.dbdev.testing import QuietCommand
+
+_ALIAS = DEFAULT_DB_ALIAS
+#: Seconds that a server may take to start or stop: the machine is busy with tests.
+_TIMEOUT = 60.0
+# Waits for its standard input to end. Without a word before that, we were killed.
+_GUARD = 'read -r word; [ "$word" = done ] || exec "$@"'
+
+
+class TemporaryServer:
+    """
+    A server of one's own on a free port, and a context manager that stops it.
+
+    ::
+
+        with TemporaryServer("immudb") as server:
+            driver.connect(server.host, server.port, password=server.password)
+
+    It is a development database like others, in a folder of its own. If this process
+    is killed, the server is stopped, too. Django's settings have to be configured for
+    those of Django's own backends that ask for some: PostgreSQL's.
+
+    :param engine: as for :func:`backendkit.dbdev.dbsettings`.
+    :param root: the folder that all is kept in, made if it isn't there. A temporary
+        one, which :meth:`close` removes, if not given.
+    :param changes: what shall differ in its entry of ``DATABASES``: ``NAME="shop"``,
+        ``DBDEV={"OPTIONS": {"max-sessions": 1}}``.
+    :raises DbdevError: the engine has no development backend, or no server.
+    """
+
+    def __init__(
+        self,
+        engine: str,
+        root: str | os.PathLike[str] | None = None,
+        **changes: Any,
+    ) -> None:
+        found = backendregistry.get(ENGINES.get(engine, engine))
+        if not issubclass(found, ServerBackend):
+            raise DbdevError(f"{found.display_name} has no server")
+        self._class: type[ServerBackend] = found
+        self._engine = engine
+        self._changes = changes
+        self._temporary = root is None
+        root = root or tempfile.mkdtemp(prefix="dbdev-")
+        self._instance = Instance(Path(root).absolute(), _ALIAS)
+        self._backend: ServerBackend | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
+
+    @property
+    def backend(self) -> ServerBackend:
+        """The development backend, made when it is first asked for."""
+        if self._backend is None:
+            own = {"TIMEOUT": _TIMEOUT, **self._changes.get("DBDEV", {})}
+            entry = entry_of(
+                self._engine,
+                self._instance.root,
+                _ALIAS,
+                {**self._changes, "DBDEV": own},
+            )
+            # With all that Django adds to an entry.
+            database = ConnectionHandler({_ALIAS: entry}).databases[_ALIAS]
+            self._backend = self._class(QuietCommand(), _ALIAS, database)
+        return self._backend
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The entry of ``DATABASES``."""
+        return self.backend.dbsettings
+
+    @property
+    def host(self) -> str:
+        """Where it listens."""
+        return self.backend.host
+
+    @property
+    def port(self) -> int:
+        """Its port."""
+        return self.backend.port
+
+    @property
+    def user(self) -> str:
+        """The user of the settings."""
+        return str(self.settings.get("USER") or "")
+
+    @property
+    def password(self) -> str:
+        """The password of that user."""
+        return str(self.settings.get("PASSWORD") or "")
+
+    @property
+    def pid(self) -> int | None:
+        """The id of its process; None if it doesn't run."""
+        state = self._instance.file.load()
+        return state.pid if process.is_running(state.pid, state.started) else None
+
+    @property
+    def directory(self) -> Path:
+        """The folder with ``data`` and ``server.log``."""
+        return self._instance.folder
+
+    @property
+    def data(self) -> Path:
+        """The folder of its data."""
+        return self._instance.data
+
+    @property
+    def log(self) -> Path:
+        """The file with what it printed."""
+        return self._instance.log
+
+    def start(self) -> None:
+        """
+        Make what isn't there, start it, and wait until it can be used.
+
+        :raises DbdevError: a program is missing, or it doesn't start.
+        """
+        if self._guard is None:
+            self._guard = self._guarded()
+        self.backend.init()
+
+    def stop(self) -> None:
+        """End it in an orderly way. Its data stay."""
+        if self._backend is not None:
+            with self.backend.locked():
+                self.backend.quiesce()
+
+    def kill(self) -> None:
+        """End it at once, as a power cut would. Its data stay."""
+        state = self._instance.file.load()
+        if state.pid is not None and state.started is not None:
+            process.stop(state.pid, state.started, [signal.SIGKILL], _TIMEOUT)
+
+    def restart(self) -> None:
+        """Stop it and start it again, on the same data and port."""
+        self.stop()
+        self.start()
+
+    def close(self) -> None:
+        """Stop it; remove its folder if that is a temporary one."""
+        try:
+            self.stop()
+        finally:
+            if self._temporary:
+                remove(self._instance.root)
+            if self._guard is not None:
+                self._guard.communicate(b"done\n")
+                self._guard = None
+
+    def _guarded(self) -> subprocess.Popen[bytes]:
+        """Start the process that cleans up if this one is killed."""
+        clean = [sys.executable, "-P", "-m", __name__, str(self._instance.root)]
+        clean.append("remove" if self._temporary else "keep")
+        clean += [number.name for number in self.backend.signals()]
+        return subprocess.Popen(  # noqa: S603  # a command of ours
+            ["/bin/sh", "-c", _GUARD, "sh", *clean],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # Ctrl-C is meant for us.
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+
+    def __enter__(self) -> TemporaryServer:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def main() -> None:
+    """Stop a server whose owner was killed."""
+    root, what, *signals = sys.argv[1:]
+    instance = Instance(Path(root), _ALIAS)
+    state = instance.file.load()
+    if state.pid is not None and state.started is not None:
+        numbers = [signal.Signals[name] for name in signals]
+        process.stop(state.pid, state.started, numbers, _TIMEOUT)
+    if what == "remove":
+        remove(instance.root)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""Servers of which nothing is left, however the process ends that wanted them."""
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from backendkit.dbdev import DbdevError, ports
+from backendkit.dbdev.temporary import TemporaryServer
+
+from . import engines
+from .engines import available
+from .projects import started, started_at, wait_for
+
+OWNER = """
+import os, signal, sys
+from backendkit.dbdev.temporary import TemporaryServer
+server = TemporaryServer("immudb")
+server.start()
+print(server.pid, server.directory, flush=True)
+os.kill(os.getpid(), int(sys.argv[1]))
+"""
+
+
+@pytest.fixture
+def immudb():
+    return available(engines.IMMUDB)
+
+
+def test_nothing_is_left(immudb):
+    with TemporaryServer("immudb", NAME="shop") as server:
+        directory, pid = server.directory, server.pid
+        assert ports.answers(server.port)
+        assert server.settings["NAME"] == "shop"
+        assert server.port in ports.PORTS
+        assert server.data.is_dir()
+        server.kill()
+        assert server.pid is None
+        server.start()
+        assert server.pid != pid
+        pid, port = server.pid, server.port
+        server.restart()
+        assert server.port == port
+        assert started_at(pid) is None
+        pid = server.pid
+    assert started_at(pid) is None
+    assert not directory.parent.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_the_owner_is_killed(immudb, tmp_path, number):
+    with started(tmp_path, "-c", OWNER, str(int(number))) as owner:
+        pid, directory = owner.stdout.readline().split()
+        owner.communicate(timeout=60)
+    assert owner.returncode == -number
+    wait_for(lambda: started_at(int(pid)) is None, 60)
+    wait_for(lambda: not Path(directory).parent.exists(), 60)
+
+
+def test_a_folder_of_ones_own_is_kept(immudb, tmp_path):
+    for _ in range(2):
+        with TemporaryServer("immudb", tmp_path / "new" / "place") as server:
+            (server.data / "note").touch()
+        assert server.pid is None
+        assert (server.data / "note").exists()
+
+
+def test_one_that_ends_says_why(immudb):
+    server = TemporaryServer("immudb", DBDEV={"OPTIONS": {"no-such-option": 1}})
+    with pytest.raises(DbdevError, match="unknown flag: --no-such-option"):
+        server.__enter__()
+    assert not server.directory.parent.exists()
+
+
+def test_a_port_that_is_taken_at_the_last_moment(immudb, monkeypatch, capfd):
+    """Nobody had it when we looked."""
+    server = TemporaryServer("immudb")
+    look, looks = ports.is_free, []
+
+    def is_free(port):
+        looks.append(port)
+        return len(looks) == 1 or look(port)
+
+    with socket.create_server(("127.0.0.1", server.port)) as taken:
+        monkeypatch.setattr(ports, "is_free", is_free)
+        with server:
+            assert server.port != taken.getsockname()[1]
+            assert ports.answers(server.port)
+    assert "is taken by another program" in capfd.readouterr().err
+
+
+def test_what_has_no_server():
+    with pytest.raises(DbdevError, match="SQLite has no server"):
+        TemporaryServer("sqlite")
+    with pytest.raises(DbdevError, match="no development backend"):
+        TemporaryServer("django.db.backends.oracle")
+
+
+def test_as_somebody_else(postgresql):
+    """PostgreSQL refuses root, and its folder has to be open for another user."""
+    from django.conf import settings
+
+    if not settings.configured and not os.environ.get("DJANGO_SETTINGS_MODULE"):
+        # Django's backend for it asks for some.
+        settings.configure(
+            DATABASES={"default": {"ENGINE": "django.db.backends.dummy"}}, USE_TZ=False
+        )
+    with TemporaryServer("postgresql", USER="postgres") as server:
+        assert server.pid is not None
+        if os.geteuid() == 0:
+            assert os.stat(server.data).st_uid != 0
+    assert not server.directory.parent.exists()
