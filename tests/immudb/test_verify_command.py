@@ -143,13 +143,15 @@ def test_a_row_that_was_never_written(item, proxy):
     from backendkit.backends.immudb.driver import immudb_pb2 as pb
 
     def lie(name, data):
-        batch = pb.SQLQueryBatch()
+        answer = pb.SQLQueryResult()
         if name == "SQLQuery":
-            batch.ParseFromString(data)
-            for row in batch.rows:
+            answer.ParseFromString(data)
+            for place, encoded in enumerate(answer.rows):
+                row = pb.Row.FromString(encoded)
                 if b"code-30" in row.values[1]:
                     row.values[0] = pb.SQLValue(n=33).SerializeToString()
-        return batch.SerializeToString() or data
+                    answer.rows[place] = row.SerializeToString()
+        return answer.SerializeToString() or data
 
     proxy.change = lie
     status, _, errors = verify()

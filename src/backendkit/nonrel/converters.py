@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from decimal import InvalidOperation
 from typing import TYPE_CHECKING, Any
 
-from backendkit.engine.values import TO_SQLITE, is_short
+from django.db.models.expressions import Col
+
+from backendkit.engine.values import FLOAT_DIGITS, TO_SQLITE
 from backendkit.stores import Column, ValueType
 
 if TYPE_CHECKING:
@@ -68,6 +71,25 @@ def _converter(
 
         return convert_known
 
+    convert = _by_sqlite(first, rest, expression, wrapper)
+    if (
+        (internal, column.type) == ("DecimalField", ValueType.DECIMAL)
+        and expression.__class__ is Col
+        and field.decimal_places is not None
+        and len(before) == len(rest) == 1
+    ):
+        return _short_decimals(field, convert)
+    return convert
+
+
+def _by_sqlite(
+    first: Callable[[Any], Any] | None,
+    rest: Sequence[Callable[..., Any]],
+    expression: Any,
+    wrapper: NonrelDatabaseWrapper,
+) -> Callable[[Any], Any]:
+    """Return what makes SQLite's value of a store's, and Django's of that."""
+
     def convert(value: Any) -> Any:
         if first is not None and value is not None:
             value = first(value)
@@ -76,6 +98,30 @@ def _converter(
         return value
 
     return convert
+
+
+def _short_decimals(field: Any, convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """
+    Return a function that converts as another one, and numbers of few digits faster.
+
+    A number that has no more digits than floats tell apart is the same after a way
+    through SQLite: only its zeros at the end are the field's then.
+    """
+    context = field.context
+    unit = context.create_decimal(1).scaleb(-field.decimal_places)
+    most = FLOAT_DIGITS - field.decimal_places
+
+    def convert_short(value: Any) -> Any:
+        if value:  # zero has a sign that may be lost
+            try:
+                found = value.quantize(unit, context=context)
+            except InvalidOperation:
+                return convert(value)
+            if found == value and found.adjusted() < most:
+                return found
+        return convert(value)
+
+    return convert_short
 
 
 def _NO_WAY(value: Any) -> Any:  # noqa: N802  # a constant that is told apart by identity
@@ -104,15 +150,6 @@ def _known(
         if hasattr(zone, "localize"):
             return _NO_WAY
         return lambda value: value.replace(tzinfo=zone)
-    # Longer ones are what SQLite makes of them, with SQL or without.
-    if (internal, column.type) == ("DecimalField", ValueType.DECIMAL) and is_short(
-        column
-    ):
-        places, context = field.decimal_places, field.context
-        if places is None:
-            return _NO_WAY
-        unit = context.create_decimal(1).scaleb(-places)
-        return lambda value: value.quantize(unit, context=context)
     return _NO_WAY if column.type in TO_SQLITE else _plain(internal, wrapper)
 
 

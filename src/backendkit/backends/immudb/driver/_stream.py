@@ -52,7 +52,7 @@ class Stream:
         return self._decode(data)
 
     def _decode(self, data: bytes) -> list[tuple[Any, ...]]:
-        return self.decoder.many(pb.SQLQueryBatch.FromString(data))
+        return self.decoder.rows(pb.SQLQueryResult.FromString(data))
 
     def _receive(self) -> bytes | None:
         """Return the next message; None at the end."""

@@ -159,6 +159,9 @@ FIELDS = {
 
 NULL = pb.SQLValue(null=0).SerializeToString()
 
+# Up to so many rows, values are cheaper one by one than column by column.
+FEW = 2
+
 
 def _from_microseconds(value: int) -> datetime.datetime:
     try:
@@ -182,37 +185,52 @@ class Decoder:
     :param columns: immudb's description of them.
     """
 
-    def __init__(self, columns: Iterable[pb.Column]) -> None:
+    def __init__(self, columns: Sequence[pb.Column]) -> None:
         self.names = tuple(_plain(column.name) for column in columns)
         self.types = tuple(column.type for column in columns)
 
-    def few(self, result: pb.SQLQueryResult) -> list[tuple[Any, ...]]:
-        """Return the rows of a short answer, value by value."""
-        return [tuple(map(_value, row.values, self.types)) for row in result.rows]
+    def rows(self, result: pb.SQLQueryResult) -> list[tuple[Any, ...]]:
+        """
+        Return the rows of an answer.
 
-    def many(self, batch: pb.SQLQueryBatch) -> list[tuple[Any, ...]]:
-        """Return the rows of a long answer, column by column."""
-        if not batch.rows:
-            return []
+        :raises InternalError: there are other values than its columns have.
+        """
+        rows, width = result.rows, len(self.types)
+        values = pb.Row.FromString(b"".join(rows)).values[:]
+        if len(values) != len(rows) * width:
+            raise InternalError("immudb sent rows that don't fit their columns")
+        if len(rows) <= FEW:
+            types = self.types * len(rows)
+            decoded = list(map(_decoded, values, types))
+            places = range(0, len(values), width or 1)
+            return [tuple(decoded[place : place + width]) for place in places]
         # Protobuf's own classes for single values cost more than all the rest.
-        columns = zip(*[row.values for row in batch.rows], strict=True)
-        return list(zip(*map(self._column, columns, self.types), strict=True))
-
-    def _column(self, encoded: tuple[bytes, ...], kind: str) -> Sequence[Any]:
-        parsed = pb.SQLValues.FromString(b"".join(encoded))
-        values: Sequence[Any] = getattr(parsed, FIELDS.get(kind, "null"))
-        if len(values) + len(parsed.null) != len(encoded) or kind not in FIELDS:
-            # An expression may have values of another type than it says.
-            return [_value(pb.SQLValue.FromString(one), kind) for one in encoded]
-        if kind in CONVERTERS:
-            values = list(map(CONVERTERS[kind], values))
-        if parsed.null:
-            rest = iter(values)
-            return [None if one == NULL else next(rest) for one in encoded]
-        return values
+        columns = [values[place::width] for place in range(width)]
+        return list(zip(*map(_column, columns, self.types), strict=True))
 
 
-def _value(value: pb.SQLValue, kind: str) -> Any:
+def _column(encoded: list[bytes], kind: str) -> Sequence[Any]:
+    parsed = pb.SQLValues.FromString(b"".join(encoded))
+    # A list of its own: protobuf's are slow to go through.
+    values: list[Any] = getattr(parsed, FIELDS.get(kind, "null"))[:]
+    if len(values) + len(parsed.null) != len(encoded) or kind not in FIELDS:
+        # An expression may have values of another type than it says.
+        return [_decoded(one, kind) for one in encoded]
+    if kind in CONVERTERS:
+        values = list(map(CONVERTERS[kind], values))
+    if parsed.null:
+        rest = iter(values)
+        return [None if one == NULL else next(rest) for one in encoded]
+    return values
+
+
+@functools.lru_cache(maxsize=1_000)
+def _decoder(columns: tuple[bytes, ...]) -> Decoder:
+    return Decoder([pb.Column.FromString(column) for column in columns])
+
+
+def _decoded(encoded: bytes, kind: str) -> Any:
+    value = pb.SQLValue.FromString(encoded)
     field = value.WhichOneof("value")
     if field is None or field == "null":
         return None
@@ -231,13 +249,6 @@ def _plain(name: str) -> str:
 
 def parse(data: bytes) -> tuple[Decoder, list[tuple[Any, ...]]]:
     """Return the rows of an answer that has its columns, and what decodes more of them."""
-    # Below this size there are few rows, and single values are cheaper.
-    if len(data) < 600:
-        result = pb.SQLQueryResult.FromString(data)
-        decoder = Decoder(result.columns)
-        return decoder, decoder.few(result)
-    batch = pb.SQLQueryBatch.FromString(data)
-    decoder = Decoder(batch.columns)
-    if len(batch.rows) and not decoder.names:
-        raise InternalError("immudb sent rows without columns")
-    return decoder, decoder.many(batch)
+    result = pb.SQLQueryResult.FromString(data)
+    decoder = _decoder(tuple(result.columns))
+    return decoder, decoder.rows(result)

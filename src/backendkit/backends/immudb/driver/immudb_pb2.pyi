@@ -183,19 +183,11 @@ class SQLQueryResult(_message.Message):
     __slots__ = ("rows", "columns")
     ROWS_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
-    rows: _containers.RepeatedCompositeFieldContainer[Row]
-    columns: _containers.RepeatedCompositeFieldContainer[Column]
-    def __init__(self, rows: _Optional[_Iterable[_Union[Row, _Mapping]]] = ..., columns: _Optional[_Iterable[_Union[Column, _Mapping]]] = ...) -> None: ...
+    rows: _containers.RepeatedScalarFieldContainer[bytes]
+    columns: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, rows: _Optional[_Iterable[bytes]] = ..., columns: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
-class SQLQueryBatch(_message.Message):
-    __slots__ = ("rows", "columns")
-    ROWS_FIELD_NUMBER: _ClassVar[int]
-    COLUMNS_FIELD_NUMBER: _ClassVar[int]
-    rows: _containers.RepeatedCompositeFieldContainer[RawRow]
-    columns: _containers.RepeatedCompositeFieldContainer[Column]
-    def __init__(self, rows: _Optional[_Iterable[_Union[RawRow, _Mapping]]] = ..., columns: _Optional[_Iterable[_Union[Column, _Mapping]]] = ...) -> None: ...
-
-class RawRow(_message.Message):
+class Row(_message.Message):
     __slots__ = ("values",)
     VALUES_FIELD_NUMBER: _ClassVar[int]
     values: _containers.RepeatedScalarFieldContainer[bytes]
@@ -226,12 +218,6 @@ class Column(_message.Message):
     name: str
     type: str
     def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ...) -> None: ...
-
-class Row(_message.Message):
-    __slots__ = ("values",)
-    VALUES_FIELD_NUMBER: _ClassVar[int]
-    values: _containers.RepeatedCompositeFieldContainer[SQLValue]
-    def __init__(self, values: _Optional[_Iterable[_Union[SQLValue, _Mapping]]] = ...) -> None: ...
 
 class ServerInfoRequest(_message.Message):
     __slots__ = ()
