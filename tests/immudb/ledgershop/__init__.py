@@ -1,0 +1,1 @@
+"""An application with models whose admin is the ledger's."""
