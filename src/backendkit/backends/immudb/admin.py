@@ -88,11 +88,6 @@ class LedgerAdmin(admin.ModelAdmin):
     It shows each revision of the object, the newest first: what has changed, when and in
     which transaction, and who has done it, if that was in the admin. On demand the
     object is proven. On a database that isn't immudb the page is Django's own.
-
-    :cvar ledger_history_template: the template of the page.
-    :cvar history_per_page: how many revisions a page has.
-    :cvar history_hidden_fields: names of fields whose values the page doesn't show.
-        Those that the admin itself doesn't show aren't shown in any case.
     """
 
     ledger_history_template = "backendkit/immudb/ledger_history.html"
