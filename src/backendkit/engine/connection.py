@@ -256,7 +256,9 @@ class Connection:
             head = insert_head(sql) if sql else None
             running = Running(self, session, self.trace, head, sql)
             self._start(running, sql)
-            return work(running)
+            result = work(running)
+            running.flush()
+            return result
 
     def _start(self, running: Running, sql: str) -> None:
         self._active = running

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from backendkit.stores import Access, FilterShape, Key, Row, Session, Table
 
+from .changing import Changes, Deletions
 from .limits import Look, Watch, is_selective
 from .statements import InsertHead
 
@@ -77,6 +78,7 @@ class Running:
         "_handed",
         "_keys",
         "_numbers",
+        "_waiting",
         "_watches",
         "changes",
         "connection",
@@ -114,6 +116,8 @@ class Running:
         self._numbers: dict[tuple[str, Key], int] = {}
         self._keys: list[Key] = []
         self._watches: dict[str, Watch] = {}
+        #: Rows of the one table that a statement changes.
+        self._waiting: Changes | Deletions | None = None
 
     # Reading
 
@@ -185,6 +189,7 @@ class Running:
 
         :param key: the key by column number, if the statement calls it rowid.
         """
+        self.flush()
         writer = self.connection.tables.writer(self.session, table)
         given: Sequence[str] | None = None
         conflict = ""
@@ -197,12 +202,27 @@ class Running:
 
     def change(self, table: Table, key: Key, changes: dict[int, Any]) -> None:
         """Change columns of a row."""
-        writer = self.connection.tables.writer(self.session, table)
-        writer.refuse_generated(changes, "UPDATE")
-        writer.change(key, changes)
+        numbers = tuple(changes)
+        waiting = self._waiting
+        if not isinstance(waiting, Changes) or waiting.numbers != numbers:
+            self.flush()
+            writer = self.connection.tables.writer(self.session, table)
+            self._waiting = waiting = Changes(writer, numbers)
+        waiting.add(key, changes)
         self.changes += 1
 
     def delete(self, table: Table, key: Key) -> None:
         """Delete a row."""
-        self.connection.tables.writer(self.session, table).delete(key)
+        waiting = self._waiting
+        if not isinstance(waiting, Deletions):
+            self.flush()
+            writer = self.connection.tables.writer(self.session, table)
+            self._waiting = waiting = Deletions(writer)
+        waiting.add(key)
         self.changes += 1
+
+    def flush(self) -> None:
+        """Write what waits to be written with more of its kind."""
+        if self._waiting is not None:
+            self._waiting.flush()
+            self._waiting = None

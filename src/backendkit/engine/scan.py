@@ -143,12 +143,13 @@ class Scan:
 
     def Rowid(self) -> int:
         """Return a number for the current row, the same while the statement runs."""
-        row = self.row
-        assert row is not None
-        key = tuple(row[place] for place in self._layout.key)
+        row: Any = self.row
+        key = self._layout.key
         if self._virtual.rowid_column is not None:
-            return int(key[0])
-        return self._running.number(self._virtual.table.name, key)
+            return row[key[0]]  # type: ignore[no-any-return]  # an integer column
+        return self._running.number(
+            self._virtual.table.name, tuple(row[place] for place in key)
+        )
 
     def Close(self) -> None:
         """Stop reading."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import apsw
@@ -125,10 +125,14 @@ class TableWriter:
         for number in stored:
             row[number] = to_store(table.name, columns[number], given[number])
         for number in self._required:
-            if row[number] is None:
-                msg = f"NOT NULL constraint failed: {table.name}.{columns[number].name}"
-                raise IntegrityError(msg)
+            self._not_null(number, row[number])
         return row
+
+    def _not_null(self, number: int, value: Any) -> None:
+        column = self.table.columns[number]
+        if value is None and not column.nullable:
+            msg = f"NOT NULL constraint failed: {self.table.name}.{column.name}"
+            raise IntegrityError(msg)
 
     # Inserting
 
@@ -337,10 +341,7 @@ class TableWriter:
             for number, value in changes.items():
                 new[number] = to_store(table.name, columns[number], value)
         for number in changes:
-            column = columns[number]
-            if new[number] is None and not column.nullable:
-                msg = f"NOT NULL constraint failed: {table.name}.{column.name}"
-                raise IntegrityError(msg)
+            self._not_null(number, new[number])
         row = tuple(new)
         try:
             self.session.update(table, key, row)
@@ -352,6 +353,37 @@ class TableWriter:
             self._foreign_keys.note_parent(table, old, row)
         return row
 
+    def plain(self, numbers: Collection[int]) -> bool:
+        """Whether nothing but the row itself depends on these columns."""
+        return (
+            not self._expressions.needed
+            and self._alone.issuperset(numbers)
+            and not self._foreign_keys.refers_to(self.table, numbers)
+        )
+
+    def stored(self, number: int, value: Any) -> Any:
+        """
+        Return a value as a column stores it.
+
+        :param value: in SQLite's terms or Python's.
+        """
+        stored = to_store(self.table.name, self.table.columns[number], value)
+        self._not_null(number, stored)
+        return stored
+
+    def set_columns(
+        self, names: Sequence[str], changes: Mapping[Key, Sequence[Any]]
+    ) -> None:
+        """
+        Change columns that are :meth:`plain`; as ``Session.set_columns``.
+
+        :param changes: values as :meth:`stored` returns them.
+        """
+        try:
+            self.session.set_columns(self.table, names, changes)
+        except UniqueViolation as error:
+            raise self._named(error) from error
+
     def plain_changes(self, changes: Mapping[int, Any]) -> dict[str, Any] | None:
         """
         Return values to set by column name, if that is all that a change comes to.
@@ -359,22 +391,13 @@ class TableWriter:
         :param changes: values in SQLite's terms or Python's, by column number.
         :returns: None if each row has to be changed by itself.
         """
-        table = self.table
-        if self._expressions.needed or not self._alone.issuperset(changes):
+        if not self.plain(changes):
             return None
-        if self._foreign_keys.refers_to(table, changes):
-            return None
-        values = {}
-        for number, value in changes.items():
-            column = table.columns[number]
-            try:
-                stored = to_store(table.name, column, value)
-            except DataError:
-                return None  # an error, if there is a row
-            if stored is None and not column.nullable:
-                return None  # the same
-            values[column.name] = stored
-        return values
+        columns = self.table.columns
+        try:
+            return {columns[n].name: self.stored(n, v) for n, v in changes.items()}
+        except (DataError, IntegrityError):
+            return None  # an error, if there is a row
 
     def change_all(self, query: NonrelQuery, values: Mapping[str, Any]) -> int:
         """

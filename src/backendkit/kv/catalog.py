@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from operator import itemgetter
@@ -185,6 +185,13 @@ class TableRecord:
             return self._reader(0)
         readers = [self._reader(number) for number in range(len(self.layouts))]
         return lambda data: readers[data[-1]](data)
+
+    def plain(self, positions: Collection[int]) -> bool:
+        """Whether changing these columns changes the row alone, and in its place."""
+        return len(self.layouts) == 1 and not any(
+            set(maintainer.expression.positions).intersection(positions)
+            for maintainer in self.maintainers
+        )
 
     def part(self, places: tuple[int, ...]) -> UnpackPart:
         """Return a function that reads some columns; see :func:`part_unpacker`."""

@@ -118,9 +118,17 @@ _raw_values: Callable[[bytes], list[msgspec.Raw]] = msgspec.msgpack.Decoder(
 ).decode
 
 
+def replaced(data: bytes, places: Sequence[int], values: Sequence[Any]) -> bytes:
+    """Return a row with values at some places replaced; the others aren't looked at."""
+    row = _raw_values(data)
+    for place, value in zip(places, values, strict=True):
+        row[place] = value
+    return pack(row)
+
+
 def replacer(values: Mapping[int, Any]) -> Callable[[bytes], bytes]:
     """
-    Return a function that replaces values in rows; the others aren't looked at.
+    Return a function that replaces in rows as :func:`replaced` does.
 
     :param values: by their places in the row.
     """

@@ -18,7 +18,7 @@ from backendkit.stores import (
 
 from .batches import batch_of
 from .catalog import TableRecord
-from .codec import pack, replacer
+from .codec import pack, replaced, replacer
 from .indexes import IndexMaintainer
 from .keys import AFTER
 from .query import RecordQuery
@@ -290,11 +290,7 @@ class RecordSession(SchemaSession):
             the primary key.
         :param rows: keys, complete, and the rows as they are stored.
         """
-        indexed = any(
-            not values.keys().isdisjoint(maintainer.expression.positions)
-            for maintainer in record.maintainers
-        )
-        if indexed or len(record.layouts) > 1:
+        if not record.plain(values):
             for key, data in rows:
                 old = record.read(data)
                 row = list(old[: record.width])
@@ -313,6 +309,42 @@ class RecordSession(SchemaSession):
                 if log is not None:
                     log((key, data))
         self.writer().put_all(changed)
+
+    @safe_call
+    def set_columns(
+        self, table: Table, names: Sequence[str], changes: Mapping[Key, Sequence[Any]]
+    ) -> None:
+        transaction = self.writer()
+        record = self.record(table)
+        positions = [record.table.positions[name] for name in names]
+        plain = record.plain(positions)
+        convert = record.check.convert
+        columns = [record.table.columns[position] for position in positions]
+        log = self._undo.log if self._undo.active else None
+        changed = []
+        for key, given in changes.items():
+            values = [
+                None if value is None else convert(column, value)
+                for column, value in zip(columns, given, strict=True)
+            ]
+            row_key = self._row_key(record, key)
+            data = transaction.get(row_key) if len(row_key) <= self.max_key else None
+            if data is None:
+                continue
+            if plain:
+                new = replaced(data, positions, values)
+                if new != data:
+                    changed.append((row_key, new))
+                    if log is not None:
+                        log((row_key, data))
+                continue
+            old = record.read(data)
+            row = list(old[: record.width])
+            for position, value in zip(positions, values, strict=True):
+                row[position] = value
+            self._replace(record, row_key, data, old, tuple(row))
+        if changed:
+            transaction.put_all(changed)
 
     @safe_call
     def delete(self, table: Table, keys: Sequence[Key]) -> int:

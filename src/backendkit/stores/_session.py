@@ -293,6 +293,29 @@ class Session(ABC):
         :raises DataError: a value can't be stored; names the column.
         """
 
+    def set_columns(
+        self, table: Table, names: Sequence[str], changes: Mapping[Key, Sequence[Any]]
+    ) -> None:
+        """
+        Set columns of the rows of these primary keys, one after another.
+
+        Unless overridden, :meth:`get` and :meth:`update` are called for each. No
+        effect where there is no row. Raises as :meth:`update`.
+
+        :param names: of the columns; none of them is the ``auto_increment`` column
+            or one of the primary key.
+        :param changes: their values, in the same order, by primary key.
+        """
+        places = [table.positions[name] for name in names]
+        for key, values in changes.items():
+            old = self.get(table, key)
+            if old is None:
+                continue
+            row = list(old)
+            for place, value in zip(places, values, strict=True):
+                row[place] = value
+            self.update(table, key, tuple(row))
+
     @abstractmethod
     def delete(self, table: Table, keys: Sequence[Key]) -> int:
         """Delete the rows of these primary keys; return how many there were."""

@@ -181,6 +181,37 @@ class WritingContract(ContractBase):
         with self.reading() as session:
             self.check_all(session, rows)
 
+    def test_set_columns(self) -> None:
+        """Columns of many rows are changed, with their entries."""
+        with self.writing(THINGS) as session:
+            rows = [(n, f"c{n}", "k", n) for n in range(1, 6)]
+            session.insert(THINGS, rows)
+            session.set_columns(THINGS, ["size"], {})
+            session.set_columns(THINGS, ["size"], {(2,): [20], (99,): [1]})
+            session.set_columns(
+                THINGS,
+                ["kind", "code"],
+                {(5,): ("l", None), (1,): (None, "c5"), (3,): ("k", "c3")},
+            )
+            rows = [(1, "c5", None, 1), (2, "c2", "k", 20), *rows[2:4]]  # type: ignore[list-item]  # NULL
+            rows.append((5, None, "l", 5))  # type: ignore[arg-type]  # NULL
+            self.check_all(session, rows)
+            # One after another: c4 isn't free yet.
+            taken = {(2,): ["c4"], (4,): ["c6"]}
+            self.fails(
+                session, UniqueViolation, session.set_columns, THINGS, ["code"], taken
+            )
+            session.set_columns(THINGS, ["code"], {(4,): ["c6"], (2,): ["c4"]})
+            rows[1], rows[3] = (2, "c4", "k", 20), (4, "c6", "k", 4)
+            self.check_all(session, rows)
+            mark = session.savepoint()
+            changes = {(n,): ["z", 0] for n in range(1, 6)}
+            session.set_columns(THINGS, ["kind", "size"], changes)
+            session.rollback_to(mark)
+            self.check_all(session, rows)
+        with self.reading() as session:
+            self.check_all(session, rows)
+
     def test_writing_while_reading(self) -> None:
         """A table can be written while it is read; each row is seen once."""
         size = min(self.many, 300)
