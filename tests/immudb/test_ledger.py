@@ -45,7 +45,7 @@ class TestHistory:
         assert {one.pk for one in found} == {key}
         txs = [one.tx for one in found]
         assert txs == sorted(set(txs))
-        now = timezone.make_naive(datetime.datetime.now(datetime.timezone.utc))
+        now = timezone.make_naive(datetime.datetime.now(datetime.UTC))
         assert all(abs((now - one.time).total_seconds()) < 3600 for one in found)
 
 

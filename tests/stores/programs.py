@@ -69,6 +69,7 @@ write = st.one_of(
     st.tuples(st.just("delete"), table, st.lists(numbers, max_size=3)),
     st.tuples(st.just("reset"), table),
     st.tuples(st.just("update_where"), query, small, small),
+    st.tuples(st.just("set_columns"), table, st.lists(numbers, max_size=3), small),
 )
 mark = st.one_of(
     st.tuples(st.just("savepoint")),
@@ -255,6 +256,20 @@ class Pair:
             return len(wanted)
 
         self.statement(work)
+
+    def set_columns(self, place, keys, number):
+        """Change a column of some rows, each in its own way."""
+        one = self.table(place)
+        names = [column for column in one.positions if column not in one.primary_key]
+        if not names:
+            return
+        name = names[number % len(names)]
+        choices = VALUES[one.column(name).type]
+        changes = {
+            self.key(one, key): [choices[(number + at) % len(choices)]]
+            for at, key in enumerate(keys)
+        }
+        self.statement(lambda session: session.set_columns(one, [name], changes))
 
     def delete(self, place, keys):
         one = self.table(place)

@@ -37,6 +37,28 @@ class BufferedWrites(BufferedSchema):
         if now is not None:
             self._replace(buffer, now, committed, row)
 
+    def set_columns(
+        self, table: Table, names: Sequence[str], changes: Mapping[Key, Sequence[Any]]
+    ) -> None:
+        buffer = self._buffer(table)
+        places = [table.positions[name] for name in names]
+        committed: dict[Key, Row] = {}
+        if buffer.before is not None:
+            unknown = [key for key in changes if key not in buffer.rows]
+            committed = self._committed(buffer.before, unknown)
+        for key, values in changes.items():
+            entry, old = buffer.rows.get(key), committed.get(key)
+            if entry is None and old is not None:
+                now: Row | None = buffer.current(old)
+            else:
+                now = None if entry is None else entry.row
+            if now is None:
+                continue
+            row = list(now)
+            for place, value in zip(places, values, strict=True):
+                row[place] = value
+            self._replace(buffer, now, old, tuple(row))
+
     def replace(self, buffer: TableBuffer, now: Row, row: Row) -> None:
         committed: Row | None = None
         key = buffer.table.key_of(now)
