@@ -141,6 +141,15 @@ def test_test_databases(settings_of_database, database, connection):
     assert not creation.database_exists(name)
 
 
+def test_a_cursor_where_no_database_is_needed(settings_of_database, database):
+    """As Django and the conformance run use it when a database may be missing."""
+    other = opened(settings_of_database, NAME="nowhere")
+    with other._nodb_cursor() as cursor:
+        cursor.execute("SELECT 1")
+        assert cursor.fetchall() == [(1,)]
+    assert other.connection is None
+
+
 def test_the_shell(settings_of_database, database, monkeypatch, capsys):
     """immuclient if it is there, with the password where nobody sees it."""
     from django.db.backends.base.client import BaseDatabaseClient

@@ -12,6 +12,7 @@ of its own, and holds every test's result against a list of expectations:
 ``_preflight``     asks that child, before the first test
 ``probe``          inside Django's process: writes one line per test
 ``_guard``         a process between: no child outlives the run
+``_served``        starts a server for one child, where we know how
 ``_jobs``          runs labels in processes, with time-outs
 ``_results``       what the lines say, as one result per test
 ``_expectations``  which tests are known to fail, and why, from TOML

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import _guard
+from . import _guard, _served
 from ._archive import SourceTree, cache_folder
 from ._results import Outcome, Recorder, TestResult
 from ._settings import (
@@ -113,12 +113,19 @@ class Job:
             "utf-8",
         )
         name = f"backendkit_{uuid.uuid4().hex[:12]}"
-        tables = databases(self.plan.engine, self.plan.options, attempt, name)
-        on_server = not self.plan.collect_only and on_a_server(tables, attempt)
-        write_settings(attempt, tables, job)
+        engine, options = self.plan.engine, self.plan.options
+        served = not self.plan.collect_only and _served.is_served(engine, options)
+        if served:
+            options = _served.settings(options)
+        tables = databases(engine, options, attempt, name)
+        # A server of the job's own goes with its databases.
+        left = not (self.plan.collect_only or served) and on_a_server(tables, attempt)
+        settings = write_settings(attempt, tables, job)
         self.recorder.follow(log)
         command = [sys.executable, str(self.plan.tree.tests / "runtests.py")]
         command += [f"--settings={MODULE}", "--parallel=1", "--noinput", *self.labels]
+        if served:
+            command = _served.command(engine, attempt, settings, command)
         with (attempt / "output").open("wb") as output:
             self._process = _guard.start(
                 command,
@@ -127,7 +134,7 @@ class Job:
                 # The documented place to start the suite from.
                 cwd=self.plan.tree.tests,
                 env=environment(self.plan.tree, attempt, self.plan.pycache),
-                to_clean=json.dumps(tables, default=str) if on_server else "",
+                to_clean=json.dumps(tables, default=str) if left else "",
             )
         self._attempt_began = self._last_line = time.monotonic()
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from . import _guard
+from . import _guard, _served
 from ._archive import SourceTree, cache_folder
 from ._errors import UsageError
 from ._settings import databases, environment, on_a_server
@@ -32,17 +32,23 @@ def describe(
     job = f"backendkit_{uuid.uuid4().hex[:12]}"
     scratch = folder / f"describe-{job}"
     scratch.mkdir()
+    served = _served.is_served(engine, options)
+    if served:
+        options = _served.settings(options)
     tables = databases(engine, options, scratch, job)
-    given = json.dumps({"engine": engine, "databases": tables}, default=str)
-    (scratch / "given.json").write_text(given, "utf-8")
-    on_server = on_a_server(tables, scratch)
+    given = scratch / "given.json"
+    given.write_text(
+        json.dumps({"engine": engine, "databases": tables}, default=str), "utf-8"
+    )
+    on_server = on_a_server(tables, scratch) and not served
+    # -P: nothing in the current folder is meant.
+    command = [sys.executable, "-P", "-m", "backendkit.conformance._engine"]
+    command += ["describe", str(scratch)]
+    if served:
+        command = _served.command(engine, scratch, given, command)
     with (scratch / "output").open("wb") as output:
         child = _guard.start(
-            # -P: nothing in the current folder is meant.
-            [
-                *(sys.executable, "-P", "-m", "backendkit.conformance._engine"),
-                *("describe", str(scratch)),
-            ],
+            command,
             str(folder),
             output=output.fileno(),
             env=environment(tree, scratch, cache_folder() / "pycache"),

@@ -107,10 +107,12 @@ def on_a_server(tables: Mapping[str, Mapping[str, Any]], folder: Path) -> bool:
     return any(name and not Path(name).is_relative_to(folder) for name in names)
 
 
-def write_settings(folder: Path, tables: Mapping[str, Any], job_file: Path) -> None:
-    """Write the settings module of one job."""
+def write_settings(folder: Path, tables: Mapping[str, Any], job_file: Path) -> Path:
+    """Write the settings module of one job; its path."""
     text = _TEMPLATE.format(databases=pprint.pformat(tables), job=str(job_file))
-    (folder / f"{MODULE}.py").write_text(text, "utf-8")
+    file = folder / f"{MODULE}.py"
+    file.write_text(text, "utf-8")
+    return file
 
 
 def environment(tree: SourceTree, folder: Path, pycache: Path) -> dict[str, str]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.base.base import NO_DB_ALIAS
 
 from backendkit.nonrel.base import NonrelDatabaseWrapper
 from backendkit.stores import InterfaceError
 
 from .client import DatabaseClient
-from .creation import DatabaseCreation
+from .creation import DEFAULT, DatabaseCreation
 from .features import DatabaseFeatures
 from .store import ImmudbStore
 
@@ -121,6 +123,17 @@ class DatabaseWrapper(NonrelDatabaseWrapper):
         with self.wrap_database_errors:
             version: tuple[int, ...] = self.connection.store.version()
         return version or None
+
+    @contextlib.contextmanager
+    def _nodb_cursor(self) -> Iterator[Any]:
+        """Lend a cursor of the database that every server has."""
+        settings = {**self.settings_dict, "NAME": DEFAULT}
+        other = type(self)(settings, alias=NO_DB_ALIAS)
+        try:
+            with other.cursor() as cursor:
+                yield cursor
+        finally:
+            other.close()
 
     def is_usable(self) -> bool:
         """Whether the server answers."""

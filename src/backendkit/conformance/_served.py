@@ -1,0 +1,86 @@
+"""
+A database server for one job, where we know how to start one.
+
+Run as a module, by the guard: ``python -P -m backendkit.conformance._served ENGINE
+FOLDER FILE COMMAND …``. It starts the server of an ENGINE in a folder, writes its port
+into FILE instead of ``{server_port}``, runs COMMAND and ends with its exit status. The
+server is a process of the same group, so that who ends the one ends the other.
+
+Each job has a server of its own: it begins with nothing, what it needs of memory and
+disk is given back, and a label can't meet what another one has left.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+#: Modules with a class ``Server``, by ENGINE.
+SERVERS = {
+    "backendkit.backends.immudb": "backendkit.backends.immudb.server",
+    "immudb_backend": "backendkit.backends.immudb.server",
+}
+
+#: Stands for the port, which isn't known before the server runs.
+PORT = "{server_port}"
+
+# It serves tests that are over soon: they need nothing of it after a power cut.
+_OPTIONS = ("--synced=false", "--max-sessions=1000")
+
+# Seconds. The machine is busy with tests; a server that hangs is the run's business.
+_PATIENCE = {"connect_timeout": 60, "timeout": 240}
+
+
+def is_served(engine: str, options: Mapping[str, Any]) -> bool:
+    """Whether a job starts a server: we know how, and none is named."""
+    named = any(options.get(key) for key in ("HOST", "PORT", "USER", "PASSWORD"))
+    return engine in SERVERS and not named
+
+
+def settings(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a database's settings, completed by the address of the job's server."""
+    address = {"HOST": "127.0.0.1", "PORT": PORT, "USER": "immudb"}
+    own = {**address, "PASSWORD": "immudb"}
+    return {**options, **own, "OPTIONS": {**_PATIENCE, **options.get("OPTIONS", {})}}
+
+
+def command(engine: str, folder: Path, file: Path, rest: list[str]) -> list[str]:
+    """Return the command that runs another one beside a server."""
+    head = [sys.executable, "-P", "-m", "backendkit.conformance._served"]
+    return [*head, engine, str(folder / "server"), str(file), *rest]
+
+
+def main(engine: str, folder: str, file: str, *rest: str) -> int:
+    child: subprocess.Popen[bytes] | None = None
+
+    def pass_on(number: int, _frame: object) -> None:
+        if child is not None:
+            child.send_signal(number)
+
+    # By it the run asks a test that hangs where it is.
+    signal.signal(signal.SIGUSR1, pass_on)
+    module = import_module(SERVERS[engine])
+    try:
+        server = module.Server(folder, options=list(_OPTIONS))
+        server.start()
+    except (module.ServerNotFound, module.ServerError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    try:
+        text = Path(file).read_text("utf-8")
+        Path(file).write_text(text.replace(PORT, str(server.port)), "utf-8")
+        child = subprocess.Popen(rest)  # noqa: S603  # the command of the run
+        status = child.wait()
+    finally:
+        # Its data are thrown away, with the folder.
+        server.kill()
+    return status if status >= 0 else 128 - status
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
