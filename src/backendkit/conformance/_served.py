@@ -29,8 +29,14 @@ SERVERS = {
 #: Stands for the port, which isn't known before the server runs.
 PORT = "{server_port}"
 
-# It serves tests that are over soon: they need nothing of it after a power cut.
-_OPTIONS = ("--synced=false", "--max-sessions=1000")
+_OPTIONS = (
+    # It serves tests that are over soon: they need nothing of it after a power cut.
+    "--synced=false",
+    "--max-sessions=1000",
+    # A machine may be suspended meanwhile.
+    "--session-timeout=24h",
+    "--max-session-inactivity-time=24h",
+)
 
 # Seconds. The machine is busy with tests; a server that hangs is the run's business.
 _PATIENCE = {"connect_timeout": 60, "timeout": 240}

@@ -21,6 +21,9 @@ DEFAULT = "defaultdb"
 #: Entries of a transaction in databases that we make. Each index of the database costs
 #: the server 2.6 KB of memory for each of them.
 MAX_TX_ENTRIES = 4096
+#: Entries that a transaction which may write can read in such databases: a class of
+#: tests is one transaction, and reads the same rows many times.
+MAX_READ_SET = 1_000_000
 #: Rows that a copy writes at once.
 _ROWS = 500
 
@@ -59,7 +62,12 @@ class DatabaseCreation(NonrelDatabaseCreation):
         options = self.connection.settings_dict["OPTIONS"]
         most = options.get("max_tx_entries", MAX_TX_ENTRIES)
         with self._server() as connection:
-            connection.create_database(name, max_tx_entries=most, if_not_exists=True)
+            connection.create_database(
+                name,
+                max_tx_entries=most,
+                max_read_set=MAX_READ_SET,
+                if_not_exists=True,
+            )
 
     def clone_database(self, source: str, target: str) -> None:
         """Copy tables and rows to a new database."""

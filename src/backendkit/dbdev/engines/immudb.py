@@ -82,13 +82,12 @@ class ImmudbBackend(CopiedServerBackend):
         if self.dbname == _DEFAULT_DATABASE:
             return
         # gRPC is slow to load.
-        from backendkit.backends.immudb import driver  # noqa: PLC0415
-        from backendkit.backends.immudb.creation import MAX_TX_ENTRIES  # noqa: PLC0415
+        from backendkit.backends.immudb import creation, driver  # noqa: PLC0415
 
         name = str(self.dbname)
         # As many as those of test databases: Django writes much at once.
         options = self.dbsettings.get("OPTIONS") or {}
-        most = options.get("max_tx_entries", MAX_TX_ENTRIES)
+        most = options.get("max_tx_entries", creation.MAX_TX_ENTRIES)
         try:
             with driver.connect(
                 self.host,
@@ -98,7 +97,11 @@ class ImmudbBackend(CopiedServerBackend):
                 self._password,
             ) as connection:
                 if name not in {known.name for known in connection.databases()}:
-                    connection.create_database(name, max_tx_entries=most)
+                    connection.create_database(
+                        name,
+                        max_tx_entries=most,
+                        max_read_set=creation.MAX_READ_SET,
+                    )
         except driver.Error as error:
             raise DbdevError(f"{self.display_name}: {error}") from error
 
