@@ -81,7 +81,7 @@ def test_no_server(settings_of_database, database):
 @pytest.mark.parametrize(
     ("changes", "wanted"),
     [
-        ({"PORT": "x"}, "PORT.*no port: 'x'"),
+        ({"PORT": "x"}, r"\['PORT'\] has to be a port, .* and is 'x'"),
         ({"NAME": ""}, "supply the NAME"),
         ({"OPTIONS": {"tsl": True}}, "unknown options: tsl"),
     ],

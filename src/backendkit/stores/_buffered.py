@@ -44,6 +44,8 @@ class BufferedSession(BufferedWrites):
     #: The most changes that a transaction may have, as :meth:`_size` counts them; None
     #: for any number. An instance may set it.
     max_changes: int | None = None
+    #: What gives room for more of them, for the error message.
+    more_changes = "raise the limit of the database"
 
     def begin(self, *, write: bool) -> None:
         if self._closed or self._active:
@@ -169,5 +171,5 @@ class BufferedSession(BufferedWrites):
                 f"the transaction is too large: it has {size:,} changes, and the"
                 f" database takes {self.max_changes:,} at a time. Nothing was written."
                 " Split it, e.g. call bulk_create() with a part of the objects at a"
-                " time, outside of atomic(), or raise the limit of the database."
+                f" time, outside of atomic(), or {self.more_changes}."
             )

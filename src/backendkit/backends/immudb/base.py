@@ -6,7 +6,7 @@ import contextlib
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.base.base import NO_DB_ALIAS
@@ -14,6 +14,7 @@ from django.db.backends.base.base import NO_DB_ALIAS
 from backendkit.nonrel.base import NonrelDatabaseWrapper
 from backendkit.stores import InterfaceError
 
+from .arguments import complaint
 from .client import DatabaseClient
 from .creation import DEFAULT, DatabaseCreation
 from .features import DatabaseFeatures
@@ -21,6 +22,12 @@ from .store import ImmudbStore
 
 #: The versions whose behaviour is known: others may differ where it matters.
 KNOWN_VERSIONS = ((1, 11),)
+
+
+def _decimal(field: Mapping[str, Any]) -> str:
+    """Return a column's type with its digits, so that they are looked at."""
+    digits, places = field["max_digits"], field["decimal_places"]
+    return "decimal" if digits is None else f"decimal({digits}, {places or 0})"
 
 
 class DatabaseWrapper(NonrelDatabaseWrapper):
@@ -46,6 +53,10 @@ class DatabaseWrapper(NonrelDatabaseWrapper):
             "tls",
         }
     )
+    data_types: ClassVar[Mapping[str, Any]] = {
+        **NonrelDatabaseWrapper.data_types,
+        "DecimalField": _decimal,
+    }
     client_class = DatabaseClient
     creation_class = DatabaseCreation
     features_class = DatabaseFeatures
@@ -63,17 +74,20 @@ class DatabaseWrapper(NonrelDatabaseWrapper):
         for ours, drivers in (("state", "states"), ("server_public_key", "public_key")):
             if ours in found:
                 found[drivers] = self._path(ours, found.pop(ours))
-        port = settings.get("PORT") or 3322
-        if not str(port).isdecimal():
-            msg = f"settings.DATABASES[{self.alias!r}]['PORT'] is no port: {port!r}"
-            raise ImproperlyConfigured(msg)
-        return {
-            **found,
+        main = {
             "host": settings.get("HOST") or "127.0.0.1",
-            "port": int(port),
+            "port": 3322 if settings.get("PORT") in (None, "") else settings["PORT"],
             "user": settings.get("USER") or "immudb",
             "password": settings.get("PASSWORD") or "",
         }
+        most = {"max_tx_entries": options.get("max_tx_entries")}
+        wrong = complaint({**found, **main, **most})
+        if wrong is not None:
+            name, why = wrong
+            place = f"[{name.upper()!r}]" if name in main else f"['OPTIONS'][{name!r}]"
+            msg = f"settings.DATABASES[{self.alias!r}]{place} {why}."
+            raise ImproperlyConfigured(msg)
+        return {**found, **main, "port": int(main["port"])}
 
     def _path(self, name: str, value: Any) -> str | None:
         """Return a file's path. :raises ImproperlyConfigured: it is none."""
@@ -103,6 +117,12 @@ class DatabaseWrapper(NonrelDatabaseWrapper):
         connection = super().get_new_connection(conn_params)
         try:
             version = connection.store.version()
+        except ModuleNotFoundError as error:
+            connection.close()
+            raise ImproperlyConfigured(
+                f"{self.settings_dict['ENGINE']} needs {error.name}: pip install"
+                " 'django-backendkit[immudb]'"
+            ) from error
         except BaseException:
             connection.close()
             raise

@@ -51,6 +51,7 @@ class ImmudbSession(BufferedSession):
     """
 
     store: ImmudbStore
+    more_changes = "use a database that was made with a larger max_tx_entries"
 
     def __init__(self, store: ImmudbStore, *, reading: bool = False) -> None:
         super().__init__(store)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
+from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
 from backendkit.stores import Column, DataError, Row, Table, ValueType
@@ -202,6 +202,22 @@ _PYTHON: Mapping[ValueType, Any] = {
 }
 
 
+def _fits(value: Decimal, digits: int, places: int) -> bool:
+    """
+    Whether a number has no more digits than its column, rounded as when it is read.
+
+    Nobody could read the row otherwise: SQLite keeps any number, but Django doesn't
+    take it back.
+    """
+    if not value or value.adjusted() + 1 < digits - places:
+        return True
+    try:
+        value.quantize(Decimal(1).scaleb(-places), context=Context(prec=digits))
+    except InvalidOperation:
+        return False
+    return True
+
+
 def check_value(table: Table, column: Column, value: Any, length: int | None) -> Any:
     """
     Return a value as it will be read.
@@ -233,6 +249,14 @@ def check_value(table: Table, column: Column, value: Any, length: int | None) ->
             raise DataError(f"{where}: {value} isn't a number")
         if abs(value.adjusted()) > 10_000:
             raise DataError(f"{where}: {value} has too many digits")
+        if column.max_digits and not _fits(
+            value, column.max_digits, column.decimal_places or 0
+        ):
+            places = column.decimal_places or 0
+            raise DataError(
+                f"{where}: {value} has too many digits. The column has"
+                f" {column.max_digits - places} before the point and {places} behind it."
+            )
         text = decimal_text(value)
         value, size = Decimal(text), len(text)
     elif isinstance(value, str):
@@ -243,6 +267,12 @@ def check_value(table: Table, column: Column, value: Any, length: int | None) ->
     elif isinstance(value, bytes):
         size = len(value)
     if length is not None and size > length:
+        if column.max_length and len(value) > column.max_length:
+            raise DataError(
+                f"{where}: the value has {len(value):,}"
+                f" {'bytes' if kind is ValueType.BYTES else 'characters'}, and"
+                f" {column.max_length:,} is the most that it may have."
+            )
         raise DataError(
             f"{where}: the value has {size:,} bytes, and {length:,} is the most that"
             " it may have. immudb limits the keys of an index to 1,024 bytes: take the"

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 
 from backendkit import stores
+from backendkit.backends.immudb.arguments import complaint
 
 from . import immudb_pb2 as pb
 from ._cursor import Cursor
@@ -66,8 +67,31 @@ def connect(
         to have signed its states. Needs the extra ``immudb-signature``.
     :raises OperationalError: no server there, TLS doesn't fit, wrong password, no such
         database, too many sessions.
-    :raises InterfaceError: the arguments don't fit together, a file can't be read.
+    :raises InterfaceError: an argument isn't what it has to be, some don't fit
+        together, a file can't be read.
     """
+    wrong = complaint(
+        {
+            "host": host,
+            "port": port,
+            "database": database,
+            "user": user,
+            "password": password,
+            "timeout": timeout,
+            "connect_timeout": connect_timeout,
+            "keepalive": keepalive,
+            "tls": tls,
+            "ca": ca,
+            "cert": cert,
+            "key": key,
+            "server_name": server_name,
+            "states": states,
+            "identity": identity,
+            "public_key": public_key,
+        }
+    )
+    if wrong is not None:
+        raise stores.InterfaceError(" ".join(wrong))
     credentials = None
     if (cert is None) != (key is None):
         raise stores.InterfaceError("cert and key are needed together")
@@ -77,16 +101,8 @@ def connect(
             private_key=_read(key),
             certificate_chain=_read(cert),
         )
-    try:
-        number = int(port)
-    except ValueError:
-        raise stores.InterfaceError(f"no port: {port!r}") from None
-    try:
-        f"{host}{database}{user}{password}".encode()
-    except UnicodeEncodeError as error:
-        raise stores.InterfaceError(f"not Unicode: {error}") from None
     settings = Settings(
-        target=f"[{host}]:{number}" if ":" in host else f"{host}:{number}",
+        target=f"[{host}]:{int(port)}" if ":" in host else f"{host}:{int(port)}",
         database=database,
         user=user,
         password=password,

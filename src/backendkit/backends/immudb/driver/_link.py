@@ -157,7 +157,10 @@ class Link:
         if error.code() is CODE.DEADLINE_EXCEEDED:
             return f"{where} didn't answer in {self.settings.connect_timeout} s"
         if said == "database does not exist":
-            return f"{where} has no database {self.settings.database!r}"
+            return (
+                f"{where} has no database {self.settings.database!r}."
+                " Connection.create_database() of the driver makes one."
+            )
         if error.code() is not CODE.UNAVAILABLE:
             return f"{where}: {said}"
         if self.settings.credentials is None:
