@@ -193,7 +193,42 @@ def introspect(reader: Reader, name: str) -> Stored:
         if primary:
             key = list(names)
         else:
-            indexes.append(Index(f"{logical(name)}_{'_'.join(names)}", names, unique))
-    table = Table(logical(name), tuple(columns), tuple(key), tuple(indexes))
+            indexes.append(_index(logical(name), names, unique=unique))
+    table = Table(
+        logical(name),
+        tuple(columns),
+        tuple(key),
+        tuple(indexes),
+        sql=_create(logical(name), columns, key),
+    )
     made = frozenset(index.columns for index in indexes)
     return Stored(table, MappingProxyType(lengths), made, ours=False)
+
+
+# As Django's introspection reads it: in SQL.
+
+
+def _in_sql(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _index(table: str, columns: tuple[str, ...], *, unique: bool) -> Index:
+    # No other table or index has this name.
+    name = f"{table}({','.join(columns)})"
+    sql = (
+        f"CREATE {'UNIQUE ' if unique else ''}INDEX {_in_sql(name)}"
+        f" ON {_in_sql(table)} ({', '.join(map(_in_sql, columns))})"
+    )
+    return Index(name, columns, unique, sql=sql)
+
+
+def _create(table: str, columns: list[Column], key: list[str]) -> str:
+    parts = []
+    for column in columns:
+        part = f"{_in_sql(column.name)} {column.declared}"
+        if column.auto_increment:
+            part += " PRIMARY KEY AUTOINCREMENT"
+        parts.append(part if column.nullable else f"{part} NOT NULL")
+    if not any(column.auto_increment for column in columns):
+        parts.append(f"PRIMARY KEY ({', '.join(map(_in_sql, key))})")
+    return f"CREATE TABLE {_in_sql(table)} ({', '.join(parts)})"

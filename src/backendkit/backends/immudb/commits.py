@@ -198,6 +198,8 @@ class Commit:
 
     def _renumbers(self, change: TableChange) -> bool:
         before, after = change.before, change.after
+        if after is not None and not self._stored[after.name].ours:
+            return False  # its numbers aren't noted
         if before is None or after is None or before.name != after.name:
             return True
         if change.number is None:

@@ -168,7 +168,11 @@ class Shared:
                 block = range(above + 1, max(block.stop, above + 1))
             if len(block) < count:
                 wanted = max(count, min(last * 2, _MOST)) if ours else count
-                first = self._take(connect(), table, wanted, above)
+                if ours:
+                    first = self._take(connect(), table, wanted, above)
+                else:
+                    # Not noted: the database may have none of our tables.
+                    first = _first(table, wanted, above, _largest(connect(), table))
                 block, last = range(first, first + wanted), wanted
             if ours:
                 self._blocks[table.name] = block[count:], last
@@ -184,23 +188,15 @@ class Shared:
     def _take(
         self, connection: Connection, table: Table, count: int, above: int
     ) -> int:
-        at = table.auto_increment
-        assert at is not None
-        column, name = quoted(table.columns[at].name), quoted(table.name)
-        query = f"SELECT {column} FROM {name} ORDER BY {column} DESC LIMIT 1"
         for _ in range(_TRIES):
             # Outside of the transaction: other rows are no conflict.
-            rows = connection.query(query).rows
+            largest = _largest(connection, table)
             connection.begin()
             try:
                 asked = f"SELECT given FROM {NUMBERS} WHERE name = ?"
                 given = connection.query(asked, (table.name,)).rows
-                first = (
-                    max(above, *(n for (n,) in [*rows, *given, (0,)] if n is not None))
-                    + 1
-                )
-                if first + count > 2**63:
-                    raise OperationalError(f"{table.name} has no numbers left")
+                last = max(largest, *(n for (n,) in given if n is not None), 0)
+                first = _first(table, count, above, last)
                 sql = f"UPSERT INTO {NUMBERS} (name, given) VALUES (?, ?)"
                 connection.run(sql, (table.name, first + count - 1))
                 connection.commit()
@@ -221,6 +217,23 @@ class Shared:
         """Whether a number is below those that this process gives next."""
         block = self._blocks.get(name)
         return block is not None and len(block[0]) > 0 and number < block[0].start
+
+
+def _largest(connection: Connection, table: Table) -> int:
+    """Return the largest number that a row has; 0 if none has one above that."""
+    at = table.auto_increment
+    assert at is not None
+    column, name = quoted(table.columns[at].name), quoted(table.name)
+    query = f"SELECT {column} FROM {name} ORDER BY {column} DESC LIMIT 1"
+    return max((n for (n,) in connection.query(query).rows if n), default=0)
+
+
+def _first(table: Table, count: int, above: int, largest: int) -> int:
+    """Return the first of so many numbers above those. :raises OperationalError: none."""
+    first = max(above, largest) + 1
+    if first + count > 2**63:
+        raise OperationalError(f"{table.name} has no numbers left")
+    return first
 
 
 def _physical(name: str) -> str:

@@ -33,7 +33,7 @@ def connect(
     *,
     autocommit: bool = False,
     timeout: float | None = 30.0,
-    connect_timeout: float = 10.0,
+    connect_timeout: float = 30.0,
     keepalive: float | None = 30.0,
     tls: bool = False,
     ca: str | os.PathLike[str] | None = None,
