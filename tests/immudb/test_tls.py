@@ -132,3 +132,36 @@ class TestMutualTLS:
         cert, key = stranger.issue("client", "DNS:client.example")
         with pytest.raises(driver.OperationalError):
             self.connect(mutual_server, authority, cert=cert, key=key)
+
+
+class TestDjango:
+    """The same by OPTIONS, with Django's exceptions."""
+
+    def use(self, server, **options):
+        from tests.nonrel.databases import complete, default, run
+
+        settings = {
+            "ENGINE": "immudb_backend",
+            "NAME": "defaultdb",
+            "PASSWORD": server.password,
+            "PORT": server.port,
+            "OPTIONS": options,
+        }
+        with default(complete(settings)):
+            return run("SELECT 1")
+
+    def test_a_server_with_tls(self, database, tls_server, authority, stranger):
+        from django.db import OperationalError
+
+        assert self.use(tls_server, ca=authority.certificate) == [(1,)]
+        for options in ({"ca": str(stranger.certificate)}, {"tls": True}):
+            with pytest.raises(OperationalError, match="does its certificate fit"):
+                self.use(tls_server, **options)
+        with pytest.raises(OperationalError, match="without TLS"):
+            self.use(tls_server)
+
+    def test_a_server_without(self, database, server, authority):
+        from django.db import OperationalError
+
+        with pytest.raises(OperationalError, match="does its certificate fit"):
+            self.use(server, ca=authority.certificate)
