@@ -16,8 +16,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 import backendkit
 
+# Seconds; a machine may be busy.
+PATIENT = {"DBDEV_TIMEOUT": 120}
 SOURCE = os.path.dirname(os.path.dirname(backendkit.__file__))
 
 MANAGE = """\
@@ -209,7 +213,7 @@ class Project:
         """
         entries = ", ".join(f"{alias!r}: {text}" for alias, text in databases.items())
         text = MANAGE.replace("{databases}", f"{{{entries}}}")
-        text = text.replace("{settings}", repr(settings or {}))
+        text = text.replace("{settings}", repr(PATIENT | (settings or {})))
         (self.path / "manage.py").write_text(text.replace("{before}", before))
 
     def manage(self, *arguments, status=0, answer=None, limit=None, environment=None):
@@ -231,6 +235,25 @@ class Project:
         assert found == status, (arguments, found, answer.out, answer.err)
         assert "Traceback" not in answer.err, answer.err
         return answer
+
+    def with_full_disk(self, *arguments, folder):
+        """Run a command that finds a disk of 32 KB on a folder; what became of it."""
+        own = ["unshare", "-m" if os.geteuid() == 0 else "-rm"]
+        mount = "mount -t tmpfs -o size=32k none"
+        tried = [*own, "sh", "-c", f"{mount} /mnt"]
+        if not shutil.which("unshare") or subprocess.run(tried, check=False).returncode:
+            pytest.skip("needs unshare, and a kernel that lets this user mount a tmpfs")
+        # It is gone when the last process ends that sees it.
+        script = f'{mount} {folder} && exec "$@"'
+        command = [*own, "sh", "-c", script, "sh", sys.executable, "manage.py"]
+        return subprocess.run(
+            [*command, *arguments],
+            cwd=self.path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     @contextlib.contextmanager
     def start(self, *arguments):
@@ -284,7 +307,7 @@ def started_at(pid):
     return process.started(pid)
 
 
-def wait_for(what, seconds=10):
+def wait_for(what, seconds=120):
     """Wait until something is true."""
     deadline = time.monotonic() + seconds
     while not what():

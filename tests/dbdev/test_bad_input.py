@@ -2,14 +2,17 @@
 
 import json
 import os
+import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 
 from backendkit.dbdev.backups import MANIFEST
 
 from . import engines
-from .projects import wait_for
+from .projects import environment, wait_for
 
 
 @pytest.fixture
@@ -140,18 +143,26 @@ def test_name_of_a_backup(lite, name):
 
 
 def test_disk_full_in_mid_backup(filled):
-    """Nothing is left of it."""
-    before = sorted(filled.folder().rglob("backups/*"))
+    """Nothing is left of it, and the server runs if it did."""
+    filled.manage("load_rows", 500)
     rows = filled.rows()
-    # Larger than what the server itself has to write for its start.
-    answer = filled.manage("dbdev_backup", status=1, limit=1500)
-    assert answer.err.count("CommandError: ") == 1
-    assert sorted(filled.folder().rglob("backups/*")) == before
-    if filled.info().get("running"):
-        # One that was started again has our limit, too.
-        filled.manage("dbdev_stopserver")
-        filled.manage("dbdev_startserver")
+    folder = filled.folder() / "backups"
+    done = filled.with_full_disk("dbdev_backup", folder=folder)
+    assert done.returncode == 1, done
+    assert done.stderr.count("CommandError: ") == 1
+    assert re.search("(?i)no space left|errno:? 28|disk is full", done.stderr), done
+    assert list(filled.folder().rglob("*.unfinished")) == []
+    assert [path.name[-4:] for path in folder.iterdir()] == [".one"]
+    assert filled.info().get("running") is not False
     assert filled.rows() == rows
+
+
+def test_disk_full_in_mid_backup_as_a_limit(lite):
+    rows = lite.rows()
+    answer = lite.manage("dbdev_backup", status=1, limit=1500)
+    assert answer.err.count("CommandError: ") == 1
+    assert list(lite.folder().rglob("backups/*")) == []
+    assert lite.rows() == rows
 
 
 def test_disk_full_in_mid_restore(lite):
@@ -179,6 +190,14 @@ def test_missing_program(make, postgresql, setting):
     said = project.manage("dbdev_init", status=1, environment=path).line
     assert "the program postgres isn't installed" in said
     assert "DBDEV_POSTGRES_EXECUTABLE" in said
+
+
+def test_missing_program_of_mariadb(make):
+    mariadb = engines.available(engines.MARIADB)
+    setting = {"DBDEV_MYSQL_MYSQLD_EXECUTABLE": "/no/mariadbd"}
+    project = make({"default": mariadb.settings()}, setting, before=mariadb.before)
+    said = project.manage("dbdev_init", status=1).line
+    assert "DBDEV_MYSQL_MYSQLD_EXECUTABLE = '/no/mariadbd' is no program" in said
 
 
 @pytest.mark.parametrize(
@@ -389,14 +408,51 @@ def test_dumps(lite):
     assert not list(lite.path.glob(".*unfinished"))
 
 
-def test_no_permission(lite):
+def as_ordinary_user(project, *arguments):
+    """Run a command that fails, without root's right to any file; what it said."""
+    plain = []
     if os.geteuid() == 0:
-        pytest.skip("root may do anything")
-    lite.folder().chmod(0o500)
-    try:
-        assert "Permission denied" in refused(lite, "dbdev_backup")
-    finally:
-        lite.folder().chmod(0o700)
+        if shutil.which("setpriv") is None:
+            pytest.skip("root may do anything; setpriv would take that away")
+        plain = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    done = subprocess.run(
+        [*plain, sys.executable, "manage.py", *arguments],
+        cwd=project.path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done
+    assert "Traceback" not in done.stderr
+    return done.stderr.strip().splitlines()[-1]
+
+
+def test_no_permission(lite):
+    """To read a backup, or to write one."""
+    lite.manage("dbdev_backup")
+    lite.manage("load_rows", 1)
+    rows = lite.rows()
+    data = data_file(backup_of(lite))
+    data.chmod(0)
+    said = as_ordinary_user(lite, "dbdev_restore", "--noinput")
+    assert said.endswith(f"{data} can't be read: Permission denied")
+    backups = lite.folder() / "backups"
+    backups.chmod(0o500)
+    said = as_ordinary_user(lite, "dbdev_backup")
+    assert "can't be made: Permission denied" in said
+    backups.chmod(0o700)
+    assert lite.rows() == rows
+
+
+def test_no_permission_for_the_folder(make):
+    """Settings say so as they are read."""
+    project = make({"default": "{'ENGINE': 'django.db.backends.sqlite3', 'NAME': 'x'}"})
+    project.path.chmod(0o500)
+    said = as_ordinary_user(project, "dbdev_init")
+    assert "dbdev_tempdata/default can't be made: Permission denied" in said
+    assert said.endswith("DBDEV_DATADIR names another place")
+    project.path.chmod(0o755)
 
 
 def test_lost_state_file(make, postgresql):

@@ -83,9 +83,9 @@ def test_foreground(project):
     project.manage("dbdev_init", LEDGER)
     project.manage("dbdev_stopserver", LEDGER)
     with project.start("dbdev_fgrunserver", LEDGER) as process:
-        wait_for(lambda: project.info("ledger")["running"], 30)
+        wait_for(lambda: project.info("ledger")["running"])
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
 
 

@@ -152,12 +152,12 @@ def test_foreground(server_project, number):
     project.manage("dbdev_init")
     project.manage("dbdev_stopserver")
     with project.start("dbdev_fgrunserver") as process:
-        wait_for(lambda: project.info()["running"], 30)
+        wait_for(lambda: project.info()["running"])
         pid = project.info()["pid"]
         project.fill()
         assert "runs already" in project.manage("dbdev_fgrunserver", status=1).err
         process.send_signal(number)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert out.endswith("The server is stopped.\n")
     assert started_at(pid) is None
@@ -171,9 +171,9 @@ def test_stopped_elsewhere(server_project):
     project.manage("dbdev_init")
     project.manage("dbdev_stopserver")
     with project.start("dbdev_fgrunserver") as process:
-        wait_for(lambda: project.info()["running"], 30)
+        wait_for(lambda: project.info()["running"])
         project.manage("dbdev_stopserver")
-        _out, err = process.communicate(timeout=30)
+        _out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
 
 
@@ -183,7 +183,7 @@ def test_killed_in_the_foreground(server_project):
     project.manage("dbdev_init")
     project.manage("dbdev_stopserver")
     with project.start("dbdev_fgrunserver") as process:
-        wait_for(lambda: project.info()["running"], 30)
+        wait_for(lambda: project.info()["running"])
         process.kill()
         process.wait()
         # (As long as somebody reads what it prints: that would end it, too.)
@@ -246,6 +246,17 @@ def test_two_projects_and_two_aliases(make, server_engine):
     assert len(one.rows("two")[0]) == 2
 
 
+def test_two_commands_at_once(server_project):
+    """The second waits for the first, and finds what it has made."""
+    project = server_project
+    with project.start("dbdev_init") as one, project.start("dbdev_init") as two:
+        said = sorted(process.communicate(timeout=120) for process in (one, two))
+    assert [one.returncode, two.returncode] == [0, 0], said
+    assert sum("There is a database" in out for out, _ in said) == 1
+    project.fill(1)
+    assert len(project.rows()[0]) == 1
+
+
 def test_taken_port(make, server_engine):
     """One that was chosen is replaced; one that the settings name is an error."""
     project = make({"default": server_engine.settings()}, before=server_engine.before)
@@ -273,4 +284,4 @@ def test_time_of_init(make, server_engine, record_property):
     began = time.monotonic()
     project.manage("dbdev_init")
     record_property("seconds", time.monotonic() - began)
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 120

@@ -53,10 +53,20 @@ def test_nothing_is_left(immudb):
 def test_the_owner_is_killed(immudb, tmp_path, number):
     with started(tmp_path, "-c", OWNER, str(int(number))) as owner:
         pid, directory = owner.stdout.readline().split()
-        owner.communicate(timeout=60)
+        owner.communicate(timeout=120)
     assert owner.returncode == -number
-    wait_for(lambda: started_at(int(pid)) is None, 60)
-    wait_for(lambda: not Path(directory).parent.exists(), 60)
+    wait_for(lambda: started_at(int(pid)) is None)
+    wait_for(lambda: not Path(directory).parent.exists())
+
+
+def test_the_owner_is_killed_and_the_folder_is_gone(immudb, tmp_path):
+    """As the folder of a whole run may be."""
+    code = OWNER.replace('TemporaryServer("immudb")', 'TemporaryServer("immudb", "x")')
+    code = code.replace("os.kill(", "import shutil; shutil.rmtree('x'); os.kill(")
+    with started(tmp_path, "-c", code, "9") as owner:
+        pid, _ = owner.stdout.readline().split()
+        owner.communicate(timeout=120)
+    wait_for(lambda: started_at(int(pid)) is None)
 
 
 def test_a_folder_of_ones_own_is_kept(immudb, tmp_path):

@@ -72,7 +72,7 @@ def run(project, *arguments, status=0):
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -23,6 +24,7 @@ MANIFEST = "manifest.json"
 #: Ends the name of a directory while the backup is being made.
 UNFINISHED = ".unfinished"
 _FORMAT = 1
+_THREADS = 4
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 _DIRECTORY = re.compile(r"backup-\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d-\d{6}(?:\.(.+))?")
 
@@ -119,12 +121,19 @@ def finish(
     """
     final = unfinished.with_name(unfinished.name.removesuffix(UNFINISHED))
     files: dict[str, File] = {}
-    with Progress(stream, "checking", size_of(unfinished)) as progress:
-        for path in files_in(unfinished):
-            # On the disk before anything says that it is.
-            to_disk(path)
+    paths = list(files_in(unfinished))
+    with (
+        Progress(stream, "checking", size_of(unfinished)) as progress,
+        # The disk and the processors work at the same time.
+        ThreadPoolExecutor(_THREADS) as pool,
+    ):
+        # On the disk before anything says that it is.
+        flushed = pool.map(to_disk, paths)
+        sums = pool.map(lambda path: checksum(path, progress), paths)
+        for path, digest in zip(paths, sums, strict=True):
             relative = path.relative_to(unfinished).as_posix()
-            files[relative] = File(path.stat().st_size, checksum(path, progress))
+            files[relative] = File(path.stat().st_size, digest)
+        list(flushed)  # raises what went wrong
     manifest = Manifest(
         backend=backend,
         engine=engine,

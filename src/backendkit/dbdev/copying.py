@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from backendkit.dbdev.files import copy_tree, size_of
@@ -23,13 +26,24 @@ class CopiedServerBackend(ServerBackend):
 
     def backup(self, directory: Path) -> None:
         """Copy the folder; the server is stopped meanwhile."""
+        with self.backing_up(directory):
+            pass
+
+    @contextlib.contextmanager
+    def backing_up(self, directory: Path) -> Iterator[None]:
+        """Start the server again while the block looks at the copy."""
         was_running = self.quiesce()
-        try:
-            with Progress(sys.stderr, "copying", size_of(self.instance.data)) as shown:
-                copy_tree(self.instance.data, directory / _COPY, shown)
-        finally:
+        with ThreadPoolExecutor(1) as pool:
+            try:
+                size = size_of(self.instance.data)
+                with Progress(sys.stderr, "copying", size) as shown:
+                    copy_tree(self.instance.data, directory / _COPY, shown)
+            finally:
+                if was_running:
+                    resumed = pool.submit(self.resume)
+            yield
             if was_running:
-                self.resume()
+                resumed.result()
 
     def restore(self, directory: Path) -> None:
         """Copy the folder back, and start the server."""

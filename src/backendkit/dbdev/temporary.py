@@ -1,12 +1,13 @@
 """
 Servers of which nothing is left: for tests, which need no settings for them.
 
-``python -m backendkit.dbdev.temporary FOLDER keep|remove SIGNAL …`` stops the one in a
-folder: that is what the guard of a process does that was killed.
+``python -m backendkit.dbdev.temporary FOLDER keep|remove SIGNAL,… [PID STARTED]`` stops
+the one in a folder: that is what the guard of a process does that was killed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -30,8 +31,14 @@ from backendkit.dbdev.testing import QuietCommand
 _ALIAS = DEFAULT_DB_ALIAS
 #: Seconds that a server may take to start or stop: the machine is busy with tests.
 _TIMEOUT = 60.0
-# Waits for its standard input to end. Without a word before that, we were killed.
-_GUARD = 'read -r word; [ "$word" = done ] || exec "$@"'
+# Waits for its standard input to end. Unless it says so before that, we were killed.
+_GUARD = """
+while read -r first rest; do
+    [ "$first" != done ] || exit 0
+    pid=$first when=$rest
+done
+exec "$@" ${pid:+"$pid" "$when"}
+"""
 
 
 class TemporaryServer:
@@ -144,6 +151,9 @@ class TemporaryServer:
         if self._guard is None:
             self._guard = self._guarded()
         self.backend.init()
+        # The folder may be removed together with us, by who made it.
+        state = self._instance.file.load()
+        self._tell(f"{state.pid} {state.started}")
 
     def stop(self) -> None:
         """End it in an orderly way. Its data stay."""
@@ -170,14 +180,23 @@ class TemporaryServer:
             if self._temporary:
                 remove(self._instance.root)
             if self._guard is not None:
-                self._guard.communicate(b"done\n")
+                self._tell("done")
+                self._guard.communicate()
                 self._guard = None
+
+    def _tell(self, line: str) -> None:
+        assert self._guard is not None
+        assert self._guard.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            # Whoever ended it wants us to do without.
+            self._guard.stdin.write(f"{line}\n".encode())
+            self._guard.stdin.flush()
 
     def _guarded(self) -> subprocess.Popen[bytes]:
         """Start the process that cleans up if this one is killed."""
         clean = [sys.executable, "-P", "-m", __name__, str(self._instance.root)]
         clean.append("remove" if self._temporary else "keep")
-        clean += [number.name for number in self.backend.signals()]
+        clean.append(",".join(number.name for number in self.backend.signals()))
         return subprocess.Popen(  # noqa: S603  # a command of ours
             ["/bin/sh", "-c", _GUARD, "sh", *clean],
             stdin=subprocess.PIPE,
@@ -207,12 +226,17 @@ class TemporaryServer:
 
 def main() -> None:
     """Stop a server whose owner was killed."""
-    root, what, *signals = sys.argv[1:]
+    root, what, names, *told = sys.argv[1:]
     instance = Instance(Path(root), _ALIAS)
     state = instance.file.load()
-    if state.pid is not None and state.started is not None:
-        numbers = [signal.Signals[name] for name in signals]
-        process.stop(state.pid, state.started, numbers, _TIMEOUT)
+    signals = [signal.Signals[name] for name in names.split(",")]
+    # What the owner told, and what the folder tells if it is still there.
+    for pid, when in [
+        (state.pid, state.started),
+        *zip(told[::2], told[1::2], strict=True),
+    ]:
+        if pid is not None and when is not None:
+            process.stop(int(pid), when, signals, _TIMEOUT)
     if what == "remove":
         remove(instance.root)
 

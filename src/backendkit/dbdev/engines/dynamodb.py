@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from backendkit.dbdev import process
 from backendkit.dbdev.base import Finding
 from backendkit.dbdev.copying import CopiedServerBackend
 from backendkit.dbdev.errors import DbdevError, MissingProgramError
@@ -32,6 +33,12 @@ JAVA = Program(
         "apk": "openjdk17",
         "brew": "openjdk",
     },
+)
+# Fetches the program, and isn't needed afterwards.
+MAVEN = Program(
+    ("mvn",),
+    "DBDEV_DYNAMODB_MAVEN_EXECUTABLE",
+    dict.fromkeys(("apt-get", "dnf", "pacman", "apk", "brew"), "maven"),
 )
 _HERE = Path(__file__).parent
 _LAUNCHER = _HERE / "DynamoDBLocal.java"
@@ -61,10 +68,11 @@ def find(named: str | os.PathLike[str] | None = None) -> list[Path]:
         raise MissingProgramError(
             f"DBDEV_DYNAMODB_DIR: no DynamoDBLocal.jar in {named}"
         )
+    before = "" if MAVEN.find(None) else f"{MAVEN.hint()} && "
     raise MissingProgramError(
-        "DynamoDB Local isn't installed. To install it: mvn -B dependency:copy-"
-        f"dependencies -f {_POM} -DoutputDirectory={root}. If it is there:"
-        " DBDEV_DYNAMODB_DIR may name its folder"
+        f"DynamoDB Local isn't installed. To install it: {before}mvn -B"
+        f" dependency:copy-dependencies -f {_POM} -DoutputDirectory={root}. If it is"
+        " there: DBDEV_DYNAMODB_DIR may name its folder"
     )
 
 
@@ -82,9 +90,25 @@ class DynamodbBackend(CopiedServerBackend):
         return find(self.setting("DBDEV_DYNAMODB_DIR"))
 
     def check_programs(self) -> None:
-        """Check that Java and the program are there."""
+        """Check that Java, its compiler and the program are there."""
         super().check_programs()
+        self._check_compiler()
         self._folders()
+
+    def _check_compiler(self) -> None:
+        """
+        Check that Java can run a program from its source.
+
+        :raises MissingProgramError: it is one without a compiler.
+        """
+        java = Path(self.program(JAVA))
+        if java.resolve().with_name("javac").exists():
+            return
+        if b"jdk.compiler" not in process.run([str(java), "--list-modules"]):
+            raise MissingProgramError(
+                f"{java} is a Java without its compiler. To install one that has it:"
+                f" {JAVA.hint()}"
+            )
 
     def version(self) -> str:
         """Return the version that the name of its file has."""
@@ -127,8 +151,9 @@ class DynamodbBackend(CopiedServerBackend):
             connection.close()
 
     def findings(self) -> Iterator[Finding]:
-        """Look for the program, too."""
+        """Look for the program and for Java's compiler, too."""
         try:
+            self._check_compiler()
             yield Finding(True, f"{self.version()}: {self._folders()[0]}")
         except DbdevError as error:
             yield Finding(False, str(error))

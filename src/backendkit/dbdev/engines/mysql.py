@@ -17,7 +17,7 @@ from django.db.utils import load_backend
 
 from backendkit.dbdev import dumps, process
 from backendkit.dbdev.copying import CopiedServerBackend
-from backendkit.dbdev.errors import DbdevError
+from backendkit.dbdev.errors import BackupError, DbdevError
 from backendkit.dbdev.programs import Program, version_of
 from backendkit.progress import Progress
 
@@ -59,20 +59,11 @@ MYSQLDUMP = Program(
     ("mariadb-dump", "mysqldump"),
     "DBDEV_MYSQL_MYSQLDUMP_EXECUTABLE",
     _CLIENT_PACKAGES | {"apt-get": "mariadb-client"},
-    "writing SQL",
-)
-MARIABACKUP = Program(
-    ("mariadb-backup", "mariabackup"),
-    "DBDEV_MYSQL_MARIADB_BACKUP_EXECUTABLE",
-    {
-        "apt-get": "mariadb-backup",
-        "dnf": "mariadb-backup",
-        "apk": "mariadb-backup",
-    },
     "a backup without stopping the server",
 )
-
-_COPY = "data"
+_DUMP = "backup.sql"
+# How mariadb-dump ends a file.
+_END = b"-- Dump completed"
 _ADMIN = "root"
 
 
@@ -90,7 +81,7 @@ class MySqlBackend(CopiedServerBackend):
 
     def programs(self) -> Sequence[Program]:
         """Return the server's and the clients' programs."""
-        return MYSQLD, INSTALL_DB, MYSQL, MYSQLDUMP, MARIABACKUP
+        return MYSQLD, INSTALL_DB, MYSQL, MYSQLDUMP
 
     def program_folders(self) -> Sequence[Path]:
         """Return the folder of the setting."""
@@ -230,22 +221,44 @@ class MySqlBackend(CopiedServerBackend):
             file.flush()
             yield f"--defaults-file={file.name}"
 
-    def backup(self, directory: Path) -> None:
-        """Let mariadb-backup copy the data while the server runs, if it is there."""
-        copier = self.find_program(MARIABACKUP)
-        if copier is None or not self.is_running():
-            super().backup(directory)
+    @contextlib.contextmanager
+    def backing_up(self, directory: Path) -> Iterator[None]:
+        """
+        Let mariadb-dump write the database while the server runs, if it is there.
+
+        Otherwise the folder is copied, as that of a server which doesn't run.
+        """
+        if not self.is_running() or self.find_program(MYSQLDUMP) is None:
+            with super().backing_up(directory):
+                yield
             return
-        target = directory / _COPY
-        with (
-            self._options_file(_ADMIN, self.admin_password()) as options,
-            Progress(sys.stderr, "mariadb-backup") as progress,
-        ):
-            where = f"--target-dir={target}"
-            data = f"--datadir={self.instance.data}"
-            process.run([copier, options, "--backup", data, where], tick=progress.add)
-            # What was written meanwhile is put in, so that a server can start on it.
-            process.run([copier, options, "--prepare", where], tick=progress.add)
+        self._client(
+            MYSQLDUMP,
+            # All tables as of one moment.
+            "--single-transaction",
+            "--routines",
+            "--events",
+            "--hex-blob",
+            f"--result-file={directory / _DUMP}",
+            as_admin=True,
+        )
+        _check_complete(directory / _DUMP)
+        yield
+
+    def verify_backup(self, directory: Path) -> None:
+        """Check that a dump has its end, too."""
+        super().verify_backup(directory)
+        if (directory / _DUMP).exists():
+            _check_complete(directory / _DUMP)
+
+    def restore(self, directory: Path) -> None:
+        """Load the dump into a new database, or copy the folder back."""
+        if not (directory / _DUMP).exists():
+            super().restore(directory)
+            return
+        self.init()
+        with (directory / _DUMP).open("rb") as file:
+            self._client(MYSQL, stdin=file, as_admin=True)
 
     def create_dbdump(self, dumpfile: Path) -> None:
         """Write SQL; ``.json`` and ``.jsonl``: Django's own format."""
@@ -275,13 +288,17 @@ class MySqlBackend(CopiedServerBackend):
         with dumpfile.open("rb") as file:
             self._client(MYSQL, "--init-command=SET autocommit = 0", stdin=file)
 
-    def _client(self, program: Program, *arguments: str, **more: Any) -> bytes:
-        """Run a client's program on the database, as the user of the settings."""
+    def _client(
+        self, program: Program, *arguments: str, as_admin: bool = False, **more: Any
+    ) -> bytes:
+        """Run a client's program on the database, by default as the settings' user."""
         if not self.is_running():
             raise DbdevError(
                 f"the server doesn't run; {self.manage('dbdev_startserver')} starts it"
             )
         user, password = str(self.dbsettings["USER"]), self.dbsettings.get("PASSWORD")
+        if as_admin:
+            user, password = _ADMIN, self.admin_password()
         with (
             self._options_file(user, str(password or "")) as options,
             Progress(sys.stderr, program.name) as progress,
@@ -296,6 +313,18 @@ class MySqlBackend(CopiedServerBackend):
     def info(self) -> dict[str, Any]:
         """Tell the administrator's name, too."""
         return {**super().info(), "administrator": _ADMIN}
+
+
+def _check_complete(dumpfile: Path) -> None:
+    """
+    Check that a dump has its end.
+
+    :raises BackupError: it hasn't.
+    """
+    with dumpfile.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 200))
+        if _END not in file.read():
+            raise BackupError(f"{dumpfile} is damaged: it isn't complete")
 
 
 def _text(value: str) -> str:

@@ -1,0 +1,109 @@
+"""Backups made and restored, and data replaced: all or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backendkit.dbdev import backups
+from backendkit.dbdev.errors import DbdevError
+from backendkit.dbdev.files import remove
+from backendkit.dbdev.replacing import Replacement
+
+if TYPE_CHECKING:
+    from backendkit.dbdev.base import BaseDbdevBackend
+
+
+def make_directory(backend: BaseDbdevBackend, name: str | None) -> Path:
+    """Make the directory of a backup that isn't finished, and return its path."""
+    if name is not None:
+        backups.check_name(name)
+        if backend.find_named_backupdir(name) is not None:
+            raise DbdevError(f"there is a backup named {name!r} already")
+    directory = backend.root_backupdir / (
+        backups.directory_name(name) + backups.UNFINISHED
+    )
+    try:
+        directory.mkdir(parents=True, mode=0o700)
+    except OSError as error:
+        raise DbdevError(f"{directory} can't be made: {error.strerror}") from error
+    return directory
+
+
+def create(backend: BaseDbdevBackend, name: str | None) -> Path:
+    """Make a backup, and return its directory."""
+    if not backend.is_initialised():
+        raise DbdevError(
+            f"there is no database; {backend.manage('dbdev_init')} makes one"
+        )
+    backups.remove_unfinished(backend.root_backupdir)
+    unfinished = backend.create_timestamped_backupdir(name)
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            # Programs take a while to tell it.
+            version = pool.submit(backend.version)
+            with backend.backing_up(unfinished):
+                return backups.finish(
+                    unfinished,
+                    backend=type(backend).__name__,
+                    engine=backend.dbsettings["ENGINE"],
+                    version=version.result(),
+                    alias=backend.alias,
+                    stream=sys.stderr,
+                )
+    except OSError as error:
+        raise DbdevError(f"the backup can't be written: {error}") from error
+    finally:
+        remove(unfinished)
+
+
+def restore(backend: BaseDbdevBackend, directory: Path) -> None:
+    """Put a backup in the place of the data."""
+    backend.verify_backup(directory)
+    with replaced_data(backend):
+        try:
+            if backend.restores_into_new:
+                backend.init()
+            backend.restore(directory)
+        except OSError as error:
+            raise DbdevError(f"the backup can't be restored: {error}") from error
+
+
+@contextlib.contextmanager
+def replaced_data(backend: BaseDbdevBackend) -> Iterator[None]:
+    """Set the data aside; they come back if the block raises an error."""
+    was_running = backend.quiesce()
+    replacement = _replacement(backend)
+    replacement.begin()
+    try:
+        yield
+    except BaseException as error:
+        backend.quiesce()
+        replacement.roll_back()
+        if was_running:
+            backend.resume()
+        if isinstance(error, DbdevError):
+            raise DbdevError(f"{error}. The data are as they were") from error
+        raise
+    replacement.commit()
+
+
+def recover(backend: BaseDbdevBackend) -> None:
+    """Put in order what a command left that was killed while it replaced the data."""
+    replacement = _replacement(backend)
+    if replacement.is_open:
+        backend.quiesce()
+        replacement.roll_back()
+        backend.stderr.write(
+            "A command that was to replace the data was killed; they are as they"
+            " were before it."
+        )
+    replacement.clean()
+
+
+def _replacement(backend: BaseDbdevBackend) -> Replacement:
+    return Replacement(backend.instance.file, backend.data_paths())
