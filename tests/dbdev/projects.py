@@ -237,9 +237,9 @@ class Project:
         return answer
 
     def with_full_disk(self, *arguments, folder):
-        """Run a command that finds a disk of 32 KB on a folder; what became of it."""
+        """Run a command that finds a disk of 8 KB on a folder; what became of it."""
         own = ["unshare", "-m" if os.geteuid() == 0 else "-rm"]
-        mount = "mount -t tmpfs -o size=32k none"
+        mount = "mount -t tmpfs -o size=8k none"
         tried = [*own, "sh", "-c", f"{mount} /mnt"]
         if not shutil.which("unshare") or subprocess.run(tried, check=False).returncode:
             pytest.skip("needs unshare, and a kernel that lets this user mount a tmpfs")
