@@ -289,6 +289,12 @@ class Project:
         path = self.folder(alias) / "state.json"
         path.write_text(json.dumps(self.state(alias) | changes))
 
+    def kill_server(self, alias="default"):
+        """End it as a crash would."""
+        pid = self.info(alias)["pid"]
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: started_at(pid) is None)
+
     def close(self):
         """End the servers, and remove all."""
         for path in self.path.glob("dbdev_tempdata/*/state.json"):

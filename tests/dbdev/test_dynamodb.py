@@ -80,7 +80,7 @@ def test_life(project):
     project.manage("dbdev_destroy", CLOUD, "--noinput")
     project.manage("dbdev_restore", CLOUD)
     assert names(project) == ["one"]
-    os.kill(project.info("cloud")["pid"], signal.SIGKILL)
+    project.kill_server("cloud")
     project.manage("dbdev_startserver", CLOUD)
     assert names(project) == ["one"]
     project.manage("dbdev_restore", CLOUD, "--name=empty", "--noinput")
@@ -106,7 +106,7 @@ def test_foreground(project):
 def test_after_a_reboot(project):
     """The id that was noted is another process's now; that is left alone."""
     project.manage("dbdev_init", CLOUD)
-    os.kill(project.info("cloud")["pid"], signal.SIGKILL)
+    project.kill_server("cloud")
     with project.start("shell", "-c", "import time; time.sleep(60)") as other:
         project.change_state("cloud", pid=other.pid, started="another boot 1")
         assert "doesn't run" in project.manage("dbdev_stopserver", CLOUD).out

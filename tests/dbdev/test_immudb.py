@@ -71,7 +71,7 @@ def test_life(project):
     project.change_state("ledger", password="An0ther-one")
     project.manage("dbdev_restore", LEDGER)
     assert names(project) == ["one"]
-    os.kill(project.info("ledger")["pid"], signal.SIGKILL)
+    project.kill_server("ledger")
     project.manage("dbdev_startserver", LEDGER)
     assert names(project) == ["one"]
     project.manage("dbdev_stopserver", LEDGER)

@@ -1,6 +1,5 @@
 """What a developer does with a database, on each kind, with real servers."""
 
-import os
 import signal
 import socket
 import time
@@ -198,7 +197,7 @@ def test_killed_server(server_project):
     project.fill()
     rows = project.rows()
     for _ in range(2):
-        os.kill(project.info()["pid"], signal.SIGKILL)
+        project.kill_server()
         project.manage("dbdev_startserver")
         assert project.rows() == rows
 
@@ -209,7 +208,7 @@ def test_after_a_reboot(server_project):
     project.manage("dbdev_init")
     project.fill()
     rows = project.rows()
-    os.kill(project.info()["pid"], signal.SIGKILL)
+    project.kill_server()
     with project.start("shell", "-c", "import time; time.sleep(60)") as other:
         project.change_state(pid=other.pid, started="another boot 1")
         pid_file = project.folder() / "data" / "postmaster.pid"

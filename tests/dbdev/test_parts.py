@@ -79,6 +79,24 @@ def test_stop(sleeper):
     assert process.stop(child.pid, when, [signal.SIGTERM], 5) is None
 
 
+def test_a_process_runs_as_long_as_one_of_its_threads(sleeper):
+    """Its ports are taken until then."""
+    code = (
+        "import ctypes, sys, threading, time\n"
+        "threading.Thread(target=time.sleep, args=(2,)).start()\n"
+        "print('up', flush=True)\n"
+        # Ends the first thread alone.
+        "ctypes.CDLL(None).syscall(60, 0)\n"
+    )
+    if sys.platform != "linux" or os.uname().machine != "x86_64":
+        pytest.skip("the number of a system call")
+    child = sleeper([sys.executable, "-c", code])
+    stat = Path(f"/proc/{child.pid}/stat")
+    assert process.wait_until(lambda: ") Z " in stat.read_text(), 5)
+    assert process.started(child.pid) is not None
+    assert process.wait_until(lambda: process.started(child.pid) is None, 30)
+
+
 def test_stop_one_that_does_not_want_to(sleeper):
     child = sleeper(STUBBORN)
     when = process.started(child.pid)

@@ -12,10 +12,11 @@ from typing import ClassVar
 import pytest
 
 from backendkit.backends.immudb import shared
-from backendkit.backends.immudb.server import Server
 from backendkit.retry import is_conflict, retry
 from tests.nonrel.databases import Database, OtherThread, default
 from tests.nonrel.models import Item
+
+from .servers import Server
 
 pytest.importorskip("grpc", reason="needs the extra immudb")
 

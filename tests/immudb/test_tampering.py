@@ -20,7 +20,8 @@ driver = pytest.importorskip(
 )
 from backendkit.backends.immudb.driver import _proofs as proofs  # noqa: E402  # after the skip
 from backendkit.backends.immudb.driver import immudb_pb2 as pb  # noqa: E402  # after the skip
-from backendkit.backends.immudb.server import Server  # noqa: E402  # after the skip
+
+from .servers import Server  # noqa: E402  # after the skip
 
 # `BACKENDKIT_VERIFIED_READS=10000` for what is promised; it takes minutes.
 READS = int(os.environ.get("BACKENDKIT_VERIFIED_READS") or 600)

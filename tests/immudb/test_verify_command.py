@@ -179,7 +179,8 @@ def test_a_table_that_looks_another_way(item, proxy):
 def test_damage_that_the_server_finds(database, tmp_path):
     """It stops reading at a row; the one before is named."""
     from backendkit.backends.immudb import driver
-    from backendkit.backends.immudb.server import Server
+
+    from .servers import Server
 
     with Server(tmp_path / "own") as server:
         with driver.connect(

@@ -62,7 +62,9 @@ def _started_on_linux(pid: int) -> str | None:
         return None
     # proc_pid_stat(5): the name may hold anything, also parentheses.
     values = status.rpartition(")")[2].split()
-    if values[0] in "ZX":
+    # Its first thread may have ended before the others, which have the ports until then.
+    threads = int(values[17])
+    if values[0] == "X" or (values[0] == "Z" and threads <= 1):
         return None
     return f"{boot} {values[19]}"
 
