@@ -1,5 +1,6 @@
 """All of it can be edited."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.db.models import Count
 
@@ -12,6 +13,12 @@ from .models import (
     Scan,
     Sighting,
 )
+
+if settings.DEMO_ENGINE == "immudb":
+    # History pages are the ledger's.
+    from backendkit.backends.immudb.admin import LedgerAdmin as ModelAdmin
+else:
+    from django.contrib.admin import ModelAdmin
 
 admin.site.site_header = "Software bill of materials"
 admin.site.site_title = "tracking"
@@ -41,7 +48,7 @@ class LicenceInline(admin.TabularInline):
 
 
 @admin.register(Distribution)
-class DistributionAdmin(admin.ModelAdmin):
+class DistributionAdmin(ModelAdmin):
     list_display = [
         "name",
         "version",
@@ -94,7 +101,7 @@ class DistributionAdmin(admin.ModelAdmin):
 
 
 @admin.register(Licence)
-class LicenceAdmin(admin.ModelAdmin):
+class LicenceAdmin(ModelAdmin):
     list_display = ["name", "parent", "distribution_count"]
     list_filter = [("parent", admin.RelatedOnlyFieldListFilter)]
     list_select_related = ["parent"]
@@ -114,7 +121,7 @@ class LicenceAdmin(admin.ModelAdmin):
 
 
 @admin.register(Person)
-class PersonAdmin(admin.ModelAdmin):
+class PersonAdmin(ModelAdmin):
     list_display = ["name", "email", "distribution_count"]
     list_display_links = ["name", "email"]
     search_fields = ["name", "email"]
@@ -132,7 +139,7 @@ class PersonAdmin(admin.ModelAdmin):
 
 
 @admin.register(Dependency)
-class DependencyAdmin(admin.ModelAdmin):
+class DependencyAdmin(ModelAdmin):
     list_display = ["source", "target", "specifier", "extra"]
     list_select_related = ["source", "target"]
     search_fields = ["source__name", "target__name"]
@@ -141,7 +148,7 @@ class DependencyAdmin(admin.ModelAdmin):
 
 
 @admin.register(File)
-class FileAdmin(admin.ModelAdmin):
+class FileAdmin(ModelAdmin):
     list_display = ["path", "distribution", "kind", "size"]
     list_filter = ["kind", ("sha256", admin.EmptyFieldListFilter)]
     list_select_related = ["distribution"]
@@ -150,7 +157,7 @@ class FileAdmin(admin.ModelAdmin):
 
 
 @admin.register(Scan)
-class ScanAdmin(admin.ModelAdmin):
+class ScanAdmin(ModelAdmin):
     list_display = ["started", "python", "environment", "seconds", "distribution_count"]
     list_filter = ["python"]
     date_hierarchy = "started"

@@ -46,9 +46,18 @@ if DEMO_ENGINE == "immudb":
     # A server of the demo's own, in its directory: `manage.py demo` starts it.
     from backendkit.dbdev import dbsettings
 
-    # The files of a distribution are one transaction.
     ENGINES["immudb"] = dbsettings(
-        "immudb", DATA, NAME="demo", OPTIONS={"max_tx_entries": 16_384}
+        "immudb",
+        DATA,
+        NAME="demo",
+        OPTIONS={
+            # The files of a distribution are one transaction.
+            "max_tx_entries": 16_384,
+            # Large ones take a slow disk some time.
+            "timeout": 120,
+            # What was verified, to be deleted with the data.
+            "state": DATA / "verified.json",
+        },
     )
 DATABASES = {"default": ENGINES[DEMO_ENGINE]}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -64,6 +73,9 @@ INSTALLED_APPS = [
     "backendkit.dbdev",
     "tracking.apps.TrackingConfig",
 ]
+if DEMO_ENGINE == "immudb":
+    # Its command, and what the ledger's pages look like.
+    INSTALLED_APPS.append("backendkit.backends.immudb")
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

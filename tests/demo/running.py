@@ -148,6 +148,18 @@ class Demo:
         return done.stdout.strip()
 
     @contextlib.contextmanager
+    def running(self):
+        """Let the database's server run, if it has one; it is gone at the end."""
+        if self.engine != "immudb":
+            yield
+            return
+        try:
+            self.run("dbdev_init")
+            yield
+        finally:
+            self.run("dbdev_destroy", "--noinput", check=False)
+
+    @contextlib.contextmanager
     def served(self):
         """Serve; give the address; end the process that was started here."""
         for _ in range(5):
