@@ -38,8 +38,12 @@ _OPTIONS = (
     "--max-session-inactivity-time=24h",
 )
 
-# Seconds. The machine is busy with tests; a server that hangs is the run's business.
-_PATIENCE = {"connect_timeout": 60, "timeout": 240}
+# Seconds in which a server has to be ready: less than a test may take.
+_READY = 240
+
+# Seconds: the machine is busy with tests; what hangs is the run's business. Each index
+# of a test database costs the server 2.6 KB of memory for each entry.
+_DATABASE = {"connect_timeout": 60, "timeout": 240, "max_tx_entries": 2048}
 
 
 def is_served(engine: str, options: Mapping[str, Any]) -> bool:
@@ -52,7 +56,7 @@ def settings(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return a database's settings, completed by the address of the job's server."""
     address = {"HOST": "127.0.0.1", "PORT": PORT, "USER": "immudb"}
     own = {**address, "PASSWORD": "immudb"}
-    return {**options, **own, "OPTIONS": {**_PATIENCE, **options.get("OPTIONS", {})}}
+    return {**options, **own, "OPTIONS": {**_DATABASE, **options.get("OPTIONS", {})}}
 
 
 def command(engine: str, folder: Path, file: Path, rest: list[str]) -> list[str]:
@@ -72,7 +76,7 @@ def main(engine: str, folder: str, file: str, *rest: str) -> int:
     signal.signal(signal.SIGUSR1, pass_on)
     module = import_module(SERVERS[engine])
     try:
-        server = module.Server(folder, options=list(_OPTIONS))
+        server = module.Server(folder, options=list(_OPTIONS), timeout=_READY)
         server.start()
     except (module.ServerNotFound, module.ServerError) as error:
         sys.stderr.write(f"{error}\n")
