@@ -62,12 +62,17 @@ class Stored:
     :param lengths: of columns, in bytes; those that aren't named have none.
     :param indexes: columns of the secondary indexes that immudb has.
     :param ours: whether we made it. Another client's may number its rows itself.
+    :param origin: what no other table of the database has, as long as immudb keeps it as
+        the same one: it is renamed and altered, but not copied. Empty if unknown.
+    :param is_copy: whether it was made of another one, with its rows.
     """
 
     table: Table
     lengths: Mapping[str, int]
     indexes: frozenset[tuple[str, ...]]
     ours: bool = True
+    origin: str = ""
+    is_copy: bool = False
 
     def to_json(self) -> str:
         """Return the definition as a row of ours has it."""
@@ -76,6 +81,8 @@ class Stored:
             "lengths": dict(self.lengths),
             "indexes": indexes,
             "ours": self.ours,
+            "origin": self.origin,
+            "is_copy": self.is_copy,
         }
         return json.dumps({"table": json.loads(self.table.to_json()), **kept})
 
@@ -86,7 +93,14 @@ class Stored:
         table = Table.from_json(json.dumps(data["table"]))
         indexes = frozenset(tuple(columns) for columns in data["indexes"])
         sizes = MappingProxyType(data["lengths"])
-        return cls(table, sizes, indexes, data["ours"])
+        return cls(
+            table,
+            sizes,
+            indexes,
+            data["ours"],
+            data.get("origin", ""),
+            data.get("is_copy", False),
+        )
 
 
 @dataclass(frozen=True)

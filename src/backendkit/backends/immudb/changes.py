@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -140,7 +141,10 @@ def alter(
     statements += [
         create_index(after.name, columns) for columns in wanted if columns not in kept
     ]
-    return Stored(after, sizes, frozenset(wanted), stored.ours), statements, later
+    kept_as = dataclasses.replace(
+        stored, table=after, lengths=sizes, indexes=frozenset(wanted)
+    )
+    return kept_as, statements, later
 
 
 def _rename_columns(table: str, former: dict[str, str]) -> Iterator[Statement]:

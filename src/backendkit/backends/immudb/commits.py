@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -109,9 +110,15 @@ class Commit:
         for change in changes:
             if change.before is None and change.after is not None:
                 made, more = statements.create(change.after)
+                made = dataclasses.replace(made, origin=self._origin(change.after))
                 self._waiting += more
                 stored[change.after.name] = definitions[change.after.name] = made
         self._note()
+
+    def _origin(self, table: Table) -> str:
+        # There is one change of the schema with this version, and one table of this
+        # name after it.
+        return f"{self._schema.version + 1} {table.name}"
 
     def _all_rows(self, table: Table) -> list[Row]:
         names = ", ".join(quoted(column.name) for column in table.columns)
@@ -130,6 +137,7 @@ class Commit:
             step = f"backendkit_copied_{number}"
             self._waiting.append(statements.rename(after.name, step))
         made, more = statements.create(after)
+        made = dataclasses.replace(made, origin=self._origin(after), is_copy=True)
         self._waiting += more
         self._waiting.append((f"DROP TABLE {quoted(step)}", ()))
         changed = {row.key for row in change.rows}
@@ -156,6 +164,8 @@ class Commit:
         """Write the catalog of our own."""
         for name, made in self._definitions.items():
             if made is None:
+                if not self._schema.version:
+                    continue  # made in this transaction: immudb can't delete in it yet
                 self._waiting.append((f"DELETE FROM {TABLES} WHERE name = ?", (name,)))
             else:
                 sql = f"UPSERT INTO {TABLES} (name, definition) VALUES (?, ?)"

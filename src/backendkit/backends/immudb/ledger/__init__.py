@@ -15,7 +15,7 @@ What only a ledger has: rows as they were, and rows that are proven.
 """
 
 from .errors import MismatchError, NotInLedgerError, TamperedError
-from .querysets import LedgerManager, LedgerQuerySet, history, verify
+from .querysets import LedgerManager, LedgerQuerySet, as_of, history, verify
 
 __all__ = [
     "LedgerManager",
@@ -23,6 +23,7 @@ __all__ = [
     "MismatchError",
     "NotInLedgerError",
     "TamperedError",
+    "as_of",
     "history",
     "verify",
 ]

@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import models, router
 from django.db.models import Model
 
+from .aliases import PastAlias, enter, present_of
+
 if TYPE_CHECKING:
+    from .moments import Moment
     from .proofs import Proof
     from .revisions import Revision
 
 
 class LedgerQuerySet(models.QuerySet[Any]):
     """A query set of a model whose rows are in immudb."""
+
+    @property
+    def db(self) -> str:
+        """The alias of the database that is used."""
+        using: str = super().db
+        enter(using)
+        return using
+
+    def as_of(self, moment: Moment) -> LedgerQuerySet:
+        """
+        Return the query set on the database as it was.
+
+        Objects that come from it stay there: what they refer to is read as of the same
+        moment, and they can't be saved, but to another database (``save(using=…)``).
+
+        :param moment: the id of a transaction, whose changes are seen, or a time: what
+            was committed up to that second, by the server's clock, is seen. One without
+            a time zone is in the current one.
+        :raises ValueError: it is before the first transaction, or in the future.
+        """
+        return as_of(self, moment)
 
     def history(self, pk: Any = None) -> Iterator[Revision]:
         """
@@ -26,6 +50,23 @@ class LedgerQuerySet(models.QuerySet[Any]):
 
 
 LedgerManager = models.Manager.from_queryset(LedgerQuerySet, "LedgerManager")
+
+
+Rows = TypeVar("Rows", bound=models.QuerySet[Any])
+
+
+def as_of(queryset: Rows, moment: Moment) -> Rows:
+    """
+    Return a query set on the database as it was; see :meth:`LedgerQuerySet.as_of`.
+
+    One that isn't a ``LedgerQuerySet`` can be used in this thread only.
+    """
+    from .moments import transaction_of  # noqa: PLC0415  # gRPC is loaded when it is used
+
+    using = present_of(queryset.db)
+    alias = PastAlias.of(using, transaction_of(moment, using))
+    alias.enter()
+    return queryset.using(alias)
 
 
 def history(
