@@ -136,6 +136,7 @@ class BeyondSQL(Session):
         *,
         since: int = 0,
         at: int = 0,
+        wait: bool = True,
     ) -> pb.VerifiableSQLEntry:
         """
         Return a row with its proofs.
@@ -143,6 +144,8 @@ class BeyondSQL(Session):
         :param primary_key: its values in the order of the primary key's columns.
         :param since: the transaction of the state that the caller trusts.
         :param at: the transaction that wrote the row; the last one if not given.
+        :param wait: whether what was committed before this call has to be seen; if not,
+            what some call before this one has waited for is.
         :raises ProgrammingError: there is no such row.
         """
         request = pb.VerifiableSQLGetRequest(
@@ -155,12 +158,8 @@ class BeyondSQL(Session):
         )
         if '"' in table:
             raise stores.ProgrammingError(f"there is no table {table}")
-        # immudb looks into the table's index as it is, which may not have what was
-        # committed just now; a query waits until it has.
-        sql = f'SELECT * FROM "{table}" LIMIT 1'
-        # That another row is corrupted is found after the waiting.
-        with contextlib.suppress(stores.InternalError):
-            self._outside(UNARY_QUERY, pb.SQLQueryRequest(sql=sql))
+        if wait:
+            self._wait(table)
         try:
             entry: pb.VerifiableSQLEntry = self._outside(VERIFIABLE_GET, request)
         except stores.DatabaseError as error:
@@ -170,6 +169,15 @@ class BeyondSQL(Session):
                 f"there is no row {primary_key} in {table}"
             ) from error
         return entry
+
+    def _wait(self, table: str) -> None:
+        """Wait until a table's index has what is committed."""
+        # immudb looks into the table's index as it is when it proves a row, which may not have
+        # what was committed just now; a query waits until it has.
+        sql = f'SELECT * FROM "{table}" LIMIT 1'
+        # That another row is corrupted is found after the waiting.
+        with contextlib.suppress(stores.InternalError):
+            self._outside(UNARY_QUERY, pb.SQLQueryRequest(sql=sql))
 
     def verifiable_tx(
         self, tx: int, *, since: int = 0, values: bool = False

@@ -132,7 +132,12 @@ class Verifier(BeyondSQL):
                 raise self._tampered(error) from error
 
     def verified_get(
-        self, table: str, primary_key: tuple[Any, ...], *, at: int = 0
+        self,
+        table: str,
+        primary_key: tuple[Any, ...],
+        *,
+        at: int = 0,
+        wait: bool = True,
     ) -> VerifiedRow:
         """
         Return a row whose proof was checked, and remember the state that it proves.
@@ -143,6 +148,8 @@ class Verifier(BeyondSQL):
         :param table: its name, in lower case as immudb keeps it.
         :param primary_key: its values in the order of the primary key's columns.
         :param at: the transaction that wrote the row; the last one if not given.
+        :param wait: whether what was committed before this call has to be seen. If not,
+            one call less is made; what an earlier call has waited for is seen.
         :raises TamperedError: the answer isn't proven; the state is left as it was.
         :raises ProgrammingError: there is no such row, says the server. That can't be
             proven.
@@ -153,7 +160,7 @@ class Verifier(BeyondSQL):
         while True:
             before = self._states.load(self._remembered_as)
             memory = before or self._first()
-            entry = self._ask(table, primary_key, memory.state, at)
+            entry = self._ask(table, primary_key, memory.state, at, wait)
             try:
                 if memory.state.tx == 0:
                     # The first transaction was committed just now.
@@ -208,10 +215,17 @@ class Verifier(BeyondSQL):
         return Memory(state, {})
 
     def _ask(
-        self, table: str, primary_key: tuple[Any, ...], trusted: State, at: int
+        self,
+        table: str,
+        primary_key: tuple[Any, ...],
+        trusted: State,
+        at: int,
+        wait: bool,
     ) -> pb.VerifiableSQLEntry:
         try:
-            return self.verifiable_get(table, primary_key, since=trusted.tx, at=at)
+            return self.verifiable_get(
+                table, primary_key, since=trusted.tx, at=at, wait=wait
+            )
         except stores.DatabaseError as error:
             raise self._unless_forgotten(error, trusted) from error
 

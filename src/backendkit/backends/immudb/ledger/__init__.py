@@ -15,7 +15,15 @@ What only a ledger has: rows as they were, and rows that are proven.
 """
 
 from .errors import MismatchError, NotInLedgerError, TamperedError
-from .querysets import LedgerManager, LedgerQuerySet, as_of, history, verify
+from .querysets import (
+    LedgerManager,
+    LedgerQuerySet,
+    as_of,
+    changes,
+    history,
+    verified,
+    verify,
+)
 
 __all__ = [
     "LedgerManager",
@@ -24,6 +32,8 @@ __all__ = [
     "NotInLedgerError",
     "TamperedError",
     "as_of",
+    "changes",
     "history",
+    "verified",
     "verify",
 ]

@@ -16,8 +16,8 @@ class PastAlias(str):
     Its connection, one in each thread that asks, is there as long as something refers
     to the alias: a query set, or an object that came from it.
 
-    :param present: the alias of the database itself.
-    :param tx: the last transaction that is seen.
+    :ivar present: the alias of the database itself.
+    :ivar tx: the last transaction that is seen.
     """
 
     present: str
@@ -40,21 +40,20 @@ class PastAlias(str):
 
     def enter(self) -> None:
         """Let this thread's ``connections`` have it."""
-        known = _known()
-        if self in known:
-            return
-        for name in [name for name, alias in known.items() if alias() is None]:
-            connections[name].close()
-            del connections[name], known[name]
+        here = _of_this_thread()
         # A plain text: what is in there mustn't keep the alias alive.
         name = str(self)
-        settings = connections[self.present].settings_dict
-        from .past import PastWrapper  # noqa: PLC0415  # gRPC is loaded when it is used
+        if name in here.known and here.known[name]() is self:
+            return
+        here.tidy_up()
+        if name not in here.known:
+            from .past import PastWrapper  # noqa: PLC0415  # gRPC is loaded when it is used
 
-        connections[name] = PastWrapper(
-            settings, name, present=self.present, tx=self.tx
-        )
-        known[name] = weakref.ref(self)
+            settings = connections[self.present].settings_dict
+            connections[name] = PastWrapper(
+                settings, name, present=self.present, tx=self.tx
+            )
+        here.known[name] = weakref.ref(self, lambda _: here.gone.append(name))
 
 
 def _restored(present: str, tx: int) -> PastAlias:
@@ -66,15 +65,38 @@ def _restored(present: str, tx: int) -> PastAlias:
 
 _lock = threading.Lock()
 _aliases: weakref.WeakValueDictionary[str, PastAlias] = weakref.WeakValueDictionary()
-_here = threading.local()
 
 
-def _known() -> dict[str, weakref.ref[PastAlias]]:
-    """Return the aliases of which this thread has connections."""
+class _Here:
+    """
+    What a thread has.
+
+    :ivar known: the aliases of which it has connections.
+    :ivar gone: those to which nothing refers any more; any thread adds to it.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[str, weakref.ref[PastAlias]] = {}
+        self.gone: list[str] = []
+
+    def tidy_up(self) -> None:
+        """Close connections that nobody can ask for."""
+        while self.gone:
+            name = self.gone.pop()
+            # It may have been made again since.
+            if name in self.known and self.known[name]() is None:
+                connections[name].close()
+                del connections[name], self.known[name]
+
+
+_threads = threading.local()
+
+
+def _of_this_thread() -> _Here:
     try:
-        found: dict[str, weakref.ref[PastAlias]] = _here.known
+        found: _Here = _threads.here
     except AttributeError:
-        found = _here.known = {}
+        found = _threads.here = _Here()
     return found
 
 

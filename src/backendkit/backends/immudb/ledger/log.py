@@ -29,22 +29,23 @@ def transactions(
     Go through transactions, some at a time.
 
     :param first: id of the first one.
-    :param last: id of the last one, which has to exist.
+    :param last: id of the last one, which has to exist; if it is less than the first
+        one, they come backwards.
     :param values: whether entries come with their values.
     :raises InternalError: the server leaves some out.
     """
+    step = 1 if first <= last else -1
     limit = _FIRST
-    while first <= last:
+    while (last - first) * step >= 0:
+        count = min(limit, abs(last - first) + 1)
         with store.other() as connection:
             found = connection.transactions(
-                first, min(limit, last - first + 1), values=values
+                first, count, backwards=step < 0, values=values
             )
-        wanted = range(first, first + len(found))
-        if not found or any(
-            one.header.id != number for one, number in zip(found, wanted, strict=True)
-        ):
+        wanted = range(first, first + count * step, step)
+        if [one.header.id for one in found] != [*wanted[: len(found)]] or not found:
             raise InternalError(f"immudb left out transaction {first} or one after it")
         yield from found
-        first += len(found)
+        first += len(found) * step
         size = sum(one.ByteSize() for one in found)
         limit = max(1, min(_MOST, limit * 4, limit * _ANSWER // max(size, 1)))

@@ -8,16 +8,19 @@ were deferred. immudb reads any table ``UNTIL TX``, by any index, as it was then
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from backendkit.backends.immudb.base import DatabaseWrapper
 from backendkit.backends.immudb.catalog import TABLES, Schema, Stored
 from backendkit.backends.immudb.driver import Connection
+from backendkit.backends.immudb.query import ImmudbQuery
 from backendkit.backends.immudb.session import ImmudbSession
 from backendkit.backends.immudb.store import ImmudbStore
 from backendkit.stores import (
     Access,
+    FilterShape,
     NonrelQuery,
     NotSupportedError,
     Row,
@@ -103,6 +106,23 @@ class PastStore(ImmudbStore):
         return [name for origin, name in copies.items() if origin not in there]
 
 
+class PastQuery(ImmudbQuery):
+    """A SELECT that goes by the primary key, whatever is asked for."""
+
+    def add_filter(
+        self, column: str, lookup_type: str, negated: bool, db_type: str, value: Any
+    ) -> None:
+        super().add_filter(column, lookup_type, negated, db_type, value)
+        if column in self.table.primary_key:
+            return
+        name, one = self._conditions[-1]
+        if one.sql is not None:
+            # If a condition fixes what an index begins with, immudb takes that index,
+            # also against USE INDEX. What is behind NOT isn't looked at.
+            hidden = dataclasses.replace(one, sql=f"NOT (NOT ({one.sql}))")
+            self._conditions[-1] = name, hidden
+
+
 class PastSession(ImmudbSession):
     """Reads as of one transaction; writes nothing."""
 
@@ -134,7 +154,18 @@ class PastSession(ImmudbSession):
         self, table: Table, columns: Sequence[str], access: Access
     ) -> NonrelQuery:
         self._check_past(table)
-        return super()._query(table, columns, access)
+        return PastQuery(self, table, columns, access)
+
+    def _access(
+        self,
+        table: Table,
+        filters: Sequence[FilterShape],
+        ordering: Sequence[tuple[str, bool]] = (),
+        *,
+        few: bool = False,
+    ) -> Access:
+        by_key = dataclasses.replace(table, indexes=())
+        return super()._access(by_key, filters, ordering, few=few)
 
     def _find(
         self, table: Table, index: str, values: Sequence[tuple[Any, ...]]

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Iterator
-from dataclasses import dataclass
+import functools
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db.models import Model
 
 from backendkit.backends.immudb.driver import ProgrammingError, VerifiedRow
 from backendkit.backends.immudb.driver import TamperedError as DriverTamperedError
-from backendkit.backends.immudb.names import quoted
 
 from .errors import MismatchError, NotInLedgerError, TamperedError
+from .log import transactions
+from .revisions import revisions
 from .rows import Rows, time_of
+
+#: Objects that are proven at once.
+_PART = 100
+Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -26,8 +33,6 @@ class Proof:
     :param instance: the object, made of the values that were proven.
     :param tx: the transaction that wrote the row.
     :param time: when, to the second, by the server's clock; aware if ``USE_TZ`` is set.
-    :param revision: the number of this version of the row, from 1. It is counted by the
-        server, and not proven.
     :param state: the last transaction that was verified, and the hash of the history up
         to it: what was proven is part of it.
     :param fields: names of the fields that were compared: all that were loaded.
@@ -36,9 +41,19 @@ class Proof:
     instance: Model
     tx: int
     time: datetime.datetime
-    revision: int
     state: tuple[int, bytes]
     fields: tuple[str, ...]
+    _using: str = field(repr=False)
+
+    @functools.cached_property
+    def revision(self) -> int:
+        """
+        The number of this version of the row, from 1.
+
+        It is counted in the log when it is asked for, and isn't proven.
+        """
+        versions = revisions(type(self.instance), [self.instance.pk], using=self._using)
+        return sum(1 for one in versions if one.tx <= self.tx)
 
 
 @contextlib.contextmanager
@@ -52,14 +67,7 @@ def wrapped(wrapper: Any) -> Iterator[None]:
 
 
 def prove(instance: Model, *, using: str) -> Proof:
-    """
-    Prove that an object is in the ledger as it is here.
-
-    :raises TamperedError: what the server says isn't proven.
-    :raises MismatchError: a field has another value than the row that is proven.
-    :raises NotInLedgerError: there is no such row, says the server.
-    :raises ValueError: the object has no primary key yet.
-    """
+    """Prove that an object is in the ledger as it is here: ``ledger.verify()``."""
     if instance.pk is None:
         raise ValueError(
             f"{type(instance).__name__} has no primary key: it was never saved."
@@ -67,33 +75,107 @@ def prove(instance: Model, *, using: str) -> Proof:
     rows = Rows(type(instance), using)
     key = rows.key(instance.pk)
     with wrapped(rows.wrapper), rows.store.other() as connection:
-        try:
-            found: VerifiedRow = connection.verified_get(rows.physical, key)
-        except ProgrammingError as error:
-            raise NotInLedgerError(
-                f"{rows.name} has no row {instance.pk!r}, says the server"
-            ) from error
+        found = _proven(rows, connection, [key], rows.until)[key]
         state = connection.verified_state()
-        table = quoted(rows.name)
-        marks = " AND ".join(
-            f"{quoted(name)} = ?" for name in rows.stored.table.primary_key
-        )
-        revision = len(
-            connection.query(
-                f"SELECT _rev FROM (HISTORY OF {table}) WHERE {marks}", key
-            ).rows
-        )
+    assert state is not None
     proven = rows.instance(found.row)
     fields = compare(rows, instance, proven)
-    assert state is not None
     return Proof(
         proven,
         found.tx,
         time_of(round((found.time - datetime.datetime(1970, 1, 1)).total_seconds())),
-        revision,
         state,
         fields,
+        rows.present,
     )
+
+
+def prove_all(instances: Iterable[Model], rows: Rows, until: int) -> Iterator[Model]:
+    """
+    Go through objects that were read as of a transaction, each proven.
+
+    Objects that are related to them and were read with them are proven, too.
+    """
+    others: dict[type[Model], Rows] = {rows.model: rows}
+    rest = iter(instances)
+    while part := list(itertools.islice(rest, _PART)):
+        waiting = list(part)
+        seen: set[int] = set()
+        while waiting:
+            groups: dict[type[Model], list[Model]] = {}
+            for one in waiting:
+                if id(one) not in seen:
+                    seen.add(id(one))
+                    groups.setdefault(type(one), []).append(one)
+            waiting = []
+            for model, group in groups.items():
+                if model not in others:
+                    others[model] = Rows(model, rows.using)
+                _prove_group(others[model], group, until)
+                for one in group:
+                    # They were read as of a moment; they are those of the query set.
+                    one._state.db = rows.using
+                    cached = one._state.fields_cache.values()
+                    waiting += [each for each in cached if isinstance(each, Model)]
+        yield from part
+
+
+def _prove_group(rows: Rows, group: Sequence[Model], until: int) -> None:
+    keys = [rows.key(one.pk) for one in group]
+    with wrapped(rows.wrapper), rows.store.other() as connection:
+        proven = _proven(rows, connection, list(dict.fromkeys(keys)), until)
+    for one, key in zip(group, keys, strict=True):
+        compare(rows, one, rows.instance(proven[key].row))
+
+
+def _proven(
+    rows: Rows, connection: Any, keys: Sequence[Key], until: int | None
+) -> dict[Key, VerifiedRow]:
+    """
+    Return the rows of these keys, each proven.
+
+    :param until: the last transaction that is seen; None for all.
+    """
+    found: dict[Key, VerifiedRow] = {}
+    later: list[Key] = []
+    for number, key in enumerate(keys):
+        try:
+            # The first call waits for what is committed.
+            row = connection.verified_get(rows.physical, key, wait=not number)
+        except ProgrammingError as error:
+            if until is None:
+                raise _missing(rows, key) from error
+            row = None
+        if row is None or (until is not None and row.tx > until):
+            later.append(key)
+        else:
+            found[key] = row
+    if later and until is not None:
+        for key, tx in _written(rows, later, until).items():
+            found[key] = connection.verified_get(rows.physical, key, at=tx)
+    return found
+
+
+def _written(rows: Rows, keys: Sequence[Key], until: int) -> dict[Key, int]:
+    """Return which transactions wrote the rows that were there at one of the past."""
+    table = rows.ledger_table()
+    wanted = {table.row_key(key): key for key in keys}
+    found: dict[Key, int] = {}
+    for one in transactions(rows.store, until, 1, values=False):
+        for entry in one.entries:
+            if entry.key in wanted:
+                key = wanted.pop(entry.key)
+                if entry.metadata.deleted:
+                    raise _missing(rows, key)
+                found[key] = one.header.id
+        if not wanted:
+            return found
+    raise _missing(rows, next(iter(wanted.values())))
+
+
+def _missing(rows: Rows, key: Key) -> NotInLedgerError:
+    shown = key[0] if len(key) == 1 else key
+    return NotInLedgerError(f"{rows.name} has no row {shown!r}, says the server")
 
 
 def compare(rows: Rows, instance: Model, proven: Model) -> tuple[str, ...]:
@@ -103,17 +185,7 @@ def compare(rows: Rows, instance: Model, proven: Model) -> tuple[str, ...]:
     :return: the fields' names.
     :raises MismatchError: some differ.
     """
-    compared, differing = [], []
-    deferred = instance.get_deferred_fields()
-    for field in rows.fields:
-        if field.attname in deferred:
-            continue
-        compared.append(field.name)
-        own, true = getattr(instance, field.attname), getattr(proven, field.attname)
-        if own != true and field.get_db_prep_save(
-            own, rows.wrapper
-        ) != field.get_db_prep_save(true, rows.wrapper):
-            differing.append(field.name)
+    differing = rows.differing(instance, proven)
     if differing:
         raise MismatchError(
             f"{rows.name} {instance.pk!r} differs from what is proven:"
@@ -121,4 +193,5 @@ def compare(rows: Rows, instance: Model, proven: Model) -> tuple[str, ...]:
             " read, or what was read had been altered.",
             tuple(differing),
         )
-    return tuple(compared)
+    deferred = instance.get_deferred_fields()
+    return tuple(one.name for one in rows.fields if one.attname not in deferred)

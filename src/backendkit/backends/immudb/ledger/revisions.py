@@ -1,16 +1,24 @@
-"""What rows were: each version that was written, from the log."""
+"""What rows were: each version that was written, and what changed between two moments."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import functools
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db.models import Model
 
-from .log import last_transaction, transactions
+from .aliases import PastAlias
+from .log import last_transaction
+from .moments import Moment, transaction_of
 from .rows import Rows, time_of
+from .scratch import Scratch
+
+#: Rows that are looked up at once.
+_PART = 100
 
 
 @dataclass(frozen=True)
@@ -18,7 +26,6 @@ class Revision:
     """
     A version of a row.
 
-    :param instance: the object, as it was written; of a deletion, as it was last.
     :param tx: the transaction that wrote it.
     :param time: when, to the second, by the server's clock; aware if ``USE_TZ`` is set.
     :param revision: its number among the versions of this row, from 1; a deletion
@@ -26,16 +33,55 @@ class Revision:
     :param deleted: whether the row was deleted.
     """
 
-    instance: Model
     tx: int
     time: datetime.datetime
     revision: int
     deleted: bool
+    _rows: Rows = field(repr=False)
+    _row: Mapping[str, Any] = field(repr=False)
+
+    @functools.cached_property
+    def instance(self) -> Model:
+        """
+        The object, as it was written; of a deletion, as it was last.
+
+        What it refers to is read as of its transaction, as with ``as_of()``; of a
+        deletion, as of the one before.
+        """
+        return self._rows.past_instance(self._row, self.tx - self.deleted)
 
     @property
     def pk(self) -> Any:
         """The primary key."""
         return self.instance.pk
+
+
+@dataclass(frozen=True)
+class Change:
+    """
+    What became of a row between two moments.
+
+    :param action: ``"insert"``, ``"update"`` or ``"delete"``.
+    :param before: the object at the first moment; None if it wasn't there.
+    :param after: the object at the second moment; None if it isn't there.
+    :param fields: names of the fields that differ; all for an insert or a delete.
+    :param tx: the last transaction between them that wrote the row.
+    :param time: when that was; see :class:`Revision`.
+    """
+
+    action: str
+    before: Model | None
+    after: Model | None
+    fields: tuple[str, ...]
+    tx: int
+    time: datetime.datetime
+
+    @property
+    def pk(self) -> Any:
+        """The primary key."""
+        found = self.after if self.before is None else self.before
+        assert found is not None
+        return found.pk
 
 
 def revisions(
@@ -49,28 +95,100 @@ def revisions(
     :param pks: primary keys of the rows that are wanted; all if not given.
     """
     rows = Rows(model, using)
+    keys = None if pks is None else [rows.key(pk) for pk in pks]
+    with rows.wrapper.wrap_database_errors:
+        until = rows.until or last_transaction(rows.store)
+    return _revisions(rows, keys, until)
+
+
+def _revisions(
+    rows: Rows, keys: Sequence[Any] | None, until: int
+) -> Iterator[Revision]:
     with rows.wrapper.wrap_database_errors:
         table = rows.ledger_table()
-        keys = None if pks is None else {table.row_key(rows.key(pk)) for pk in pks}
-        prefix = rows.prefix(table)
-        log = transactions(rows.store, 1, last_transaction(rows.store), values=True)
-    counts: dict[bytes, int] = {}
-    while True:
+        wanted = None if keys is None else set(map(table.row_key, keys))
+    prefix = rows.prefix(table)
+    with Scratch() as scratch:
+        for one in rows.log(1, until):
+            for entry in one.entries:
+                key = entry.key
+                if not key.startswith(prefix) or (
+                    wanted is not None and key not in wanted
+                ):
+                    continue
+                with rows.wrapper.wrap_database_errors:
+                    row = table.decode(entry.value)
+                yield Revision(
+                    one.header.id,
+                    time_of(one.header.ts),
+                    scratch.count(key),
+                    entry.metadata.deleted,
+                    rows,
+                    row,
+                )
+
+
+def changes(
+    model: type[Model], since: Moment, until: Moment | None, *, using: str
+) -> Iterator[Change]:
+    """
+    Go through what made a table as of one moment the table as of another.
+
+    :param since: the first moment; 0 for the empty ledger.
+    :param until: the second one; now if not given.
+    """
+    rows = Rows(model, using)
+    first = transaction_of(since, rows.present, first=0)
+    if until is not None:
+        last = transaction_of(until, rows.present, first=0)
+    else:
         with rows.wrapper.wrap_database_errors:
-            one = next(log, None)
-        if one is None:
-            return
-        for entry in one.entries:
-            key = entry.key
-            if not key.startswith(prefix) or (keys is not None and key not in keys):
-                continue
-            counts[key] = counts.get(key, 0) + 1
-            with rows.wrapper.wrap_database_errors:
-                row = table.decode(entry.value)
-            yield Revision(
-                rows.instance(row),
-                one.header.id,
-                time_of(one.header.ts),
-                counts[key],
-                entry.metadata.deleted,
-            )
+            last = rows.until or last_transaction(rows.store)
+    if last < first:
+        raise ValueError(f"since, {since}, is later than until, {until}")
+    return _changes(rows, first, last)
+
+
+def _changes(rows: Rows, first: int, last: int) -> Iterator[Change]:
+    with rows.wrapper.wrap_database_errors:
+        table = rows.ledger_table()
+    prefix = rows.prefix(table)
+    with Scratch() as scratch:
+        for one in rows.log(first + 1, last):
+            for place, entry in enumerate(one.entries):
+                if entry.key.startswith(prefix):
+                    scratch.note(entry.key, one.header.id, entry, one.header.ts, place)
+        noted = scratch.noted()
+        while part := list(itertools.islice(noted, _PART)):
+            found = []
+            for tx, ts, deleted, value in part:
+                with rows.wrapper.wrap_database_errors:
+                    row = table.decode(value)
+                found.append((rows.past_instance(row, last), tx, ts, deleted))
+            former: dict[Any, Model] = {}
+            if first:
+                alias = PastAlias.of(rows.present, first)
+                alias.enter()
+                wanted = [instance.pk for instance, *_ in found]
+                manager = rows.model._base_manager.using(alias)
+                former = {one.pk: one for one in manager.filter(pk__in=wanted)}
+            for instance, tx, ts, deleted in found:
+                before = former.get(instance.pk)
+                change = _change(rows, before, None if deleted else instance)
+                if change is not None:
+                    action, fields = change
+                    after = None if deleted else instance
+                    yield Change(action, before, after, fields, tx, time_of(ts))
+
+
+def _change(
+    rows: Rows, before: Model | None, after: Model | None
+) -> tuple[str, tuple[str, ...]] | None:
+    """Return what happened and to which fields; None for nothing."""
+    every = tuple(field.name for field in rows.fields)
+    if before is None:
+        return None if after is None else ("insert", every)
+    if after is None:
+        return "delete", every
+    differing = tuple(rows.differing(before, after))
+    return ("update", differing) if differing else None

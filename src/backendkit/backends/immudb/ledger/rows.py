@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -19,6 +19,9 @@ from backendkit.backends.immudb.types import decoder, encode
 from backendkit.engine.values import to_store
 from backendkit.nonrel.converters import row_converter
 
+from .aliases import PastAlias, enter, present_of
+from .log import transactions
+
 if TYPE_CHECKING:
     from backendkit.backends.immudb.store import ImmudbStore
 
@@ -31,6 +34,7 @@ def wrapper_of(using: str) -> Any:
 
     :raises NotSupportedError: the database is no immudb.
     """
+    enter(using)
     wrapper = connections[using]
     if getattr(wrapper, "store_vendor", "") != "immudb":
         raise NotSupportedError(
@@ -61,7 +65,10 @@ class Rows:
     def __init__(self, model: type[Model], using: str) -> None:
         self.model = model
         self.using = using
-        self.wrapper = wrapper_of(using)
+        #: The alias of the database itself, and the last transaction that is seen.
+        self.present = present_of(using)
+        self.until = using.tx if isinstance(using, PastAlias) else None
+        self.wrapper = wrapper_of(self.present)
         self.store = store_of(self.wrapper)
         meta = model._meta.concrete_model._meta
         if meta.parents:
@@ -115,6 +122,16 @@ class Rows:
         """Return what the keys of a table's rows begin with."""
         return ROW + struct.pack(">III", DATABASE, table.id, PRIMARY)
 
+    def log(self, first: int, last: int) -> Iterator[Any]:
+        """Go through transactions; errors are Django's."""
+        found = transactions(self.store, first, last, values=True)
+        while first <= last:
+            with self.wrapper.wrap_database_errors:
+                one = next(found, None)
+            if one is None:
+                return
+            yield one
+
     def key(self, pk: Any) -> tuple[Any, ...]:
         """
         Return a primary key as immudb has it.
@@ -150,6 +167,30 @@ class Rows:
             values = self._convert(values)
         names = [field.attname for field in self.fields]
         return self.model.from_db(using or self.using, names, values)
+
+    def past_instance(self, row: Mapping[str, Any], tx: int) -> Model:
+        """Return an object that refers to others as of a transaction."""
+        alias = PastAlias.of(self.present, max(tx, 1))
+        alias.enter()
+        return self.instance(row, alias)
+
+    def differing(self, instance: Model, other: Model) -> list[str]:
+        """Return the names of the loaded fields in which two objects differ."""
+        deferred = instance.get_deferred_fields()
+        found = []
+        for field in self.fields:
+            name = field.attname
+            if name in deferred:
+                continue
+            mine, others = getattr(instance, name), getattr(other, name)
+            if mine != others and self._prepared(field, mine) != self._prepared(
+                field, others
+            ):
+                found.append(field.name)
+        return found
+
+    def _prepared(self, field: Any, value: Any) -> Any:
+        return field.get_db_prep_save(value, self.wrapper)
 
 
 def time_of(seconds: int) -> datetime.datetime:
