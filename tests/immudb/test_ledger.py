@@ -30,7 +30,9 @@ from .ledger_models import MODELS, Author, Book, Novel, Shelf, Tag  # the same
 @pytest.fixture
 def tables(database, tmp_path):
     """Tables of the models; what was verified is in a file of the test's own."""
-    database.set_options(state=tmp_path / "states.json")
+    # However busy the machine is.
+    patience = {"connect_timeout": 120, "timeout": 120}
+    database.set_options(state=tmp_path / "states.json", **patience)
     database.create(*MODELS)
 
 

@@ -64,7 +64,7 @@ class Stored:
     :param ours: whether we made it. Another client's may number its rows itself.
     :param origin: what no other table of the database has, as long as immudb keeps it as
         the same one: it is renamed and altered, but not copied. Empty if unknown.
-    :param is_copy: whether it was made of another one, with its rows.
+    :param is_copy: whether it replaced one of its name, whose rows it may have.
     """
 
     table: Table

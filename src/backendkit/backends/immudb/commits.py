@@ -110,7 +110,11 @@ class Commit:
         for change in changes:
             if change.before is None and change.after is not None:
                 made, more = statements.create(change.after)
-                made = dataclasses.replace(made, origin=self._origin(change.after))
+                made = dataclasses.replace(
+                    made,
+                    origin=self._origin(change.after),
+                    is_copy=change.after.name in former,
+                )
                 self._waiting += more
                 stored[change.after.name] = definitions[change.after.name] = made
         self._note()
