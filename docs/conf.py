@@ -45,6 +45,10 @@ nitpick_ignore = [
     ("py:class", "Capabilities"),
     ("py:class", "StoreContract"),
     ("py:func", "matcher"),
+    # The ledger's: Django's classes, and an int or a datetime.
+    ("py:class", "Model"),
+    ("py:class", "Moment"),
+    ("py:class", "QuerySet"),
 ]
 
 html_theme = "furo"

@@ -11,7 +11,7 @@ class TamperedError(DatabaseError):
 
     The state of what was verified before stays as it was, and nothing of the answer is
     kept. It is a :class:`django.db.DatabaseError`, as all errors of a database are, but
-    none that :mod:`backendkit.retry` runs again: asking again doesn't help. The driver's
+    none that ``backendkit.retry`` runs again: asking again doesn't help. The driver's
     error with the broken proof is its ``__cause__``.
     """
 
