@@ -3,6 +3,9 @@
 import pytest
 
 from backendkit.engine import dbapi
+from backendkit.engine.transactions import PAUSES
+from backendkit.stores import ConflictError
+from tests.stores.buffered import BufferedStore
 
 
 @pytest.fixture
@@ -284,3 +287,48 @@ def test_closing_rolls_back(two):
     for call in (first.cursor, first.commit, first.rollback):
         with pytest.raises(dbapi.InterfaceError, match="closed"):
             call()
+
+
+@pytest.fixture
+def hasty():
+    """Two connections, the second of which has a row changed before the first one."""
+    store = BufferedStore()
+    first, second = dbapi.connect(store), dbapi.connect(store)
+    first.execute("CREATE TABLE t (id integer PRIMARY KEY, n integer)")
+    first.execute("INSERT INTO t VALUES (1, 0)")
+
+    def hurry(times):
+        def meanwhile(changes):
+            store.on_apply = None
+            second.execute("UPDATE t SET n = n + 10")
+            hurry(times - 1)
+
+        store.on_apply = meanwhile if times else None
+
+    yield first, hurry
+    store.on_apply = None
+    first.close()
+    second.close()
+
+
+@pytest.mark.parametrize("times", [1, len(PAUSES)])
+def test_a_statement_that_meets_a_conflict_is_run_again(hasty, times):
+    """Outside of a transaction nobody has seen what it read."""
+    first, hurry = hasty
+    hurry(times)
+    cursor = first.execute("UPDATE t SET n = n + ? WHERE id = ?", iter([1, 1]))
+    assert cursor.rowcount == 1
+    assert first.execute("SELECT n FROM t").fetchall() == [(10 * times + 1,)]
+
+
+def test_it_isnt_run_again_for_ever_and_not_in_a_transaction(hasty):
+    first, hurry = hasty
+    hurry(len(PAUSES) + 1)
+    with pytest.raises(ConflictError):
+        first.execute("UPDATE t SET n = n + 1")
+    assert first.execute("SELECT n FROM t").fetchall() == [(10 * len(PAUSES) + 10,)]
+    first.execute("BEGIN")
+    first.execute("UPDATE t SET n = 0")
+    hurry(1)
+    with pytest.raises(ConflictError):
+        first.execute("COMMIT")

@@ -1,5 +1,6 @@
 """The backend as a project has it: settings, errors, test databases, the shell."""
 
+import contextlib
 import subprocess
 import sys
 import warnings
@@ -175,10 +176,8 @@ def test_the_shell(settings_of_database, database, monkeypatch, capsys):
     assert "1" in capsys.readouterr().out
 
 
-def test_joins_cost_a_call_for_each_table(database, item):
+def test_joins_cost_a_call_for_each_table(database, item, monkeypatch):
     """And one to know the moment that all of them are read at."""
-    from django.db import connection
-
     from tests.nonrel.models import Author, Book
 
     database.create(Author, Book)
@@ -187,19 +186,91 @@ def test_joins_cost_a_call_for_each_table(database, item):
         [Book(title=f"b{n}", author=authors[n % 30]) for n in range(90)]
     )
     list(Book.objects.select_related("author"))
-    store = connection.connection.store
-    calls = []
-    link = store._idle[0]._link
-    ask = link.call
+    with counted(monkeypatch) as calls:
+        assert len(list(Book.objects.select_related("author"))) == 90
+    # Two of them look at the tables, once a second if anything was committed.
+    assert len([name for name in calls if "Query" in name]) <= 4, calls
+    with counted(monkeypatch) as calls:
+        item.objects.filter(code="a").first()
+    assert len([name for name in calls if "Query" in name]) <= 3, calls
 
-    def call(method, *args, **kwargs):
+
+@contextlib.contextmanager
+def counted(monkeypatch):
+    """Give a list of the calls that are made."""
+    from backendkit.backends.immudb.driver._link import Link
+
+    calls, ask = [], Link.call
+
+    def call(link, method, *args, **kwargs):
         calls.append(method.name)
-        return ask(method, *args, **kwargs)
+        return ask(link, method, *args, **kwargs)
 
-    link.call = call
-    assert len(list(Book.objects.select_related("author"))) == 90
-    reads = [name for name in calls if "Query" in name]
-    assert len(reads) <= 4, calls  # two of them look at the catalog, once a second
-    calls.clear()
-    item.objects.filter(code="a").first()
-    assert len([name for name in calls if "Query" in name]) <= 3
+    with monkeypatch.context() as patch:
+        patch.setattr(Link, "call", call)
+        yield calls
+
+
+def test_many_keys_are_one_call_if_they_are_most_of_the_table(database, monkeypatch):
+    """Else a hundred go into a statement. It makes no difference to what is found."""
+    from tests.nonrel.models import Author, Book
+
+    database.create(Author, Book)
+    authors = Author.objects.bulk_create([Author(name=f"a{n}") for n in range(800)])
+    Book.objects.bulk_create(
+        [Book(title=f"b{n}", author=authors[-n]) for n in range(800)]
+    )
+    joined = Book.objects.select_related("author")
+    list(joined)
+    with counted(monkeypatch) as calls:
+        found = list(joined.all())
+    assert {book.title: book.author.name for book in found} == {
+        f"b{n}": f"a{-n % 800}" for n in range(800)
+    }
+    # Two more if it is looked at the tables, and anything was committed meanwhile.
+    assert 3 <= len(calls) <= 5, calls
+    with counted(monkeypatch) as calls:
+        found = Author.objects.prefetch_related("books")
+        assert all(len(author.books.all()) == 1 for author in found)
+    assert 2 <= len(calls) <= 6, calls
+    keys = [author.pk for author in authors]
+    for some in (keys[:150], keys[:400]):
+        named = Author.objects.filter(pk__in=[*some, 10**9])
+        wanted = [f"a{n}" for n in range(len(some))]
+        assert set(named.values_list("name", flat=True)) == set(wanted)
+        assert named.count() == len(wanted)
+        assert named.exclude(name="a5").order_by("-name").first().name == max(wanted)
+        assert [*named.order_by("pk").values_list("pk", flat=True)[3:5]] == some[3:5]
+
+
+def test_a_statement_that_meets_another_writer_is_run_again(item, monkeypatch):
+    """Outside of atomic(): nobody has seen what it read."""
+    from django.db import connection, transaction
+    from django.db.models import F
+    from django.db.utils import ConnectionHandler, OperationalError
+
+    from backendkit.backends.immudb.session import ImmudbSession
+    from backendkit.retry import is_conflict
+
+    one = item.objects.create(code="a", number=0)
+    other = ConnectionHandler({"default": connection.settings_dict})["default"]
+    apply, hurries = ImmudbSession._apply, [True, True]
+
+    def late(session, changes):
+        if hurries and hurries.pop():
+            hurries.append(False)
+            with other.cursor() as cursor:
+                cursor.execute("UPDATE nonrel_item SET number = number + 10")
+        return apply(session, changes)
+
+    monkeypatch.setattr(ImmudbSession, "_apply", late)
+    try:
+        assert item.objects.filter(pk=one.pk).update(number=F("number") + 1) == 1
+        assert item.objects.get().number == 21
+        hurries[:] = [True]
+        with pytest.raises(OperationalError) as caught, transaction.atomic():
+            item.objects.filter(pk=one.pk).update(number=0)
+        assert is_conflict(caught.value)
+        assert item.objects.get().number == 31
+    finally:
+        other.close()

@@ -246,19 +246,24 @@ class Connection:
         """
         Run a statement that writes: all of it, or nothing.
 
-        :param work: does it; called with the statement.
+        :param work: does it; called with the statement, outside of a transaction maybe
+            more than once.
         :param sql: the statement, if SQLite runs it.
         :returns: what ``work`` returns.
         """
         self._check_open()
         self.generation += 1
-        with self.transactions.writing() as session:
-            head = insert_head(sql) if sql else None
-            running = Running(self, session, self.trace, head, sql)
-            self._start(running, sql)
-            result = work(running)
-            running.flush()
-            return result
+
+        def run() -> Result:
+            with self.transactions.writing() as session:
+                head = insert_head(sql) if sql else None
+                running = Running(self, session, self.trace, head, sql)
+                self._start(running, sql)
+                result = work(running)
+                running.flush()
+                return result
+
+        return self.transactions.repeated(run)
 
     def _start(self, running: Running, sql: str) -> None:
         self._active = running

@@ -148,6 +148,8 @@ class Cursor:
 
     def _write(self, sql: str, params: Params) -> None:
         refuse_returning(sql)
+        if isinstance(params, Iterator):
+            params = tuple(params)  # it may be run more than once
 
         def work(running: Running) -> list[tuple[Any, ...]]:
             database = self.connection.sqlite

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Rows that are completed together: a call of the store for each joined table.
 _BATCH = 500
+#: The same across a network, where a call takes as long as many rows.
+_FAR = 10_000
 #: Rows of a joined table that are remembered from batch to batch.
 _REMEMBERED = 10_000
 
@@ -125,7 +127,9 @@ def join(
     :param pick: makes the wanted row of a complete one; None if they are alike.
     :param at_most: how many rows are wanted, if that is known.
     """
-    size = _BATCH if at_most is None else max(min(_BATCH, at_most), 1)
+    size = _FAR if running.connection.store.capabilities.remote else _BATCH
+    if at_most is not None:
+        size = max(min(size, at_most), 1)
     known: list[dict[Any, Row]] = [{} for _ in steps]
     while batch := list(itertools.islice(rows, size)):
         for step, found in zip(steps, known, strict=True):

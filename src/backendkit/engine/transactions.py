@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import re
+import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from backendkit.stores import (
     ConflictError,
@@ -17,6 +19,11 @@ from backendkit.stores import (
 
 from .foreign_keys import ForeignKeys
 from .statements import unquote
+
+Result = TypeVar("Result")
+
+#: Seconds, of which a random part is waited before a statement is run again.
+PAUSES = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
 
 _COMMAND = re.compile(
     r"\s*(?:(?P<begin>BEGIN)(?:\s+(?P<mode>DEFERRED|IMMEDIATE|EXCLUSIVE))?(?:\s+TRANSACTION)?"
@@ -122,6 +129,24 @@ class Transactions:
         if session is not self._session and not self._closed:
             session.rollback()
             self._readers.append(session)
+
+    def repeated(self, run: Callable[[], Result]) -> Result:
+        """
+        Run a statement that writes; outside of a transaction again after a conflict.
+
+        Nobody has seen what it read, so it may as well read what others have committed
+        since.
+
+        :param run: runs it, in :meth:`writing`.
+        :raises ConflictError: in a transaction, or time after time.
+        """
+        if not self.lasting:
+            for pause in PAUSES:
+                try:
+                    return run()
+                except ConflictError:
+                    time.sleep(random.uniform(0, pause))  # noqa: S311  # no secret
+        return run()
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Session]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 #: Look-ups of one statement: each is a SELECT of its own.
 LOOKUPS = 100
 #: The most look-ups that a query is made of; else the rows are gone through.
-_MANY = 5000
+_MANY = 10_000
+#: To look up a row takes as long as to read so many one after the other.
+_READ = 4
 #: Rows that are asked for in one answer.
 _ANSWER = 1000
 
@@ -56,6 +59,8 @@ class ImmudbQuery(NonrelQuery):
         self._none = False
         #: Whether a time is compared, which an index has in another order.
         self._timed = False
+        #: Whether the table is gone through, whatever the access is.
+        self._whole = False
 
     def add_filter(
         self, column: str, lookup_type: str, negated: bool, db_type: str, value: Any
@@ -132,7 +137,9 @@ class ImmudbQuery(NonrelQuery):
         return sql, parameters
 
     def _hint(self) -> str:
-        columns = self.session.index_columns(self.table, self.access)
+        columns = self.table.primary_key
+        if not self._whole:
+            columns = self.session.index_columns(self.table, self.access)
         return f" USE INDEX ON ({', '.join(map(quoted, columns))})"
 
     def _order(self) -> str:
@@ -164,9 +171,22 @@ class ImmudbQuery(NonrelQuery):
                 if known is None or len(one.choices) < len(known):
                     found[name] = one.choices
         number = math.prod(map(len, found.values()))
-        if number <= 1 or number > _MANY:
+        if number <= 1 or (number > _MANY and not self._are_most(number)):
             return None
         return list(found.items())
+
+    def _are_most(self, number: int) -> bool:
+        """Whether it is faster to read the table than to look up so many rows of it."""
+        # What a transaction has read, others can't change meanwhile: it takes no more.
+        if number <= self._part() or not self.session.reads_only:
+            return False
+        rows = number * (LOOKUPS // self._part())
+        return rows * _READ >= self.session.estimated_rows(self.table)
+
+    def _part(self) -> int:
+        """Return how many look-ups go into a statement: some may find several rows."""
+        whole = len(self.table.unique.get(self.access.index, ()))
+        return LOOKUPS if self.access.equalities == whole else LOOKUPS // 10
 
     def _look_up(
         self,
@@ -178,16 +198,20 @@ class ImmudbQuery(NonrelQuery):
         values = itertools.product(*(choices for _, choices in lookups))
         ordered = [name for name, _ in self._ordering if name not in self.columns]
         columns = [*self.columns, *ordered]
-        if math.prod(len(choices) for _, choices in lookups) > LOOKUPS:
-            self.session.alone = False  # it will be several statements
+        number = math.prod(len(choices) for _, choices in lookups)
         rest = [one for one in self._conditions if not self._is_lookup(one, lookups)]
-        rows = self._united(columns, names, values, rest)
+        if self._are_most(number):
+            rows = self._picked(columns, lookups, rest)
+        else:
+            if number > self._part():
+                self.session.alone = False  # it will be several statements
+            rows = self._united(columns, names, values, rest)
         if self._ordering:
             places = [(columns.index(name), desc) for name, desc in self._ordering]
             rows = iter(sort_by(rows, places))
             if ordered:
                 size = len(self.columns)
-                rows = (row[:size] for row in rows)
+                rows = _cut(rows, size)
         return itertools.islice(rows, low_mark, high_mark)
 
     @staticmethod
@@ -196,6 +220,33 @@ class ImmudbQuery(NonrelQuery):
     ) -> bool:
         name, found = one
         return any(name == n and found.choices is choices for n, choices in lookups)
+
+    def _picked(
+        self,
+        columns: Sequence[str],
+        lookups: list[tuple[str, tuple[Any, ...]]],
+        rest: list[tuple[str, Condition]],
+    ) -> Iterator[Row]:
+        """Go through the table and return the rows that have one of the values."""
+        self._whole = True
+        wide = [*columns, *(name for name, _ in lookups if name not in columns)]
+        found = [self.table.column(name) for name in wide]
+        wanted = []
+        for name, choices in lookups:
+            values: Iterable[Any] = choices
+            if self.table.column(name).type is ValueType.UUID:
+                values = map(uuid.UUID, choices)
+            wanted.append((wide.index(name), frozenset(values)))
+        sql, parameters = self._select(wide, rest)
+        decode = decoder(found)
+        few = self.session.is_small(self.table)
+        for batch in self.session.run_batches(sql, parameters, few=few):
+            rows = batch
+            for place, known in wanted:
+                rows = [row for row in rows if row[place] in known]
+            if decode is not None:
+                rows = decode(rows)
+            yield from rows if len(wide) == len(columns) else _cut(rows, len(columns))
 
     def _united(
         self,
@@ -206,10 +257,7 @@ class ImmudbQuery(NonrelQuery):
     ) -> Iterator[Row]:
         kinds = [self.table.column(name).type for name in names]
         decode = decoder([self.table.column(name) for name in columns])
-        unique = self.access.equalities == len(
-            self.table.unique.get(self.access.index, ())
-        )
-        for part in _parts(values, LOOKUPS if unique else 10):
+        for part in _parts(values, self._part()):
             texts, bound = [], []
             for one in part:
                 exact = [
@@ -236,6 +284,10 @@ class ImmudbQuery(NonrelQuery):
                 yield from [()] * len(rows)
             else:
                 yield from rows if decode is None else decode(rows)
+
+
+def _cut(rows: Iterable[Row], width: int) -> Iterator[Row]:
+    return (row[:width] for row in rows)
 
 
 def point(name: str, kind: ValueType, value: Any) -> Condition:

@@ -67,7 +67,8 @@ class ImmudbSession(BufferedSession):
     def _begin(self, *, write: bool) -> None:
         connection = self.store.acquire()
         try:
-            self._schema = self.store.shared.schema(connection)
+            # What follows is read as of that moment, if it is so fresh.
+            self._schema, self._until = self.store.shared.schema(connection)
             self.alone = False
             if not self._reading:
                 connection.begin()
@@ -111,6 +112,11 @@ class ImmudbSession(BufferedSession):
         return found
 
     # Reading
+
+    @property
+    def reads_only(self) -> bool:
+        """Whether it never writes, so that what it reads is no conflict."""
+        return self._reading
 
     def until(self) -> int | None:
         """Return the transaction as of which is read; None for the one we are in."""

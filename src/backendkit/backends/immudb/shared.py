@@ -43,6 +43,8 @@ class Shared:
         self._lock = threading.RLock()
         self._schema: Schema | None = None
         self._checked = 0.0
+        #: The database's last transaction when it was looked at last.
+        self._state: int | None = None
         #: The numbers that were taken, by table, and how many were taken last.
         self._blocks: dict[str, tuple[range, int]] = {}
         self._numbering = threading.Lock()
@@ -64,27 +66,45 @@ class Shared:
 
     # Tables
 
-    def schema(self, connection: Connection, age: float = CATALOG_AGE) -> Schema:
+    def schema(
+        self, connection: Connection, age: float = CATALOG_AGE
+    ) -> tuple[Schema, int | None]:
         """
-        Return the tables.
+        Return the tables, and the database's last transaction if it was asked for.
 
         :param age: seconds for which nobody has to look whether they are the same.
         """
         schema = self._schema
         now = time.monotonic()
         if schema is not None and now - self._checked < age:
-            return schema
-        if schema is not None and schema.version == read_version(connection):
-            names = read_names(connection)
-            if schema.catalog.version[1] <= names and not names - self._known(schema):
-                self._checked = now
-                return schema
+            return schema, None
+        # First: a change after it is noticed later.
+        state = connection.state().txId
+        if schema is None or not self._is_same(schema, connection, state):
+            schema = self._read(connection)
+        self._checked, self._state = now, state
+        return schema, state
+
+    def _is_same(self, schema: Schema, connection: Connection, state: int) -> bool:
+        """
+        Return whether the tables are still these.
+
+        :param state: the database's last transaction.
+        """
+        if state == self._state:
+            return True  # nothing at all has been committed
+        if schema.version != read_version(connection):
+            return False
+        names = read_names(connection)
+        return schema.catalog.version[1] <= names and not names - self._known(schema)
+
+    def _read(self, connection: Connection) -> Schema:
         schema = read_schema(connection)
         with self._lock:
             if self._schema is not None and self._schema.catalog == schema.catalog:
                 # The same objects: what was made for them is good still.
                 schema = self._schema
-            self._schema, self._checked = schema, now
+            self._schema = schema
         return schema
 
     @staticmethod

@@ -79,7 +79,7 @@ class Rows:
             )
         name = self.wrapper.ops.bare_name(meta.db_table)
         with self.wrapper.wrap_database_errors, self.store.other() as connection:
-            schema = self.store.shared.schema(connection, age=0)
+            schema, _ = self.store.shared.schema(connection, age=0)
         stored = schema.stored.get(name)
         if stored is None or not stored.table.columns:
             raise ProgrammingError(f"no such table: {name}")
