@@ -5,7 +5,8 @@
 #   make conformance  Django's whole suite, on each backend and version of Django
 #   make lint         ruff and mypy
 #   make docs         the documentation, in docs/_build
-#   make bench        Django on LMDB measured beside SQLite; QUICK=1 WRITE=1 JSON=file
+#   make bench        LMDB measured beside SQLite, and immudb beside its other clients;
+#                     QUICK=1 ONLY=lmdb WRITE=1 JSON=file
 #   make immudb       build the immudb server for the tests, once; needs Go
 #   make dynamodb     fetch DynamoDB Local for the tests, once; needs Java and Maven
 #   make clean        remove all that was made here
@@ -78,9 +79,11 @@ format: $(VENV)/.installed-lint
 docs: $(VENV)/.installed-docs
 	$(RUN) -m sphinx -n -W --keep-going -b html -d $(DOCS)/doctrees docs $(DOCS)/html
 
-bench: $(VENV)/.installed-demo
+# Without Go and without an immudb its part is left out.
+bench: $(VENV)/.installed-bench
+	-@$(if $(filter lmdb,$(ONLY)),,$(MAKE) --no-print-directory immudb)
 	$(RUN) -m benchmarks $(if $(QUICK),--quick) $(if $(WRITE),--write) \
-	    $(if $(JSON),--json $(JSON))
+	    $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
 
 # Into the user's cache, unless there is one on PATH or in BACKENDKIT_IMMUDB.
 immudb:

@@ -1,7 +1,6 @@
 """What was measured, for people: in a terminal, as Markdown and for the documentation."""
 
 import datetime
-import json
 import math
 import os
 import platform
@@ -14,6 +13,8 @@ from .groups import FLOOR
 
 COLUMNS = ("", *NAMES.values(), "LMDB : SQLite", "quartiles", "reach", "met")
 MEAN = "geometric mean, the process aside"
+#: Begins the part of the page that another module writes.
+IMMUDB = "## immudb"
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,20 @@ class Machine:
         if os.getloadavg()[0] > os.cpu_count():
             self.facts["load"] += ": the machine was busy, run it again on a quiet one"
         self.facts["engines"] = "; ".join(versions)
+
+    def listed(self):
+        """Return the facts as a list in Markdown."""
+        return "\n".join(
+            f"- {name}: {f'`{text}`' if name == 'command' else text}"
+            for name, text in self.facts.items()
+        )
+
+    def fields(self):
+        """Return the facts as a list of fields in reStructuredText."""
+        return "\n".join(
+            f":{name}: {f'``{text}``' if name == 'command' else text}"
+            for name, text in self.facts.items()
+        )
 
 
 def load():
@@ -116,10 +131,10 @@ def _word(met):
 
 def terminal(rows):
     """Return the table in columns."""
-    return "\n".join(_columns([list(COLUMNS), *rows], "  "))
+    return "\n".join(columns([list(COLUMNS), *rows], "  "))
 
 
-def _columns(rows, between):
+def columns(rows, between):
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         between.join(
@@ -142,11 +157,7 @@ def markdown(rows, said, machine):
     """Return ``docs/benchmarks.md``."""
     rule = ["-" * max(3, len(COLUMNS[0]))] + ["---:"] * (len(COLUMNS) - 1)
     head = ["operation", *COLUMNS[1:]]
-    table = "\n".join(f"| {line} |" for line in _columns([head, rule, *rows], " | "))
-    facts = "\n".join(
-        f"- {name}: {f'`{text}`' if name == 'command' else text}"
-        for name, text in machine.facts.items()
-    )
+    table = "\n".join(f"| {line} |" for line in columns([head, rule, *rows], " | "))
     return f"""\
 # Benchmarks
 
@@ -158,7 +169,7 @@ databases are files, and what is committed is on the disk. Less is better.
 
 {table}
 
-{facts}
+{machine.listed()}
 
 What each line means and how it is measured is in
 [internals/benchmarks.rst](internals/benchmarks.rst).
@@ -170,14 +181,11 @@ def fragment(rows, said, machine):
     # Numbers stay with their units.
     kept = [[name, *(cell.replace(" ", "\xa0") for cell in row)] for name, *row in rows]
     table = list_table(["operation", *COLUMNS[1:]], kept)
-    facts = "\n".join(
-        f":{name}: {f'``{text}``' if name == 'command' else text}"
-        for name, text in machine.facts.items()
-    )
-    return f"{said}\n\n{table}\n\n{facts}\n"
+    return f"{said}\n\n{table}\n\n{machine.fields()}\n"
 
 
 def list_table(head, rows):
+    """Return a table in reStructuredText."""
     lines = [".. list-table::", "   :header-rows: 1", ""]
     for row in [head, *rows]:
         for place, cell in enumerate(row):
@@ -187,8 +195,8 @@ def list_table(head, rows):
 
 
 def data(results, mean, machine):
-    """Return all of it as JSON."""
-    found = {
+    """Return all of it, for JSON."""
+    return {
         "facts": machine.facts,
         "geometric mean": mean.ratio,
         "results": [
@@ -206,7 +214,6 @@ def data(results, mean, machine):
             for one in results
         ],
     }
-    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 
 
 def write(directory, results, mean, machine):
@@ -215,8 +222,12 @@ def write(directory, results, mean, machine):
 
     rows, said = cells(results, mean), summary(results, mean)
     bars = [one for one in results if one.group != FLOOR]
+    page = directory / "benchmarks.md"
+    found = page.read_text(encoding="utf-8") if page.exists() else ""
+    _, heading, rest = found.partition(IMMUDB)
+    kept = f"\n{heading}{rest}" if heading else ""
     texts = {
-        "benchmarks.md": markdown(rows, said, machine),
+        "benchmarks.md": markdown(rows, said, machine) + kept,
         "benchmarks.svg": plot(bars, mean),
         "internals/benchmarks.txt": fragment(rows, said, machine),
     }

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import measuring, profile_get, report
+from backendkit.backends.immudb.server import ServerNotFound, find
+from benchmarks import immudb_clients, measuring, profile_get, report
 from benchmarks.groups import FLOOR, KEY, PROCESS, REACHES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,7 +22,7 @@ def quick(tmp_path_factory):
     """A quick run: what it printed and what it measured."""
     directory = tmp_path_factory.mktemp("bench")
     path = directory / "results.json"
-    options = ["--json", path, "--directory", directory / "data"]
+    options = ["--only", "lmdb", "--json", path, "--directory", directory / "data"]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--quick", *options],
         cwd=ROOT,
@@ -42,6 +44,53 @@ def results(quick):
     ]
 
 
+def test_django_on_immudb_finds_what_other_clients_find(tmp_path):
+    """A quick run ends well, with all lines; and no page but its own is touched."""
+    try:
+        find()
+    except ServerNotFound as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    pytest.importorskip("immudb")
+    pytest.importorskip("psycopg")
+    path = tmp_path / "results.json"
+    options = ["--only", "immudb", "--json", path, "--directory", tmp_path / "data"]
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--quick", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "data").iterdir()) == []
+    found = json.loads(path.read_text(encoding="utf-8"))["immudb"]
+    assert len(found["results"]) == 4
+    lines = [
+        immudb_clients.Line(
+            one["name"], one["values"], one["calls"], one["reach"], one["most calls"]
+        )
+        for one in found["results"]
+    ]
+    for line in lines:
+        assert line.name in done.stdout
+        assert line.calls >= 1
+    assert lines[0].calls <= 2  # the other one is whether the tables are the same
+    assert [line.met is None for line in lines] == [False] * 4
+    page = tmp_path / "benchmarks.md"
+    (tmp_path / "internals").mkdir()
+    page.write_text(f"before\n\n{immudb_clients.HEADING}\n\nFORMER\n", encoding="utf-8")
+    immudb_clients.write(tmp_path, lines, report.Machine(found["facts"]))
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("before\n\n## immudb\n\nDjango")
+    assert "FORMER" not in text
+    fragment = tmp_path / "internals/benchmarks-immudb.txt"
+    for line in lines:
+        assert line.name in text
+        assert line.name in fragment.read_text(encoding="utf-8")
+
+
 def result(group, ratio):
     """A result with a ratio of its own."""
     return measuring.Result(
@@ -61,9 +110,13 @@ def test_every_operation_is_measured_on_both_engines(quick, results):
 
 def test_the_documentation_gets_table_plot_and_facts(quick, results, tmp_path):
     (tmp_path / "internals").mkdir()
+    other = "## immudb\n\nAnother part writes this.\n"
+    (tmp_path / "benchmarks.md").write_text(f"FORMER\n\n{other}", encoding="utf-8")
     mean = measuring.mean_of(results)
     report.write(tmp_path, results, mean, report.Machine(quick[1]["facts"]))
     page = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
+    assert page.endswith(other)
+    assert "FORMER" not in page
     fragment = (tmp_path / "internals/benchmarks.txt").read_text(encoding="utf-8")
     for one in results:
         assert one.name in page
