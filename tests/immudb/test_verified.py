@@ -406,7 +406,7 @@ class TestLies:
         new = table.run("UPSERT INTO p (a, b, v) VALUES (2, 3, 'new')").tx
         honest = table.verifiable_get
 
-        def get(name, primary_key, *, since, at):
+        def get(name, primary_key, *, since, at, **_):
             return honest(name, primary_key, since=since, at=old)
 
         monkeypatch.setattr(table, "verifiable_get", get)
