@@ -17,6 +17,8 @@ class Expression:
     source: str
     #: It refers to a relation to many rows: rows are repeated, differently.
     many: bool = False
+    #: An aggregate of other tables' rows.
+    joined: bool = False
     #: A sum of floats, whose last digits are nobody's promise.
     inexact: bool = False
 
@@ -160,27 +162,38 @@ def aggregate(draw, table, *, exact=False):
     """An aggregate; only one with the same digits everywhere if ``exact``."""
     kind = draw(st.sampled_from(["count", "count", "minmax", "sum", "avg"]))
     options = ""
-    if draw(st.integers(0, 3)) == 0:
+    filtered = draw(st.integers(0, 3)) == 0  # by another table's rows, maybe
+    if filtered:
         options += f", filter={draw(condition(table, 1))}"
     if kind == "minmax" and (chosen := draw(path(table, ORDERED))):
         if draw(st.integers(0, 3)) == 0:
             options += f", default={draw(table.values(chosen.field))!r}"
         name = draw(st.sampled_from(["Min", "Max"]))
-        return Expression(f"{name}({chosen.text!r}{options})")
+        return Expression(
+            f"{name}({chosen.text!r}{options})", joined=filtered or chosen.many
+        )
     kinds = SUMMED if exact else (*SUMMED, "FloatField", "DecimalField")
     if kind == "sum" and (chosen := draw(path(table, kinds))):
         options += draw(st.sampled_from(["", "", ", distinct=True"]))
         if chosen.kind in INTEGERS and draw(st.booleans()):
             options += ", default=0"
         return Expression(
-            f"Sum({chosen.text!r}{options})", inexact=chosen.kind not in INTEGERS
+            f"Sum({chosen.text!r}{options})",
+            joined=filtered or chosen.many,
+            inexact=chosen.kind not in INTEGERS,
         )
     if kind == "avg" and not exact and (chosen := draw(path(table, kinds))):
         name = draw(st.sampled_from(["Avg", "Avg", "StdDev", "Variance"]))
-        return Expression(f"{name}({chosen.text!r}{options})", inexact=True)
+        return Expression(
+            f"{name}({chosen.text!r}{options})",
+            joined=filtered or chosen.many,
+            inexact=True,
+        )
     chosen = draw(path(table))
     options += draw(st.sampled_from(["", ", distinct=True"]))
-    return Expression(f"Count({chosen.text!r}{options})")
+    return Expression(
+        f"Count({chosen.text!r}{options})", joined=filtered or chosen.many
+    )
 
 
 @st.composite
