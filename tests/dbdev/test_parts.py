@@ -31,6 +31,26 @@ STUBBORN = [
 ]
 
 
+def test_a_server_knows_sigint_where_we_ignore_it(tmp_path):
+    """As in what a shell runs in the background: by it some servers are stopped."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with (tmp_path / "log").open("wb") as log:
+            pid = process.start(
+                SLEEP, folder=tmp_path, log=log, environment=os.environ, user=None
+            )
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    try:
+        assert process.wait_until(lambda: (tmp_path / "log").stat().st_size > 0, 60)
+        os.kill(pid, signal.SIGINT)
+        assert process.wait_until(lambda: process.exit_status(pid) is not None, 30)
+    finally:
+        if process.exit_status(pid) is None:
+            os.kill(pid, signal.SIGKILL)
+
+
 @pytest.fixture
 def sleeper():
     """Starts processes that do nothing, for a minute."""

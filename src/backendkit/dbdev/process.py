@@ -13,8 +13,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -106,21 +107,41 @@ def start(
     :raises DbdevError: it can't be started.
     """
     try:
-        child = subprocess.Popen(  # noqa: S603  # the command is a backend's
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            # Ctrl-C is meant for us; we stop it in an orderly way.
-            start_new_session=True,
-            **(user.popen_arguments() if user else {}),
-        )
+        with _interrupts_known():
+            child = subprocess.Popen(  # noqa: S603  # the command is a backend's
+                command,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # Ctrl-C is meant for us; we stop it in an orderly way.
+                start_new_session=True,
+                **(user.popen_arguments() if user else {}),
+            )
     except OSError as error:
         raise DbdevError(f"{command[0]} can't be started: {error.strerror}") from error
     _children[child.pid] = child
     return child.pid
+
+
+@contextlib.contextmanager
+def _interrupts_known() -> Iterator[None]:
+    """
+    Let what is started know SIGINT, by which it may have to be stopped.
+
+    In what a shell runs in the background it is ignored, and so it is in what that
+    starts.
+    """
+    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    if not ignored or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @atexit.register
