@@ -8,6 +8,7 @@ import socket
 
 import pytest
 
+from backendkit.dbdev import ports
 from backendkit.dbdev.engines import dynamodb
 from backendkit.dbdev.errors import MissingProgramError
 
@@ -94,7 +95,7 @@ def test_foreground(project):
     project.manage("dbdev_init", CLOUD)
     project.manage("dbdev_stopserver", CLOUD)
     with project.start("dbdev_fgrunserver", CLOUD) as process:
-        wait_for(lambda: project.info("cloud")["running"])
+        wait_for(lambda: ports.answers(project.info("cloud")["port"]))
         assert call(project, "ListTables")["TableNames"] == []
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=120)

@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from backendkit.dbdev import ports
+
 from .projects import started_at, wait_for
 
 
@@ -151,7 +153,8 @@ def test_foreground(server_project, number):
     project.manage("dbdev_init")
     project.manage("dbdev_stopserver")
     with project.start("dbdev_fgrunserver") as process:
-        wait_for(lambda: project.info()["running"])
+        # It runs before it can be used.
+        wait_for(lambda: ports.answers(project.info()["port"]))
         pid = project.info()["pid"]
         project.fill()
         assert "runs already" in project.manage("dbdev_fgrunserver", status=1).err

@@ -16,6 +16,7 @@ from .projects import started, started_at, wait_for
 
 OWNER = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
 from backendkit.dbdev.temporary import TemporaryServer
 server = TemporaryServer("immudb")
 server.start()
