@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import report
+from .measuring import Worker
 
-ROOT = Path(__file__).resolve().parents[1]
 #: In ``docs/benchmarks.md``.
 HEADING = report.IMMUDB
 DATABASE = "bench"
@@ -299,36 +298,14 @@ def serve(name, places, rows):
 # Measuring
 
 
-class Client:
+class Client(Worker):
     """A client's process."""
 
     def __init__(self, name, places, rows):
         self.name = name
         options = ["--rows", str(rows), "--places", json.dumps(places)]
         module = "benchmarks.immudb_clients"
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module, "--serve", name, *options],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def ask(self, *words):
-        """Give a command and return its answer."""
-        self._process.stdin.write(json.dumps(words) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{self.name} ended with {self._process.wait()}")
-        return json.loads(line)
-
-    def close(self):
-        """Let the process end."""
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        self._process.wait()
-        self._process.stdout.close()
+        super().__init__([sys.executable, "-m", module, "--serve", name, *options])
 
 
 class DifferentRowsError(Exception):

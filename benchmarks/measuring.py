@@ -22,13 +22,12 @@ class DifferentAnswersError(Exception):
 
 
 class Worker:
-    """One engine's process."""
+    """A process that takes commands and answers them, in JSON, line by line."""
 
-    def __init__(self, engine, directory, *options):
-        self.engine = engine
-        self._command = command(engine, directory, *options)
+    def __init__(self, command):
+        self._command = command
         self._process = subprocess.Popen(
-            self._command,
+            command,
             cwd=ROOT,
             env=environment(),
             stdin=subprocess.PIPE,
@@ -54,7 +53,7 @@ class Worker:
 
 
 def command(engine, directory, *options):
-    """Return the command line of a worker."""
+    """Return the command line of an engine's worker."""
     return [sys.executable, "-m", "benchmarks.worker", engine, str(directory), *options]
 
 
@@ -164,7 +163,7 @@ def measure(directory, *, quick, say):
         say("filling")
         workers = {}
         for engine in ENGINES:
-            worker = Worker(engine, directory, "--fill", *options)
+            worker = Worker(command(engine, directory, "--fill", *options))
             stack.callback(worker.close)
             workers[engine] = worker
             # One after the other; an answer says that it's done.
@@ -235,7 +234,7 @@ def _processes(directory, options, reading, effort):
             )
             start[engine].append(time.perf_counter() - started)
         for engine in engines:
-            worker = Worker(engine, directory, *options)
+            worker = Worker(command(engine, directory, *options))
             try:
                 for number in reading:
                     worker.ask("sample", number, 3)
