@@ -17,12 +17,10 @@ from benchmarks.groups import FLOOR, KEY, PROCESS, REACHES
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="module")
-def quick(tmp_path_factory):
-    """A quick run: what it printed and what it measured."""
-    directory = tmp_path_factory.mktemp("bench")
+def run_quickly(directory, part):
+    """Measure one part quickly; return what was printed and what was measured."""
     path = directory / "results.json"
-    options = ["--only", "lmdb", "--json", path, "--directory", directory / "data"]
+    options = ["--only", part, "--json", path, "--directory", directory / "data"]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--quick", *options],
         cwd=ROOT,
@@ -33,6 +31,12 @@ def quick(tmp_path_factory):
     assert done.returncode == 0, done.stderr
     assert list((directory / "data").iterdir()) == []
     return done.stdout, json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """A quick run: what it printed and what it measured."""
+    return run_quickly(tmp_path_factory.mktemp("bench"), "lmdb")
 
 
 @pytest.fixture(scope="module")
@@ -54,18 +58,8 @@ def test_django_on_immudb_finds_what_other_clients_find(tmp_path):
         pytest.skip(str(error))
     pytest.importorskip("immudb")
     pytest.importorskip("psycopg")
-    path = tmp_path / "results.json"
-    options = ["--only", "immudb", "--json", path, "--directory", tmp_path / "data"]
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--quick", *options],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert list((tmp_path / "data").iterdir()) == []
-    found = json.loads(path.read_text(encoding="utf-8"))["immudb"]
+    printed, measured = run_quickly(tmp_path, "immudb")
+    found = measured["immudb"]
     assert len(found["results"]) == 4
     lines = [
         immudb_clients.Line(
@@ -74,7 +68,7 @@ def test_django_on_immudb_finds_what_other_clients_find(tmp_path):
         for one in found["results"]
     ]
     for line in lines:
-        assert line.name in done.stdout
+        assert line.name in printed
         assert line.calls >= 1
     assert lines[0].calls <= 2  # the other one is whether the tables are the same
     assert [line.met is None for line in lines] == [False] * 4
