@@ -113,9 +113,9 @@ def outcome(alias, action):
 
 def _described(error):
     """The error with the place it came from: a crash is a finding, too."""
-    frames = traceback.extract_tb(error.__traceback__)[-1:]
-    places = "".join(f" [{f.filename}:{f.lineno} {f.name}]" for f in frames)
-    return f"{error}{places}"
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    code = frame.f_code
+    return f"{error} [{code.co_filename}:{line} {code.co_name}]"
 
 
 def empty(alias, built):

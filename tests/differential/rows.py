@@ -1,6 +1,7 @@
 """Random rows: values for every field type, with the extremes that bite."""
 
 import datetime
+import functools
 import string
 import uuid
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 TEXTS = (
     *("", "a", "A", "ab", "aB", "b", "a_b", "a%b", "50%", "\\", "'", '"', "a\nb"),
-    *("é", "e\u0301", "É", "ß", "SS", "İ", "😀", "a😀", "\U0010ffff", "\uffff"),
+    *("é", "e\u0301", "É", "ß", "SS", "İ", "😀", "a😀", "\U0010ffff", "\ufffd"),
     *(" a ", "0", "10", "9", "NULL", "a\x00b", "\x00"),
 )
 FLOATS = (
@@ -139,8 +140,13 @@ class Table:
         return _mostly(some, anything) if some else anything
 
 
+@functools.cache
 def values(model_field):
-    """Values that ``model_field`` can hold, without None."""
+    """
+    Values that ``model_field`` can hold, without None.
+
+    The same strategy each time: Hypothesis looks over each new one for long.
+    """
     kind = model_field.get_internal_type()
     if model_field.is_relation:
         return values(model_field.target_field)
@@ -165,6 +171,12 @@ def values(model_field):
         "TimeField": lambda: _mostly(TIMES, st.times()),
         "UUIDField": lambda: st.sampled_from(UUIDS),
     }[kind]()
+
+
+@functools.cache
+def values_or_none(model_field):
+    """Values that ``model_field`` can hold, and None."""
+    return st.none() | values(model_field)
 
 
 def _mostly(chosen, anything):
@@ -217,14 +229,17 @@ def row_values(draw, model, primary_keys, used=None, primary_key=None):
         if model_field.primary_key and primary_key is not None:
             row[name] = primary_key
             continue
-        strategy = values(model_field)
         if model_field.is_relation:
             targets = list(primary_keys.get(model_field.related_model, ()))
             if not targets and not model_field.null:
                 return None
             strategy = st.sampled_from(targets) if targets else st.none()
-        if model_field.null:
-            strategy = st.none() | strategy
+            if model_field.null:
+                strategy = st.none() | strategy
+        elif model_field.null:
+            strategy = values_or_none(model_field)
+        else:
+            strategy = values(model_field)
         value = draw(strategy)
         if model_field.unique and used is not None:
             seen = used.setdefault(name, [])
