@@ -70,6 +70,17 @@ def test_the_owner_is_killed_and_the_folder_is_gone(immudb, tmp_path):
     wait_for(lambda: started_at(int(pid)) is None)
 
 
+def test_in_the_group_of_its_owner(immudb, tmp_path):
+    """Who ends the group ends it, at once: a supervisor's way."""
+    code = OWNER.replace('("immudb")', '("immudb", "x", apart=False)')
+    code = code.replace("os.kill(os.getpid()", "os.killpg(0")
+    with started(tmp_path, "-c", code, "9", start_new_session=True) as owner:
+        pid, _ = owner.stdout.readline().split()
+        owner.communicate(timeout=120)
+    # Nothing has to start for it: it is as dead as its owner.
+    wait_for(lambda: started_at(int(pid)) is None, 5)
+
+
 def test_a_folder_of_ones_own_is_kept(immudb, tmp_path):
     for _ in range(2):
         with TemporaryServer("immudb", tmp_path / "new" / "place") as server:

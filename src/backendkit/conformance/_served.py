@@ -1,5 +1,5 @@
 """
-A database server for one job, where we know how to start one.
+A database server for one job, where a development database can be made.
 
 Run as a module, by the guard: ``python -P -m backendkit.conformance._served ENGINE
 FOLDER FILE COMMAND …``. It starts the server of an ENGINE in a folder, writes its port
@@ -16,30 +16,29 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-#: Modules with a class ``Server``, by ENGINE.
-SERVERS = {
-    "backendkit.backends.immudb": "backendkit.backends.immudb.server",
-    "immudb_backend": "backendkit.backends.immudb.server",
-}
+#: The others have settings that name a server.
+ENGINES = ("backendkit.backends.immudb", "immudb_backend")
 
 #: Stands for the port, which isn't known before the server runs.
 PORT = "{server_port}"
 
-_OPTIONS = (
-    # It serves tests that are over soon: they need nothing of it after a power cut.
-    "--synced=false",
-    "--max-sessions=1000",
-    # A machine may be suspended meanwhile.
-    "--session-timeout=24h",
-    "--max-session-inactivity-time=24h",
-)
+_USER = _PASSWORD = "immudb"  # noqa: S105  # the server's own; it is on the loopback
 
-# Seconds in which a server has to be ready: less than a test may take.
-_READY = 240
+_SERVER = {
+    # Seconds in which it has to be ready: less than a test may take.
+    "TIMEOUT": 240,
+    "OPTIONS": {
+        # It serves tests that are over soon: they need nothing of it after a power cut.
+        "synced": "false",
+        "max-sessions": 1000,
+        # A machine may be suspended meanwhile.
+        "session-timeout": "24h",
+        "max-session-inactivity-time": "24h",
+    },
+}
 
 # Seconds: the machine is busy with tests; what hangs is the run's business. Each index
 # of a test database costs the server 2.6 KB of memory for each entry.
@@ -49,13 +48,13 @@ _DATABASE = {"connect_timeout": 60, "timeout": 240, "max_tx_entries": 2048}
 def is_served(engine: str, options: Mapping[str, Any]) -> bool:
     """Whether a job starts a server: we know how, and none is named."""
     named = any(options.get(key) for key in ("HOST", "PORT", "USER", "PASSWORD"))
-    return engine in SERVERS and not named
+    return engine in ENGINES and not named
 
 
 def settings(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return a database's settings, completed by the address of the job's server."""
-    address = {"HOST": "127.0.0.1", "PORT": PORT, "USER": "immudb"}
-    own = {**address, "PASSWORD": "immudb"}
+    address = {"HOST": "127.0.0.1", "PORT": PORT, "USER": _USER}
+    own = {**address, "PASSWORD": _PASSWORD}
     return {**options, **own, "OPTIONS": {**_DATABASE, **options.get("OPTIONS", {})}}
 
 
@@ -74,11 +73,22 @@ def main(engine: str, folder: str, file: str, *rest: str) -> int:
 
     # By it the run asks a test that hangs where it is.
     signal.signal(signal.SIGUSR1, pass_on)
-    module = import_module(SERVERS[engine])
+    # Django is loaded by then: the job is to know which one.
+    from backendkit.dbdev.errors import DbdevError  # noqa: PLC0415
+    from backendkit.dbdev.temporary import TemporaryServer  # noqa: PLC0415
+
+    server = TemporaryServer(
+        *(engine, folder),
+        # Test databases are made by the tests.
+        apart=False,
+        NAME="defaultdb",
+        USER=_USER,
+        PASSWORD=_PASSWORD,
+        DBDEV=_SERVER,
+    )
     try:
-        server = module.Server(folder, options=list(_OPTIONS), timeout=_READY)
         server.start()
-    except (module.ServerNotFound, module.ServerError) as error:
+    except DbdevError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     try:

@@ -97,6 +97,7 @@ def start(
     log: IO[bytes] | None,
     environment: Mapping[str, str],
     user: User | None,
+    apart: bool = True,
 ) -> int:
     """
     Start a process that lives on when this one ends, and return its id.
@@ -104,6 +105,7 @@ def start(
     :param folder: its working directory.
     :param log: for all that it prints; None: where ours goes.
     :param user: who it runs as; None: who we are.
+    :param apart: not a process of our group, to which a terminal sends Ctrl-C.
     :raises DbdevError: it can't be started.
     """
     try:
@@ -116,7 +118,7 @@ def start(
                 stdout=log,
                 stderr=log,
                 # Ctrl-C is meant for us; we stop it in an orderly way.
-                start_new_session=True,
+                start_new_session=apart,
                 **(user.popen_arguments() if user else {}),
             )
     except OSError as error:

@@ -41,6 +41,9 @@ class ServerBackend(BaseDbdevBackend):
     #: Texts in the log of a start that failed, after which another one may succeed.
     transient_errors: ClassVar[Sequence[str]] = ()
 
+    #: Whether the server is in a process group of its own; if not, who ends ours ends it.
+    apart = True
+
     # What a subclass says
 
     @abc.abstractmethod
@@ -338,6 +341,7 @@ class ServerBackend(BaseDbdevBackend):
                 log=log,
                 environment=self.server_environment(),
                 user=user,
+                apart=self.apart,
             )
         state = self.instance.file.load()
         # Noted at once: it can be found even if this command is killed now.

@@ -57,6 +57,8 @@ class TemporaryServer:
     :param engine: as for :func:`backendkit.dbdev.dbsettings`.
     :param root: the folder that all is kept in, made if it isn't there. A temporary
         one, which :meth:`close` removes, if not given.
+    :param apart: whether it is in a process group of its own. If it isn't, who ends our
+        group ends it, and nothing else looks after it.
     :param changes: what shall differ in its entry of ``DATABASES``: ``NAME="shop"``,
         ``DBDEV={"OPTIONS": {"max-sessions": 1}}``.
     :raises DbdevError: the engine has no development backend, or no server.
@@ -66,6 +68,8 @@ class TemporaryServer:
         self,
         engine: str,
         root: str | os.PathLike[str] | None = None,
+        *,
+        apart: bool = True,
         **changes: Any,
     ) -> None:
         found = backendregistry.get(ENGINES.get(engine, engine))
@@ -73,6 +77,7 @@ class TemporaryServer:
             raise DbdevError(f"{found.display_name} has no server")
         self._class: type[ServerBackend] = found
         self._engine = engine
+        self._apart = apart
         self._changes = changes
         self._temporary = root is None
         root = root or tempfile.mkdtemp(prefix="dbdev-")
@@ -94,6 +99,7 @@ class TemporaryServer:
             # With all that Django adds to an entry.
             database = ConnectionHandler({_ALIAS: entry}).databases[_ALIAS]
             self._backend = self._class(QuietCommand(), _ALIAS, database)
+            self._backend.apart = self._apart
         return self._backend
 
     @property
@@ -148,12 +154,13 @@ class TemporaryServer:
 
         :raises DbdevError: a program is missing, or it doesn't start.
         """
-        if self._guard is None:
+        if self._guard is None and self._apart:
             self._guard = self._guarded()
         self.backend.init()
-        # The folder may be removed together with us, by who made it.
-        state = self._instance.file.load()
-        self._tell(f"{state.pid} {state.started}")
+        if self._guard is not None:
+            # The folder may be removed together with us, by who made it.
+            state = self._instance.file.load()
+            self._tell(f"{state.pid} {state.started}")
 
     def stop(self) -> None:
         """End it in an orderly way. Its data stay."""
