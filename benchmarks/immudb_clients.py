@@ -361,12 +361,15 @@ def measure(places, rows, rounds, gets, say):
 def server(directory):
     """Run a server on new data; give its ports and password."""
     from backendkit.backends.immudb import driver
-    from backendkit.backends.immudb.server import Server, free_port
+    from backendkit.dbdev import ports
+    from backendkit.dbdev.temporary import TemporaryServer
 
-    pgsql = free_port()
-    options = ["--pgsql-server=true", f"--pgsql-server-port={pgsql}"]
+    pgsql = ports.choose(f"{directory}/pgsql")
+    options = {"pgsql-server": "true", "pgsql-server-port": pgsql}
     os.environ.setdefault("GOMEMLIMIT", "2GiB")
-    with Server(directory, options=options) as running:
+    with TemporaryServer(
+        "immudb", directory, NAME="defaultdb", DBDEV={"OPTIONS": options}
+    ) as running:
         with driver.connect(
             port=running.port, password=running.password, autocommit=True
         ) as connection:

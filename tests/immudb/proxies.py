@@ -1,10 +1,11 @@
 """What stands between a client and its server, and may lie."""
 
+import uuid
 from concurrent import futures
 
 import grpc
 
-from backendkit.backends.immudb.server import free_port
+from backendkit.dbdev import ports
 
 
 class Proxy(grpc.GenericRpcHandler):
@@ -23,7 +24,8 @@ class Proxy(grpc.GenericRpcHandler):
         options = [("grpc.so_reuseport", 0)]
         self.server = grpc.server(futures.ThreadPoolExecutor(8), options=options)
         self.server.add_generic_rpc_handlers([self])
-        self.port = self.server.add_insecure_port(f"127.0.0.1:{free_port()}")
+        port = ports.choose(uuid.uuid4().hex)
+        self.port = self.server.add_insecure_port(f"127.0.0.1:{port}")
         self.server.start()
 
     def close(self):

@@ -1,7 +1,5 @@
-"""The server of development and tests: found, built, started, ended."""
+"""The server of development and tests: found, built."""
 
-import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from backendkit.backends.immudb import server as module
-from backendkit.backends.immudb.server import Server, ServerError, ServerNotFound, find
+from backendkit.backends.immudb.server import ServerNotFound, find
 
 MODULE = Path(__file__).parents[2] / "tools" / "immudb"
 
@@ -96,46 +94,3 @@ class TestBuild:
             check=False,
         )
         assert (done.stdout, done.stderr) == ("/bin/sh\n", "")
-
-
-class TestServer:
-    def test_it_runs_where_nobody_else_is_and_leaves_nothing(self, immudb_program):
-        with Server() as server:
-            directory, pid = server.directory, server.pid
-            assert server.port < 32_768
-            assert directory.is_dir()
-            with socket.create_connection((server.host, server.port), timeout=5):
-                pass
-            # The PostgreSQL port is open by default.
-            assert "pgsql server is running" not in server.log.read_text()
-        assert not directory.exists()
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
-
-    def test_one_that_ends_says_why(self, immudb_program, tmp_path):
-        server = Server(tmp_path / "new" / "place", options=["--no-such-option"])
-        with pytest.raises(ServerError, match="no-such-option"):
-            server.start()
-        assert server.pid is None
-
-    def test_one_that_is_never_ready_says_what_it_said(self, nothing, monkeypatch):
-        silent = program(nothing / "silent", "echo I am thinking; exec /bin/sleep 60")
-        monkeypatch.setenv("BACKENDKIT_IMMUDB", silent)
-        server = Server(nothing / "data", timeout=0.3)
-        with pytest.raises(ServerError, match=r"0\.3 s:\nI am thinking"):
-            server.start()
-        assert server.pid is None
-
-    def test_a_port_that_is_taken_is_an_error_only_if_it_was_asked_for(
-        self, immudb_program, tmp_path, monkeypatch
-    ):
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", module.free_port()))
-            taken.listen()
-            port = taken.getsockname()[1]
-            with pytest.raises(ServerError, match="address already in use"):
-                Server(tmp_path / "a", port=port).start()
-            ports = iter([port, module.free_port()])
-            monkeypatch.setattr(module, "free_port", lambda: next(ports))
-            with Server(tmp_path / "b") as server:
-                assert server.port != port

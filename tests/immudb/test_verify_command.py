@@ -16,6 +16,7 @@ pytest.importorskip("grpc", reason="needs the extra immudb")
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
+from backendkit.dbdev import ports
 from tests.nonrel.databases import Database, default
 
 
@@ -287,10 +288,8 @@ def test_other_databases(database, tmp_path):
         verify(database="nope")
 
 
-def test_no_server(settings_of_database, database):
-    from backendkit.backends.immudb.server import free_port
-
-    settings = {**settings_of_database, "PORT": str(free_port())}
+def test_no_server(settings_of_database, database, tmp_path):
+    settings = {**settings_of_database, "PORT": str(ports.choose(str(tmp_path)))}
     with default(settings), pytest.raises(CommandError, match="immudb at") as caught:
         verify()
     assert caught.value.returncode == 2

@@ -1,5 +1,7 @@
 """
-The immudb server of development and tests: find it, build it, run it.
+The immudb server of development and tests: find it, build it, how to run it.
+
+``backendkit.dbdev`` runs it.
 
 Nothing but the standard library is imported, so that ``python -m
 backendkit.backends.immudb.server build`` works before anything is installed.
@@ -10,16 +12,12 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
-import random
 import shutil
 import socket
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 
 VERSION = "1.11.1"
 
@@ -27,9 +25,6 @@ PACKAGE = "github.com/codenotary/immudb/cmd/immudb"
 
 # Where Go's own installation is, be it on PATH or not.
 USUAL_GO = "/usr/local/go/bin/go"
-
-# Below the range from which Linux takes the ports of outgoing connections.
-PORTS = range(20_000, 32_768)
 
 HOST = "127.0.0.1"
 
@@ -44,7 +39,7 @@ class ServerNotFound(Exception):
 
 
 class ServerError(Exception):
-    """The server didn't start, or ended; the message has the end of its log."""
+    """The server couldn't be built."""
 
 
 def cached() -> Path:
@@ -112,18 +107,6 @@ def build(module: Path) -> str:
     return str(target)
 
 
-def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nobody listens now."""
-    while True:
-        port = random.choice(PORTS)  # noqa: S311  # no secret
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
-
-
 def command_line(
     program: str,
     data: str | os.PathLike[str],
@@ -177,151 +160,6 @@ def answers(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-class Server:
-    """
-    An immudb of one's own on 127.0.0.1, and a context manager that stops it.
-
-    :param directory: where its data and its log are; made if it isn't there. A
-        temporary one, removed by :meth:`stop`, if not given.
-    :param port: one that is free is taken if not given, and kept over restarts.
-    :param password: of the user ``immudb``, when the data are new.
-    :param options: more of the program's options, e.g. ``["--max-sessions", "200"]``.
-    :param timeout: seconds in which it has to be ready.
-
-    Its other ports (web console, metrics, PostgreSQL) are closed.
-    """
-
-    host = HOST
-    user = "immudb"
-
-    def __init__(
-        self,
-        directory: str | os.PathLike[str] | None = None,
-        *,
-        port: int | None = None,
-        password: str = "immudb",  # noqa: S107  # the server's own default
-        options: list[str] | None = None,
-        timeout: float = 60,
-    ) -> None:
-        self.program = find()
-        self.password = password
-        self.options = options or []
-        self.timeout = timeout
-        self._temporary = directory is None
-        self.directory = Path(directory or tempfile.mkdtemp(prefix="immudb-"))
-        self._any_port = port is None
-        self.port = port or free_port()
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def pid(self) -> int | None:
-        """The id of its process; None when it doesn't run."""
-        return self._process.pid if self._process else None
-
-    @property
-    def log(self) -> Path:
-        """The file with what it printed."""
-        return self.directory / "server.log"
-
-    def start(self) -> None:
-        """
-        Start it and wait until it answers.
-
-        :raises ServerError: it ended, or wasn't ready in time.
-        """
-        assert self._process is None
-        self.directory.mkdir(parents=True, exist_ok=True)
-        # Another program may take the port between our look and the server's.
-        for attempt in range(5):
-            if attempt:
-                self.port = free_port()
-            try:
-                self._start()
-            except ServerError as error:
-                if not (self._any_port and "address already in use" in str(error)):
-                    raise
-            else:
-                # From now on clients know the port.
-                self._any_port = False
-                return
-        raise ServerError("found no free port")
-
-    def _start(self) -> None:
-        command = command_line(
-            self.program, self.directory / "data", self.port, self.options
-        )
-        began = self.log.stat().st_size if self.log.exists() else 0
-        with open(self.log, "ab") as log:
-            process = subprocess.Popen(  # noqa: S603  # find() says which program
-                command,
-                env=environment(self.password),
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-            )
-        deadline = time.monotonic() + self.timeout
-        while True:
-            if process.poll() is not None:
-                raise ServerError(
-                    f"immudb ended with {process.returncode}:\n{self._tail(began)}"
-                )
-            if answers(self.port):
-                self._process = process
-                return
-            if time.monotonic() > deadline:
-                process.kill()
-                process.wait()
-                raise ServerError(
-                    f"immudb wasn't ready in {self.timeout} s:\n{self._tail(began)}"
-                )
-            time.sleep(0.05)
-
-    def _tail(self, position: int) -> str:
-        with open(self.log, "rb") as log:
-            log.seek(position)
-            return log.read()[-2000:].decode(errors="replace")
-
-    def kill(self) -> None:
-        """End it at once, as a power cut would; its data stay."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def stop(self) -> None:
-        """End it in an orderly way; remove its directory if that was temporary."""
-        if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                self.kill()
-            self._process = None
-        if self._temporary:
-            shutil.rmtree(self.directory, ignore_errors=True)
-
-    def restart(self) -> None:
-        """Stop it and start it again, on the same data and port."""
-        temporary, self._temporary = self._temporary, False
-        try:
-            self.stop()
-            self.start()
-        finally:
-            self._temporary = temporary
-
-    def __enter__(self) -> Server:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
 
 def main(arguments: list[str] | None = None) -> int:
