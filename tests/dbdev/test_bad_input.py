@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from backendkit.dbdev.backups import MANIFEST
+from backendkit.dbdev.configuring import ENGINES
 
 from . import engines
 from .projects import environment, wait_for
@@ -329,6 +330,57 @@ if "dbdev_restore" in sys.argv:
     answer = project.manage("dbdev_startserver")
     assert "they are as they were" in answer.err
     assert project.rows() == rows
+
+
+KILLED = """
+import os, signal
+from backendkit.dbdev import backendregistry
+if {command!r} in sys.argv:
+    cls = backendregistry.get({engine!r})
+    method = cls.{method}
+    def killed(self, *arguments):
+        block = method(self, *arguments)
+        if block is not None:
+            block.__enter__()
+        os.kill(os.getpid(), signal.SIGKILL)
+    cls.{method} = killed
+"""
+
+
+def killed_in(engine, command, method):
+    """Text for ``manage.py``: the command is killed when it has done a method."""
+    return engine.before + KILLED.format(
+        command=command, engine=ENGINES[engine.name], method=method
+    )
+
+
+def test_restore_killed_before_its_end(filled, engine):
+    """Other data are in the place of the old ones, and a server may run on them."""
+    rows = filled.rows()
+    entry = {"default": engine.settings()}
+    filled.configure(entry, before=killed_in(engine, "dbdev_restore", "restore"))
+    filled.manage("dbdev_restore", "--name", "one", "--noinput", status=-9)
+    answer = filled.manage("dbdev_startserver")
+    assert "they are as they were" in answer.err
+    assert filled.rows() == rows
+    filled.configure(entry, before=engine.before)
+    filled.manage("dbdev_restore", "--name", "one", "--noinput")
+    assert len(filled.rows()[0]) == len(rows[0]) - 2
+
+
+def test_backup_killed_before_its_end(filled, engine):
+    """Its server may be stopped then."""
+    rows = filled.rows()
+    entry = {"default": engine.settings()}
+    filled.configure(entry, before=killed_in(engine, "dbdev_backup", "backing_up"))
+    filled.manage("dbdev_backup", "--name", "two", status=-9)
+    filled.manage("dbdev_startserver")
+    assert filled.rows() == rows
+    assert "two" not in filled.manage("dbdev_listbackups").out
+    filled.configure(entry, before=engine.before)
+    filled.manage("dbdev_backup", "--name", "two")
+    filled.manage("dbdev_restore", "--name", "two", "--noinput")
+    assert filled.rows() == rows
 
 
 def test_killed_backup(make):
