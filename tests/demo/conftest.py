@@ -1,7 +1,8 @@
 """
 Demos to test, filled and served.
 
-Runs on LMDB; ``DEMO_ENGINE=sqlite`` or ``immudb`` runs the same tests there.
+Runs on LMDB, and the browser on immudb, too; ``DEMO_ENGINE=sqlite`` takes SQLite instead
+of LMDB.
 """
 
 import os
@@ -33,7 +34,7 @@ def site(tmp_path):
 
 @pytest.fixture(scope="module")
 def engine():
-    """What the demo of a module runs on."""
+    """What the demo of a module runs on; test_browser has several."""
     return ENGINE
 
 

@@ -1,8 +1,10 @@
 """The demo in a real Chromium: what a person does with it."""
 
+import re
+
 import pytest
 
-from .running import PASSWORD
+from .running import ENGINE, PASSWORD
 
 pytest.importorskip("selenium", reason="selenium isn't installed")
 
@@ -72,6 +74,11 @@ class Browser:
         self.fill("username", "admin")
         self.fill("password", PASSWORD)
         self.click("[type=submit]")
+
+
+@pytest.fixture(scope="module", params=dict.fromkeys([ENGINE, "immudb"]))
+def engine(request):
+    return request.param
 
 
 @pytest.fixture
@@ -278,3 +285,39 @@ def test_admin_edits_inlines(browser):
 
     browser.go("/distributions/omega/9/")
     assert "epsilon 1.0 >=9" in browser.text
+
+
+def test_admin_shows_what_happened(browser, engine):
+    """
+    The history of an object is the ledger's where there is one: what has changed, and a
+    proof on demand.
+    """
+    browser.log_in()
+    browser.go("/admin/tracking/licence/add/")
+    browser.fill("name", "BlueOak-1.0.0")
+    browser.save()
+    browser.follow("BlueOak-1.0.0")
+    browser.choose("parent", "Permissive")
+    browser.save()
+    browser.follow("BlueOak-1.0.0")
+    browser.click(".historylink")
+    assert "Change history: BlueOak-1.0.0" in browser.text
+    if engine != "immudb":
+        assert browser.find("#change-history tbody").text.count("admin") == 2
+        return
+
+    changed, added = browser.all("#ledger-history tbody tr")
+    assert "category" in changed.text
+    assert re.search(r"→ Permissive \(\d+\)", changed.text)
+    assert "Added" in added.text
+    assert "BlueOak-1.0.0" in added.text
+    for row in (changed, added):
+        assert row.find_elements(By.TAG_NAME, "td")[2].text == "admin"
+    assert not browser.all(".ledger-proven")
+    browser.follow("Verify")
+    assert browser.find(".ledger-proven").text == "✓ Verified"
+    assert (
+        browser.find(".ledger-proven")
+        .value_of_css_property("background-color")
+        .startswith("rgba(27, 122, 61")
+    )
