@@ -37,7 +37,7 @@ _KEY = 1024
 _MARK, _LENGTH = 1, 4
 _FIXED = {"BOOLEAN": 1, "INTEGER": 8, "FLOAT": 8, "TIMESTAMP": 8, "UUID": 16}
 #: Bytes of a text in a primary key, which is in each key of an index, too.
-_PRIMARY = 250
+_PRIMARY = 400
 #: Bytes of a DECIMAL in a key.
 _DECIMAL = 100
 #: immudb indexes so many columns.
