@@ -35,7 +35,7 @@ test: pytest conformance-labels
 # Without Go and without an immudb its tests are skipped; where CI is set they fail.
 pytest: $(VENV)/.installed-test
 	-@$(MAKE) --no-print-directory immudb
-	$(RUN) -m pytest -n $(JOBS) $(PYTEST)
+	$(RUN) -m pytest -n $(JOBS) --dist worksteal $(PYTEST)
 
 # Django's own tests, unpatched: the labels around the database; on immudb, some of them.
 CONFORMANCE := $(RUN) -m backendkit.conformance run
