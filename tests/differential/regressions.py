@@ -47,6 +47,7 @@ AWARE_QUERIES = {
         {"f0": "DateTimeField()"},
         [{"id": 1, "f0": LAST_MINUTE}],
         Query("A.objects.filter(f0__date__lte=datetime.date(2001, 1, 1))"),
+        Query("A.objects.filter(f0__time=datetime.time(0, 0))"),
     ),
 }
 

@@ -21,7 +21,7 @@ from django.utils import timezone
 pytest.importorskip("grpc", reason="needs the extra immudb")
 
 from backendkit.backends.immudb import driver, ledger  # after the skip
-from backendkit.backends.immudb.ledger import aliases, proofs  # the same
+from backendkit.backends.immudb.ledger import aliases, proofs, revisions  # the same
 from tests.nonrel.models import Registry  # the same
 
 from .ledger_models import MODELS, Author, Book, Novel, Shelf, Tag  # the same
@@ -62,7 +62,23 @@ def calls(monkeypatch):
 pytestmark = pytest.mark.usefixtures("tables")
 
 
+@pytest.fixture
+def ask(monkeypatch):
+    """Lets versions of one row be asked for, however short the log is."""
+
+    def ask(questions=1e9):
+        monkeypatch.setattr(revisions, "SHORT", 0)
+        monkeypatch.setattr(revisions, "READ", 1 / questions)
+
+    return ask
+
+
 class TestHistory:
+    @pytest.fixture(autouse=True, params=["read", "asked for"])
+    def way(self, request, ask):
+        if request.param == "asked for":
+            ask()
+
     def test_all_versions_of_a_row(self):
         made = Author.objects.create(name="a")
         made.name = "b"
@@ -509,6 +525,37 @@ class TestRandomWrites:
             assert seen[tx, key] == (deleted, row)
         assert len(seen) == len(found)
         assert {key for _, key in seen} == {key for _, key, *_ in expected}
+
+    @pytest.mark.parametrize("questions", [1e9, 1, 0.1])
+    def test_history_of_one_row_is_asked_for(self, log, ask, questions):
+        """With any number of questions; what they leave open is read."""
+
+        def seen(found):
+            return [
+                (one.tx, one.revision, one.deleted, self.plain([one.instance]))
+                for one in found
+            ]
+
+        whole = list(Book.objects.history())
+        middle = log[len(log) // 2][0]
+        ask(questions)
+        for pk in {one.pk for one in whole}:
+            wanted = [one for one in whole if one.pk == pk]
+            assert seen(Book.objects.history(pk)) == seen(wanted)
+            past = Book.objects.as_of(middle).history(pk)
+            assert seen(past) == seen([one for one in wanted if one.tx <= middle])
+
+    def test_a_long_log_is_not_read(self, log, ask, calls):
+        """There are as many calls for each version as the log's length has bits."""
+        made = Book.objects.create(title="new", author=Author.objects.first())
+        made.title = "newer"
+        made.save()
+        Author.objects.update(name="other")
+        ask()
+        calls.clear()
+        assert [one.revision for one in Book.objects.history(made.pk)] == [1, 2]
+        assert "TxScan" not in calls
+        assert len(calls) < 2 * last_tx().bit_length() + 20
 
     def test_changes_lead_from_one_moment_to_another(self, log):
         chance = random.Random(3)

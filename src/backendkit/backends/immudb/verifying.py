@@ -6,10 +6,10 @@ import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from backendkit.stores import InternalError, ProgrammingError
 
+from .asking import RowsPast
 from .catalog import OWN, introspect, read_schema
 from .names import physical, quoted
 
@@ -149,7 +149,8 @@ def _problem(
             found = prover.verified_get(name, key)
         except ProgrammingError:
             # Maybe it is deleted by now: then it was written before.
-            tx = _written(prover, table, key, kinds, until)
+            values = dict(zip(table.primary_key, key, strict=True))
+            tx = RowsPast(prover, table.name, values, kinds).last_write(until)
             if not tx:
                 return "it is read, but the server has no proof of it"
             found = prover.verified_get(name, key, at=tx)
@@ -171,35 +172,6 @@ def _problem(
     if wrong:
         return f"{', '.join(wrong)}: read is not what transaction {found.tx} wrote"
     return None
-
-
-def _written(
-    prover: Connection,
-    table: Verifiable,
-    key: tuple[Any, ...],
-    kinds: Mapping[str, str],
-    until: int,
-) -> int:
-    """Return the transaction that wrote a row last, by then; 0 if the server knows none."""
-    tests = " AND ".join(
-        f'"{name}" = ' + ("CAST(? AS UUID)" if kinds[name] == "UUID" else "?")
-        for name in table.primary_key
-    )
-    values = [str(value) if isinstance(value, UUID) else value for value in key]
-
-    def has(since: int) -> bool:
-        sql = f'SELECT "{table.primary_key[0]}" FROM {quoted(table.name)}'
-        sql += f" SINCE TX {since} UNTIL TX {until} WHERE {tests}"
-        return bool(prover.query(sql, values).rows)
-
-    good, bad = 0, until + 1
-    while bad - good > 1:
-        middle = (good + bad) // 2
-        if has(middle):
-            good = middle
-        else:
-            bad = middle
-    return good
 
 
 def _meaning(value: Any, kind: str) -> Any:

@@ -16,7 +16,6 @@ from backendkit.backends.immudb.driver import ProgrammingError, VerifiedRow
 from backendkit.backends.immudb.driver import TamperedError as DriverTamperedError
 
 from .errors import MismatchError, NotInLedgerError, TamperedError
-from .log import transactions
 from .revisions import revisions
 from .rows import Rows, time_of
 
@@ -151,26 +150,12 @@ def _proven(
         else:
             found[key] = row
     if later and until is not None:
-        for key, tx in _written(rows, later, until).items():
+        for key in later:
+            tx = rows.past(connection, key).last_write(until)
+            if not tx:
+                raise _missing(rows, key)
             found[key] = connection.verified_get(rows.physical, key, at=tx)
     return found
-
-
-def _written(rows: Rows, keys: Sequence[Key], until: int) -> dict[Key, int]:
-    """Return which transactions wrote the rows that were there at one of the past."""
-    table = rows.ledger_table()
-    wanted = {table.row_key(key): key for key in keys}
-    found: dict[Key, int] = {}
-    for one in transactions(rows.store, until, 1, values=False):
-        for entry in one.entries:
-            if entry.key in wanted:
-                key = wanted.pop(entry.key)
-                if entry.metadata.deleted:
-                    raise _missing(rows, key)
-                found[key] = one.header.id
-        if not wanted:
-            return found
-    raise _missing(rows, next(iter(wanted.values())))
 
 
 def _missing(rows: Rows, key: Key) -> NotInLedgerError:

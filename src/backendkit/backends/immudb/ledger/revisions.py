@@ -11,6 +11,10 @@ from typing import Any
 
 from django.db.models import Model
 
+from backendkit.backends.immudb.asking import REVISION
+from backendkit.backends.immudb.driver._rows import Table
+from backendkit.backends.immudb.names import physical
+
 from .aliases import PastAlias
 from .log import last_transaction
 from .moments import Moment, transaction_of
@@ -19,6 +23,10 @@ from .scratch import Scratch
 
 #: Rows that are looked up at once.
 _PART = 100
+#: Transactions of which the log is read at once.
+SHORT = 5_000
+#: Transactions that are read while one question is answered.
+READ = 100
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,8 @@ def revisions(
     """
     Go through all versions of a model's rows, the oldest first.
 
-    The log is read from its beginning, some transactions at a time.
+    Those of one row are asked for if the log is long. Otherwise it is read from its
+    beginning, some transactions at a time.
 
     :param pks: primary keys of the rows that are wanted; all if not given.
     """
@@ -98,12 +107,48 @@ def revisions(
     keys = None if pks is None else [rows.key(pk) for pk in pks]
     with rows.wrapper.wrap_database_errors:
         until = rows.until or last_transaction(rows.store)
-    return _revisions(rows, keys, until)
+        asked = None
+        if keys is not None and len(keys) == 1 and until > SHORT:
+            asked = _asked(rows, keys[0], until)
+    return _read(rows, keys, until) if asked is None else asked
 
 
-def _revisions(
-    rows: Rows, keys: Sequence[Any] | None, until: int
-) -> Iterator[Revision]:
+def _asked(rows: Rows, key: tuple[Any, ...], until: int) -> Iterator[Revision] | None:
+    """Go through the versions of one row; None if they have to be looked for."""
+    if any(physical(column.name) == REVISION for column in rows.stored.table.columns):
+        # immudb would take that one for its own.
+        return None
+    with rows.store.other() as connection:
+        past = rows.past(connection, key)
+        total = past.revisions()
+        last = int(connection.state().txId)
+        if past.revisions() != total:
+            # It is being written: nobody can tell when all are found.
+            return None
+        found, rest = past.writes(total, last, last / READ)
+    if rest:
+        prefix = rows.ledger_table().row_key(key)
+        for after, to in rest:
+            for one in rows.log(after + 1, to, values=False):
+                found += [one.header.id for e in one.entries if e.key == prefix]
+    return _told(rows, key, [tx for tx in sorted(found) if tx <= until])
+
+
+def _told(rows: Rows, key: tuple[Any, ...], txs: Sequence[int]) -> Iterator[Revision]:
+    """Go through the versions that these transactions wrote."""
+    for number, tx in enumerate(txs, 1):
+        with rows.wrapper.wrap_database_errors, rows.store.other() as connection:
+            answer = connection.verifiable_get(
+                rows.physical, key, at=tx, wait=number == 1
+            )
+            row = Table.of(answer).decode(answer.sqlEntry.value)
+        header = answer.verifiableTx.dualProof.targetTxHeader
+        deleted = answer.sqlEntry.metadata.deleted
+        yield Revision(tx, time_of(header.ts), number, deleted, rows, row)
+
+
+def _read(rows: Rows, keys: Sequence[Any] | None, until: int) -> Iterator[Revision]:
+    """Read the log."""
     with rows.wrapper.wrap_database_errors:
         table = rows.ledger_table()
         wanted = None if keys is None else set(map(table.row_key, keys))

@@ -12,10 +12,11 @@ from django.db import NotSupportedError, ProgrammingError, connections
 from django.db.models import Model
 from django.utils import timezone
 
+from backendkit.backends.immudb.asking import RowsPast
 from backendkit.backends.immudb.catalog import Stored
 from backendkit.backends.immudb.driver._rows import DATABASE, PRIMARY, ROW, Table
 from backendkit.backends.immudb.names import physical
-from backendkit.backends.immudb.types import decoder, encode
+from backendkit.backends.immudb.types import COLUMN_TYPES, decoder, encode
 from backendkit.engine.values import to_store
 from backendkit.nonrel.converters import row_converter
 
@@ -23,6 +24,7 @@ from .aliases import PastAlias, enter, present_of
 from .log import transactions
 
 if TYPE_CHECKING:
+    from backendkit.backends.immudb.driver import Connection
     from backendkit.backends.immudb.store import ImmudbStore
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -122,9 +124,9 @@ class Rows:
         """Return what the keys of a table's rows begin with."""
         return ROW + struct.pack(">III", DATABASE, table.id, PRIMARY)
 
-    def log(self, first: int, last: int) -> Iterator[Any]:
+    def log(self, first: int, last: int, *, values: bool = True) -> Iterator[Any]:
         """Go through transactions; errors are Django's."""
-        found = transactions(self.store, first, last, values=True)
+        found = transactions(self.store, first, last, values=values)
         while first <= last:
             with self.wrapper.wrap_database_errors:
                 one = next(found, None)
@@ -153,6 +155,22 @@ class Rows:
                 stored = to_store(table.name, column, prepared)
             by_name[column.name] = encode(column.type, stored)
         return tuple(by_name[name] for name in table.primary_key)
+
+    def past(self, connection: Connection, key: Sequence[Any]) -> RowsPast:
+        """
+        Return what can be asked of the past of a row.
+
+        :param key: its primary key, as :meth:`key` returns it.
+        """
+        table = self.stored.table
+        names = [physical(name) for name in table.primary_key]
+        types = {
+            physical(name): COLUMN_TYPES[table.column(name).type]
+            for name in table.primary_key
+        }
+        return RowsPast(
+            connection, self.name, dict(zip(names, key, strict=True)), types
+        )
 
     def instance(self, row: Mapping[str, Any], using: str | None = None) -> Model:
         """
