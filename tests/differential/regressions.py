@@ -1,6 +1,7 @@
 """Cases that found a mistake once, made as small as they get."""
 
 import datetime
+from decimal import Decimal
 
 from .cases import Case
 from .queries import Query
@@ -29,6 +30,17 @@ QUERIES = {
         {"f0": "IntegerField(null=True)"},
         [{"id": 1, "f0": None}, {"id": 2, "f0": None}],
         Query("A.objects.values('id').annotate(x=StdDev('f0')).order_by('id')[1:]"),
+    ),
+    # What a function returned wasn't one of SQLite's integers.
+    "result of more than 64 bits": one_model(
+        {"f0": "DecimalField(max_digits=15, decimal_places=0)"},
+        [
+            {"id": 1, "f0": Decimal(0)},
+            {"id": 2, "f0": Decimal(0)},
+            {"id": 3, "f0": Decimal(999_999_999_999_999)},
+        ],
+        Query("A.objects.aggregate(x=Variance('f0'))"),
+        Query("A.objects.aggregate(x=Variance('f0'), n=Count('id'))"),
     ),
     # IN over a subquery without rows.
     "in nothing": one_model(

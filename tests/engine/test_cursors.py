@@ -358,6 +358,32 @@ def test_functions_that_fail(table):
     assert table.execute("SELECT DISTINCT v FROM t").fetchall() == [("x",)]
 
 
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (2**63, dbapi.DataError),
+        (-(2**63) - 1, dbapi.DataError),
+        ("\ud800", dbapi.OperationalError),
+        (object(), dbapi.OperationalError),
+    ],
+)
+def test_functions_whose_results_sqlite_does_not_have(table, value, error):
+    """They fail as sqlite3's do, be it a function or an aggregate."""
+
+    class Aggregate:
+        def step(self, value):
+            pass
+
+        def finalize(self):
+            return value
+
+    table.create_function("odd", 1, lambda _: value)
+    table.create_aggregate("odds", 1, Aggregate)
+    for sql in ("SELECT odd(id) FROM t", "SELECT odds(id) FROM t"):
+        with pytest.raises(error):
+            table.execute(sql).fetchall()
+
+
 def test_functions_in_checks_and_generated_columns(table):
     """A function may be used in declarations, and runs for each row written."""
     table.create_function("twice", 1, lambda v: v * 2, deterministic=True)

@@ -12,6 +12,9 @@ from backendkit.stores import DatabaseError, DataError, OperationalError
 from .errors import translated
 
 
+_INTEGERS = range(-(2**63), 2**63)
+
+
 class Functions:
     """
     The methods of ``sqlite3.Connection`` that define functions and collations.
@@ -73,11 +76,32 @@ def _guarded(func: Callable[..., Any]) -> Callable[..., Any]:
 
     def call(*args: Any) -> Any:
         try:
-            return func(*args)
+            return _result(func(*args))
         except Exception as error:
             raise _failure(error) from error
 
     return call
+
+
+def _result(value: Any) -> Any:
+    """
+    Return a value that a function has returned, if SQLite has such values.
+
+    :raises OverflowError: an integer of more than 64 bits.
+    :raises UnicodeEncodeError: half of a surrogate.
+    :raises TypeError: neither a number nor a text nor bytes.
+    """
+    if value is None or isinstance(value, float):
+        return value
+    if isinstance(value, int):
+        if value not in _INTEGERS:
+            raise OverflowError
+        return value
+    if isinstance(value, str):
+        if not value.isascii():
+            value.encode()
+        return value
+    return value if isinstance(value, bytes) else bytes(memoryview(value))
 
 
 def _failure(error: Exception) -> DatabaseError:
@@ -113,7 +137,7 @@ class _Aggregate:
         if self._instance is None:
             return None
         try:
-            return self._instance.finalize()
+            return _result(self._instance.finalize())
         except Exception as error:  # noqa: BLE001  # the cursor raises it
             self._fail(error)
             return None
