@@ -11,7 +11,6 @@ from backendkit.stores import DatabaseError, DataError, OperationalError
 
 from .errors import translated
 
-
 _INTEGERS = range(-(2**63), 2**63)
 
 
