@@ -8,6 +8,7 @@ long as the log is.
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -70,17 +71,13 @@ class RowsPast:
         :param after: it is a later one than this.
         :return: 0 if the row isn't there then.
         """
-        good, bad = after, until + 1
-        if bad - good < 2 or not self.is_written(good + 1, until):
+        if after >= until or not self.is_written(after + 1, until):
             return 0
-        good += 1
-        while bad - good > 1:
-            middle = (good + bad) // 2
-            if self.is_written(middle, until):
-                good = middle
-            else:
-                bad = middle
-        return good
+        later = range(after + 2, until + 1)
+        too_late = bisect_left(
+            later, True, key=lambda tx: not self.is_written(tx, until)
+        )
+        return after + 1 + too_late
 
     def revisions(self) -> int:
         """Return how many versions of the row there are; a deletion counts as one."""
@@ -135,13 +132,11 @@ class RowsPast:
 
     def _deletion(self, after: int, there: int, gone: int) -> int:
         """Return a transaction that deleted the row, between two others."""
-        while gone - there > 1:
-            middle = (there + gone) // 2
-            if self.is_written(after + 1, middle):
-                there = middle
-            else:
-                gone = middle
-        return gone
+        later = range(there + 1, gone)
+        still = bisect_left(
+            later, True, key=lambda tx: not self.is_written(after + 1, tx)
+        )
+        return there + 1 + still
 
     def _ask(self, sql: str) -> Sequence[tuple[Any, ...]]:
         self.calls += 1
