@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from backendkit.dbdev import ports
+
 MANAGE = Path(__file__).parents[2] / "demo" / "manage.py"
 ENGINE = os.environ.get("DEMO_ENGINE") or "lmdb"
 PASSWORD = "browser-test-only"
@@ -163,7 +165,7 @@ class Demo:
     def served(self):
         """Serve; give the address; end the process that was started here."""
         for _ in range(5):
-            port = free_port()
+            port = ports.choose(str(self.data))
             log = self.data / "server.log"
             with log.open("w") as output:
                 server = subprocess.Popen(
@@ -188,18 +190,6 @@ class Demo:
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
-
-
-def free_port():
-    """Return a port below 32768: above it, connections going out take them."""
-    for port in range(20000 + os.getpid() % 9000, 32768):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise OSError("no free port")
 
 
 def answers(server, port):

@@ -73,9 +73,9 @@ def main(engine: str, folder: str, file: str, *rest: str) -> int:
 
     # By it the run asks a test that hangs where it is.
     signal.signal(signal.SIGUSR1, pass_on)
-    # Django is loaded by then: the job is to know which one.
-    from backendkit.dbdev.errors import DbdevError  # noqa: PLC0415
-    from backendkit.dbdev.temporary import TemporaryServer  # noqa: PLC0415
+    # The run itself, which imports this module, too, does without Django.
+    from backendkit.dbdev.errors import DbdevError  # noqa: PLC0415  # imports Django
+    from backendkit.dbdev.temporary import TemporaryServer  # noqa: PLC0415  # the same
 
     server = TemporaryServer(
         *(engine, folder),

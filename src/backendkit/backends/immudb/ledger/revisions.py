@@ -127,10 +127,10 @@ def _asked(rows: Rows, key: tuple[Any, ...], until: int) -> Iterator[Revision] |
             return None
         found, rest = past.writes(total, last, last / READ)
     if rest:
-        prefix = rows.ledger_table().row_key(key)
+        wanted = rows.ledger_table().row_key(key)
         for after, to in rest:
             for one in rows.log(after + 1, to, values=False):
-                found += [one.header.id for e in one.entries if e.key == prefix]
+                found += [one.header.id for e in one.entries if e.key == wanted]
     return _told(rows, key, [tx for tx in sorted(found) if tx <= until])
 
 
