@@ -205,6 +205,24 @@ class TestRestart:
             assert numbers(writer) == [0]
             writer.rollback()
 
+    def test_so_is_one_of_which_nobody_has_waited_for_a_change(
+        self, connect, connection, own
+    ):
+        writer = connect(autocommit=False)
+        for last in (writer.commit, lambda: numbers(writer)):
+            writer.run("INSERT INTO t (n) VALUES (1)")
+            os.kill(own.pid, signal.SIGSTOP)
+            writer.send("INSERT INTO t (n) VALUES (2)")
+            own.kill()
+            own.start()
+            with pytest.raises(driver.OperationalError, match="is lost"):
+                last()
+            with pytest.raises(driver.OperationalError, match="roll back"):
+                writer.run("INSERT INTO t (n) VALUES (3)")
+            writer.rollback()
+            assert numbers(writer) == [0]
+            writer.rollback()
+
     def test_a_commit_without_an_answer_says_so(self, connect, connection, own):
         writer = connect(autocommit=False)
         writer.run("INSERT INTO t (n) VALUES (1)")
@@ -258,21 +276,28 @@ class TestTimeOut:
     def test_every_call_has_one(self, connect, connection, own):
         # Longer than the server's memory for sessions, which sleeps, too.
         slow, inside = connect(timeout=0.5), connect(timeout=0.5, autocommit=False)
+        waiting = connect(timeout=0.5, autocommit=False)
         inside.run("INSERT INTO t (n) VALUES (1)")
+        waiting.run("INSERT INTO t (n) VALUES (1)")
         calls = [
             lambda: slow.query("SELECT 1"),
             lambda: inside.run("INSERT INTO t (n) VALUES (1)"),
+            waiting.commit,
         ]
         for call in calls:
             with frozen(own):
+                if call == waiting.commit:
+                    waiting.send("INSERT INTO t (n) VALUES (1)")
                 started = time.monotonic()
                 with pytest.raises(driver.OperationalError, match="time-out"):
                     call()
                 assert 0.4 < time.monotonic() - started < 5
         inside.rollback()
+        waiting.rollback()
         # The next ones work: on a new channel, and without the old snapshot.
-        slow.timeout = inside.timeout = 30
-        assert numbers(slow) == numbers(inside) == [0]
+        for one in (slow, inside, waiting):
+            one.timeout = 30
+            assert numbers(one) == [0]
 
     def test_renewing_closes_the_session_that_is_replaced(self, connect, connection):
         """Its transaction would hold a snapshot."""

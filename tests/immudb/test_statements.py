@@ -22,10 +22,15 @@ driver = pytest.importorskip(
     ],
 )
 def test_parameters_are_counted_as_immudb_reads(sql, parameters):
+    from backendkit.backends.immudb.driver import immudb_pb2 as pb
     from backendkit.backends.immudb.driver._statements import analyze
     from backendkit.backends.immudb.driver._values import bind
 
-    assert len(bind(analyze(sql), parameters)) == len(parameters)
+    request = pb.SQLExecRequest()
+    bind(request.params, analyze(sql), parameters)
+    assert [one.value.n for one in request.params] == (
+        list(parameters.values()) if isinstance(parameters, dict) else list(parameters)
+    )
 
 
 @pytest.mark.parametrize(

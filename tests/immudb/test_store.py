@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from backendkit.backends.immudb import shared
+from backendkit.backends.immudb import commits, driver, shared
 from backendkit.backends.immudb.names import logical, physical
 from backendkit.backends.immudb.store import ImmudbStore
 from backendkit.backends.immudb.types import lengths
@@ -320,6 +320,37 @@ def test_too_many_changes_are_refused_before_they_are_sent(store):
     session.begin(write=True)
     assert rows_of(session) == []
     session.rollback()
+
+
+@pytest.mark.parametrize("size", [1, 5_000, 128_000])
+def test_changes_are_sent_in_parts(store, arguments, monkeypatch, size):
+    """What was changed is there, or nothing, however often it is sent."""
+    monkeypatch.setattr(commits, "_REQUEST", size)
+    written(store, *[(n, str(n), n) for n in range(1, 801)])
+    session = store.session()
+    session.begin(write=True)
+    session.delete(ITEMS, [(n,) for n in range(1, 20)])
+    changed = [(n, f"changed {n}", n % 7) for n in range(20, 40)]
+    for row in changed:
+        session.update(ITEMS, (row[0],), row)
+    added = [(n, "é" * 40 + str(n), None) for n in range(801, 1_701)]
+    session.insert(ITEMS, added)
+    session.commit()
+    session.begin(write=False)
+    kept = [(n, str(n), n) for n in range(40, 801)]
+    assert rows_of(session, ordering=[("id", False)]) == [*changed, *kept, *added]
+    session.rollback()
+    # The first part meets a row of another client, while the next one is made.
+    session.begin(write=True)
+    session.insert(ITEMS, [(n, f"more {n}", n) for n in range(2_000, 3_000)])
+    with driver.connect(**arguments, autocommit=True) as other:
+        other.run("INSERT INTO items (id, code) VALUES (2000, 'theirs')")
+    with pytest.raises(UniqueViolation):
+        session.commit()
+    session.begin(write=False)
+    assert [row[0] for row in rows_of(session)][-2:] == [1_700, 2_000]
+    session.rollback()
+    session.close()
 
 
 def test_a_text_too_long_for_a_key(store):

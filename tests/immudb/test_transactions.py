@@ -160,6 +160,68 @@ def test_ids_come_with_what_is_committed(connection):
     assert connection.commit().last_ids == {"a": 5}
 
 
+class TestNotWaiting:
+    def test_what_is_called_next_comes_after_it(self, table, connect):
+        writer = connect()
+        writer.begin()
+        for number in range(3, 100):
+            writer.send("INSERT INTO t (id, n) VALUES (?, ?)", (number, 1))
+        writer.send("UPDATE t SET n = 7 WHERE id = 99; DELETE FROM t WHERE id = 98")
+        assert writer.query("SELECT n FROM t WHERE id >= 98").rows == [(7,)]
+        writer.send("DELETE FROM t WHERE id = 97")
+        writer.run("DELETE FROM t WHERE id = 96")
+        writer.send("DELETE FROM t WHERE id = 95")
+        assert rows(table) == BEFORE
+        writer.commit()
+        ones = [(number, 1) for number in range(3, 95)]
+        assert rows(table) == [*BEFORE, *ones, (99, 7)]
+
+    @pytest.mark.parametrize("name", ["run", "send", "query", "stream", "commit"])
+    def test_its_error_is_raised_by_the_next_call(self, table, connect, name):
+        writer = connect()
+        writer.begin()
+        writer.run("UPDATE t SET n = 1 WHERE id = 1")
+        writer.send("INSERT INTO t (id, n) VALUES (2, 2)")
+        texts = {"run": "UPDATE t SET n = 2 WHERE id = 1", "commit": None}
+        texts["send"] = texts["run"]
+        text = texts.get(name, "SELECT n FROM t")
+        call = getattr(writer, name)
+        with pytest.raises(driver.IntegrityError):
+            call(*[text] * bool(text))
+        with pytest.raises(driver.OperationalError, match="roll back: key already"):
+            writer.commit()
+        writer.rollback()
+        assert rows(writer) == BEFORE
+
+    def test_rolling_back_waits_for_it_and_drops_its_error(self, table, connect):
+        writer = connect()
+        for last in (
+            "UPDATE t SET n = 1 WHERE id = 1",
+            "INSERT INTO t (id) VALUES (2)",
+        ):
+            writer.begin()
+            writer.send(last)
+            writer.rollback()
+            assert not writer.in_transaction
+            assert rows(table) == BEFORE
+        writer.begin()
+        writer.send("UPDATE t SET n = 1 WHERE id = 1")
+        writer.close()
+        assert rows(table) == BEFORE
+
+    def test_it_needs_a_transaction_and_a_statement(self, table):
+        with pytest.raises(driver.ProgrammingError, match="no transaction"):
+            table.send("UPDATE t SET n = 1 WHERE id = 1")
+        table.begin()
+        with pytest.raises(driver.ProgrammingError, match="is a query"):
+            table.send("SELECT 1")
+        with pytest.raises(driver.DataError, match="64 bits"):
+            table.send("UPDATE t SET n = ? WHERE id = 1", (2**63,))
+        table.send("UPDATE t SET n = ? WHERE id = 1", (2**63 - 1,))
+        table.commit()
+        assert rows(table) == [(1, 2**63 - 1), (2, 0)]
+
+
 class TestLargeAnswers:
     """immudb refuses or cuts more than 2,500 rows in one message."""
 

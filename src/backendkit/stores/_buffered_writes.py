@@ -131,27 +131,27 @@ class BufferedWrites(BufferedSchema):
         wanted = sum(1 for row in rows if row[at] is None)
         complete = []
         numbering = buffer.numbering
+        own, last, reserve = numbering.own, numbering.last, numbering.reserve
         for row in rows:
             if row[at] is not None:
-                numbering = _moved_on(numbering, row[at])
+                numbering = _moved_on(numbering._replace(last=last), row[at])
+                last = numbering.last
                 complete.append(row)
                 continue
-            number = numbering.last + 1
-            if not numbering.own:
-                reserve = numbering.reserve
+            number = last + 1
+            if not own:
                 number = max(number, reserve.start)
                 if number >= reserve.stop:
                     assert buffer.before is not None
-                    number = self._allocate(buffer.before, wanted, numbering.last)
+                    number = self._allocate(buffer.before, wanted, last)
                     reserve = range(number, number + wanted)
                 fresh.add((number,))
-                numbering = numbering._replace(reserve=reserve)
             if number >= 2**63:
                 raise OperationalError(f"{table.name} has no numbers left")
-            numbering = numbering._replace(last=number)
+            last = number
             wanted -= 1
             complete.append((*row[:at], number, *row[at + 1 :]))
-        buffer.numbering = numbering
+        buffer.numbering = numbering._replace(last=last, reserve=reserve)
         if table.key_positions != (at,):
             fresh = set()
         return complete, fresh

@@ -167,7 +167,7 @@ class Table:
 
     def key_of(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the primary key of a row in column order."""
-        return tuple(row[position] for position in self.key_positions)
+        return tuple([row[position] for position in self.key_positions])
 
     def unique_values(self, row: tuple[Any, ...]) -> list[tuple[str, tuple[Any, ...]]]:
         """
@@ -176,6 +176,8 @@ class Table:
         "" is the primary key. Of an index that isn't, None equals nothing, as in
         SQL: with None among the values there is no pair.
         """
+        if len(self.unique) == 1:
+            return [("", self.key_of(row))]
         at = self.positions
         pairs = [
             (index, tuple([row[at[name]] for name in columns]))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from backendkit.stores import Catalog, Error, Row, Table, TableChange
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from .driver import Connection
     from .shared import Shared
 
-#: Bytes and statements of one request, about.
-_REQUEST, _STATEMENTS = 4_000_000, 500
+#: Bytes and statements of one request, about. While the server runs it, we make the next.
+_REQUEST, _STATEMENTS = 128_000, 500
 
 
 class Commit:
@@ -49,19 +50,22 @@ class Commit:
         self._changed = any(change.before != change.after for change in changes)
         if self._changed:
             self._define(changes)
+        self._number(changes)
+        self._send(itertools.chain(self._waiting, self._rows(changes)))
+
+    def _rows(self, changes: Sequence[TableChange]) -> Iterator[Statement]:
+        """Return the statements that change rows."""
         for change in changes:
             after = change.after
             if after is None or not change.rows:
                 continue
             if after.name in self._copied:
                 rows = [row.new for row in change.rows if row.new is not None]
-                self._waiting += statements.insert(after, rows)
+                yield from statements.insert(after, rows)
             else:
-                self._waiting += statements.write_rows(
+                yield from statements.write_rows(
                     self._stored[after.name], change.rows, same=change.before == after
                 )
-        self._number(changes)
-        self._send()
 
     def _define(self, changes: Sequence[TableChange]) -> None:
         if not self._schema.version:
@@ -220,22 +224,21 @@ class Commit:
             return False
         return change.reset or not self._shared.numbered(after.name, change.number)
 
-    def _send(self) -> None:
-        """Send the statements, as many at a time as a request takes."""
+    def _send(self, waiting: Iterable[Statement]) -> None:
+        """Send statements, as many at a time as a request takes."""
         texts: list[str] = []
         bound: list[Any] = []
         size = 0
-        for sql, parameters in self._waiting:
+        for sql, parameters in waiting:
             more = len(sql) + sum(map(_bytes, parameters))
             if texts and (size + more > _REQUEST or len(texts) >= _STATEMENTS):
-                self._connection.run("; ".join(texts), bound)
+                self._connection.send("; ".join(texts), bound)
                 texts, bound, size = [], [], 0
             texts.append(sql)
             bound += parameters
             size += more
         if texts:
             self._connection.run("; ".join(texts), bound)
-        self._waiting.clear()
 
     def done(self, changes: Sequence[TableChange]) -> None:
         """Tell the other sessions of the process what is committed now."""

@@ -225,8 +225,10 @@ def check_value(table: Table, column: Column, value: Any, length: int | None) ->
     :param length: of the column, in bytes; None for any.
     :raises DataError: it can't be stored.
     """
-    where = f"{table.name}.{column.name}"
     kind = column.type
+    if kind is ValueType.INTEGER and type(value) is int and -(2**63) <= value < 2**63:
+        return value
+    where = f"{table.name}.{column.name}"
     if not isinstance(value, _PYTHON[kind]):
         raise DataError(f"{where} is {kind}: it can't hold {type(value).__name__}")
     size = 0

@@ -289,6 +289,28 @@ class Connection(Verifier):
         answer: pb.SQLExecResult = self._outside(EXEC, request, repeat=False)
         return Committed.of(answer.txs[-1]) if answer.txs else None
 
+    def send(self, sql: str, parameters: Parameters = ()) -> None:
+        """
+        Run a statement, or several, in the open transaction, and don't wait.
+
+        The next call in the transaction waits for it before it is sent, and raises its
+        error, if there is one. Meanwhile what comes next can be bound.
+
+        :raises ProgrammingError: no transaction is open.
+        """
+        request = self._request(pb.SQLExecRequest, sql, parameters, is_query=False)
+        transaction = self._transaction
+        if transaction is None:
+            raise stores.ProgrammingError("no transaction is open")
+        self._settle()
+        transaction.running = self._inside(
+            transaction,
+            lambda: self._link.send(
+                TX_EXEC, request, self.timeout, transaction.metadata
+            ),
+            ends=True,
+        )
+
     def _request(
         self, message: Any, sql: str, parameters: Parameters, *, is_query: bool
     ) -> Any:
@@ -302,9 +324,10 @@ class Connection(Verifier):
                 else "this statement answers with no rows: it is no query"
             )
         try:
-            request = message(sql=sql, params=bind(statement, parameters))
+            request = message(sql=sql)
         except UnicodeEncodeError:
             raise stores.ProgrammingError("the statement isn't Unicode") from None
+        bind(request.params, statement, parameters)
         if self._transaction is None and not self._autocommit:
             self.begin()
         return request

@@ -97,6 +97,18 @@ class Link:
             # What grpcio says of a channel that another thread has closed.
             raise InterfaceError("the connection is closed") from error
 
+    def send(
+        self, method: Method, request: Any, timeout: float | None, more: Metadata
+    ) -> Any:
+        """Call a method as :meth:`call` does; return gRPC's future of its answer."""
+        self.used = time.monotonic()
+        try:
+            return self.callable(method).future(
+                request, timeout=timeout, metadata=self.metadata + more
+            )
+        except ValueError as error:
+            raise InterfaceError("the connection is closed") from error
+
     # Opening and closing
 
     def open(self) -> None:

@@ -44,6 +44,7 @@ class Transaction:
     :param metadata: what names it in a call.
     :param failed: why it can only be rolled back; None if it is well.
     :param stream: the one that isn't read to its end yet.
+    :param running: the call whose answer nobody has waited for yet.
     :param lingers: whether the server may still read for one that was cut off.
     """
 
@@ -51,6 +52,7 @@ class Transaction:
     read_only: bool
     failed: str | None = None
     stream: Stream | None = None
+    running: Any = None
     lingers: bool = False
 
 
@@ -156,6 +158,9 @@ class Session:
         transaction = self._transaction
         if transaction is None:
             return
+        if transaction.running is not None:
+            with contextlib.suppress(stores.Error):
+                self._settle()
         self._transaction = None
         if transaction.stream is not None:
             transaction.stream.close()
@@ -271,6 +276,12 @@ class Session:
         return found
 
     def _settle(self) -> None:
-        """Read the open stream of the transaction to its end, for its reader."""
-        if self._transaction is not None and self._transaction.stream is not None:
-            self._transaction.stream.settle()
+        """Wait for what runs in the transaction; read its stream, for its reader."""
+        transaction = self._transaction
+        if transaction is None:
+            return
+        running, transaction.running = transaction.running, None
+        if running is not None:
+            self._inside(transaction, running.result, ends=True)
+        if transaction.stream is not None:
+            transaction.stream.settle()

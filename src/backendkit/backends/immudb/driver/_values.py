@@ -36,55 +36,90 @@ MICROSECOND = datetime.timedelta(microseconds=1)
 Parameters = Sequence[Any] | Mapping[str, Any]
 
 
-def _int(value: int) -> pb.SQLValue:
+Binder = Callable[[pb.SQLValue, Any], None]
+
+
+def _null(target: pb.SQLValue, value: None) -> None:
+    target.null = 0
+
+
+def _bool(target: pb.SQLValue, value: bool) -> None:
+    target.b = value
+
+
+def _int(target: pb.SQLValue, value: int) -> None:
     try:
-        return pb.SQLValue(n=value)
+        target.n = value
     except ValueError:
         raise DataError(f"an integer of more than 64 bits: {value}") from None
 
 
-def _str(value: str) -> pb.SQLValue:
+def _float(target: pb.SQLValue, value: float) -> None:
+    target.f = value
+
+
+def _str(target: pb.SQLValue, value: str) -> None:
     try:
-        return pb.SQLValue(s=value)
+        target.s = value
     except (UnicodeEncodeError, ValueError):
         raise DataError("a text that isn't Unicode, with half of a surrogate") from None
 
 
-def _datetime(value: datetime.datetime) -> pb.SQLValue:
+def _bytes(target: pb.SQLValue, value: bytes | bytearray | memoryview) -> None:
+    target.bs = bytes(value)
+
+
+def _datetime(target: pb.SQLValue, value: datetime.datetime) -> None:
     if value.tzinfo is not None:
         try:
             value = value.astimezone(datetime.UTC).replace(tzinfo=None)
         except OverflowError:
             raise DataError(f"out of range in UTC: {value}") from None
-    return pb.SQLValue(ts=(value - EPOCH) // MICROSECOND)
+    target.ts = (value - EPOCH) // MICROSECOND
 
 
-def _date(value: datetime.date) -> pb.SQLValue:
-    return _datetime(datetime.datetime.combine(value, datetime.time()))
+def _date(target: pb.SQLValue, value: datetime.date) -> None:
+    _datetime(target, datetime.datetime.combine(value, datetime.time()))
 
 
-def _json(value: Any) -> pb.SQLValue:
+def _uuid(target: pb.SQLValue, value: uuid.UUID) -> None:
+    target.s = str(value)
+
+
+def _json(target: pb.SQLValue, value: Any) -> None:
     try:
-        return _str(json.dumps(value, ensure_ascii=False, allow_nan=False))
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise DataError(f"not JSON: {error}") from error
+    _str(target, text)
 
 
-BINDERS: dict[type, Callable[[Any], pb.SQLValue]] = {
-    type(None): lambda value: pb.SQLValue(null=0),
-    bool: lambda value: pb.SQLValue(b=value),
+BINDERS: dict[type, Binder] = {
+    type(None): _null,
+    bool: _bool,
     int: _int,
-    float: lambda value: pb.SQLValue(f=value),
+    float: _float,
     str: _str,
-    bytes: lambda value: pb.SQLValue(bs=value),
-    bytearray: lambda value: pb.SQLValue(bs=bytes(value)),
-    memoryview: lambda value: pb.SQLValue(bs=bytes(value)),
+    bytes: _bytes,
+    bytearray: _bytes,
+    memoryview: _bytes,
     datetime.datetime: _datetime,
     datetime.date: _date,
-    uuid.UUID: lambda value: pb.SQLValue(s=str(value)),
+    uuid.UUID: _uuid,
     dict: _json,
     list: _json,
 }
+
+
+def _binder(cls: type) -> Binder:
+    """Return the one of the class that a class is made from: enumerations, marked strings."""
+    for base in cls.__mro__:
+        if base in BINDERS:
+            return BINDERS[base]
+    raise DataError(
+        f"immudb has no type for {cls.__name__}: bind it as int, "
+        "float, str, bytes, datetime, UUID, dict or list"
+    )
 
 
 def bind_value(value: Any) -> pb.SQLValue:
@@ -93,19 +128,9 @@ def bind_value(value: Any) -> pb.SQLValue:
 
     :raises DataError: immudb has no such type, or the value doesn't fit.
     """
-    binder = BINDERS.get(type(value))
-    if binder is None:
-        # Subclasses: enumerations, marked strings.
-        for cls in type(value).__mro__[1:]:
-            if cls in BINDERS:
-                binder = BINDERS[cls]
-                break
-        else:
-            raise DataError(
-                f"immudb has no type for {type(value).__name__}: bind it as int, "
-                "float, str, bytes, datetime, UUID, dict or list"
-            )
-    return binder(value)
+    bound = pb.SQLValue()
+    _binder(type(value))(bound, value)
+    return bound
 
 
 # How immudb calls the values of `?` and `$n`.
@@ -114,10 +139,12 @@ def _names(count: int) -> list[str]:
     return [f"param{number}" for number in range(1, count + 1)]
 
 
-def bind(statement: Statement, parameters: Parameters) -> list[pb.NamedParam]:
+def bind(target: Any, statement: Statement, parameters: Parameters) -> None:
     """
-    Return the parameters of a statement.
+    Add the parameters of a statement to those of its request.
 
+    :param target: the request's field, to which parameters are added. Filling what is
+        there takes a quarter of the time of making it elsewhere.
     :raises ProgrammingError: too few or too many, or positional where named are wanted.
     """
     if isinstance(parameters, Mapping):
@@ -140,7 +167,10 @@ def bind(statement: Statement, parameters: Parameters) -> list[pb.NamedParam]:
                 wanted = f"a mapping with {', '.join(sorted(statement.names))}"
             raise ProgrammingError(f"wanted {wanted}, got {count}")
         pairs = zip(_names(count) if count > 99 else NAMES, parameters, strict=False)
-    return [pb.NamedParam(name=name, value=bind_value(value)) for name, value in pairs]
+    add, known = target.add, BINDERS.get
+    for name, value in pairs:
+        cls = type(value)
+        (known(cls) or _binder(cls))(add(name=name).value, value)
 
 
 NAMES = _names(99)
