@@ -166,18 +166,23 @@ class Django:
     def calls(self, name):
         from backendkit.backends.immudb.driver._link import Link
 
-        made, ask = [], Link.call
+        made, asks = [], {each: getattr(Link, each) for each in ("call", "send")}
 
-        def call(link, method, *args, **kwargs):
-            made.append(method.name)
-            return ask(link, method, *args, **kwargs)
+        def counting(ask):
+            def call(link, method, *args, **kwargs):
+                made.append(method.name)
+                return ask(link, method, *args, **kwargs)
+
+            return call
 
         getattr(self, name)(7)
-        Link.call = call
+        for each, ask in asks.items():
+            setattr(Link, each, counting(ask))
         try:
             getattr(self, name)(7)
         finally:
-            Link.call = ask
+            for each, ask in asks.items():
+                setattr(Link, each, ask)
         return len(made)
 
 

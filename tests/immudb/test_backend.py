@@ -243,6 +243,52 @@ def test_many_keys_are_one_call_if_they_are_most_of_the_table(database, monkeypa
         assert [*named.order_by("pk").values_list("pk", flat=True)[3:5]] == some[3:5]
 
 
+@pytest.mark.parametrize("atomic", [False, True])
+@pytest.mark.parametrize("native", [True, False])
+def test_objects_are_made_while_their_rows_come(database, native, atomic):
+    """What making them reads and writes doesn't get into the way of the rest."""
+    from django.db import connection, transaction
+    from django.db.models.signals import post_init
+
+    from tests.nonrel.models import Author
+
+    database.create(Author)
+    # Of an answer, 2,500 rows come at a time.
+    for n in range(0, 6_000, 1_000):
+        Author.objects.bulk_create(
+            [Author(pk=i + 1, name=f"a{i}") for i in range(n, n + 1_000)]
+        )
+    read, made = [], []
+
+    def look(sender, instance, **kwargs):
+        if (
+            instance.pk
+            and not instance.name.startswith("new")
+            and instance.pk % 1500 < 2
+        ):
+            name = Author.objects.filter(pk=7001 - instance.pk).values_list("name")
+            read.append((instance.pk, name.first()))
+            made.append(Author.objects.create(name=f"new {instance.pk}"))
+            Author.objects.filter(pk=instance.pk + 3_000).update(name="changed")
+
+    post_init.connect(look, sender=Author)
+    try:
+        with transaction.atomic() if atomic else contextlib.nullcontext():
+            connection.native = native
+            found = list(Author.objects.order_by("pk"))
+            connection.native = True
+    finally:
+        post_init.disconnect(look, sender=Author)
+    assert [author.name for author in found] == [f"a{n}" for n in range(6_000)]
+    assert [pk for pk, _ in read] == [1, 1500, 1501, 3000, 3001, 4500, 4501, 6000]
+    names = [name and name[0] for _, name in read]
+    assert names[1:3] == ["a5500", "a5499"]
+    assert (len(made), Author.objects.count()) == (8, 6_008)
+    changed = Author.objects.filter(name="changed").values_list("pk", flat=True)
+    # The last one is the first new one.
+    assert [*changed.order_by("pk")] == [3001, 4500, 4501, 6000, 6001]
+
+
 def test_a_statement_that_meets_another_writer_is_run_again(item, monkeypatch):
     """Outside of atomic(): nobody has seen what it read."""
     from django.db import connection, transaction

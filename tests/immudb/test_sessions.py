@@ -212,6 +212,7 @@ class TestRestart:
         for last in (writer.commit, lambda: numbers(writer)):
             writer.run("INSERT INTO t (n) VALUES (1)")
             os.kill(own.pid, signal.SIGSTOP)
+            time.sleep(0.2)
             writer.send("INSERT INTO t (n) VALUES (2)")
             own.kill()
             own.start()

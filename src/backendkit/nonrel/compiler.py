@@ -53,6 +53,13 @@ class SQLCompiler(compiler.SQLCompiler):
         # A wrapper may change the statement.
         if not self.connection.native or self.connection.execute_wrappers:
             return super().execute_sql(*args, **kwargs)
+        # Django reads all rows before it makes the first object, unless it is told to read
+        # in chunks. Objects are made while a remote store sends the rest.
+        if (
+            "chunked_fetch" in kwargs
+            and self.connection.store_class.capabilities.remote
+        ):
+            kwargs["chunked_fetch"] = True
         self._executing = True
         try:
             return super().execute_sql(*args, **kwargs)

@@ -59,8 +59,10 @@ def analyze(sql: str) -> Statement:
     :raises NotSupportedError: it has RETURNING; immudb reports success and the row
         isn't there.
     """
-    # A long one is built for its values, and doesn't come again.
-    return _cached(sql) if len(sql) < 5_000 else _analyze(sql)
+    if len(sql) < 5_000:
+        return _cached(sql)
+    # A long one is built for its values: it comes again while rows are sent in parts.
+    return _cached_long(sql) if len(sql) < 500_000 else _analyze(sql)
 
 
 def _analyze(sql: str) -> Statement:
@@ -102,3 +104,4 @@ def _analyze(sql: str) -> Statement:
 
 
 _cached = functools.lru_cache(maxsize=1_000)(_analyze)
+_cached_long = functools.lru_cache(maxsize=4)(_analyze)
