@@ -19,7 +19,7 @@ class BufferedWrites(BufferedSchema):
     def insert(self, table: Table, rows: Sequence[Row]) -> list[Key]:
         buffer = self._buffer(table)
         self._undo_by(setattr, buffer, "numbering", buffer.numbering)
-        checked = [self._check(table, row) for row in rows]
+        checked = self._check(table, rows)
         complete, fresh = self._number(buffer, checked)
         pairs = [buffer.table.unique_values(row) for row in complete]
         taken = self._taken(buffer, (p for one in pairs for p in one), fresh)
@@ -75,7 +75,7 @@ class BufferedWrites(BufferedSchema):
         :param committed: it as committed, if it isn't in the buffer.
         """
         table = buffer.table
-        row = self._check(table, row)
+        (row,) = self._check(table, [row])
         if same(row, now):
             return
         former = set(table.unique_values(now))

@@ -153,16 +153,16 @@ class CommittedReader(Session):
         """Choose how to read what is committed: see :meth:`Session.access`."""
         return super().access(table, filters, ordering, few=few)
 
-    def _check(self, table: Table, row: Row) -> Row:
+    def _check(self, table: Table, rows: Sequence[Row]) -> Sequence[Row]:
         """
-        Return a row as it will be read once it is committed.
+        Return rows as they will be read once they are committed.
 
-        Called before it gets into the buffer; the ``auto_increment`` column may be
-        None. By default it stays as it is. Refuse here what the store would refuse.
+        Called before they get into the buffer; the ``auto_increment`` column may be
+        None. By default they stay as they are. Refuse here what the store would refuse.
 
         :raises DataError: a value can't be stored; names the column.
         """
-        return tuple(row)
+        return [*map(tuple, rows)]
 
     def _size(self, change: TableChange) -> int:
         """Return how much of ``max_changes`` a change takes: by default its rows."""

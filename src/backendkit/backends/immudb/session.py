@@ -30,7 +30,7 @@ from .conditions import exact
 from .names import quoted
 from .query import LOOKUPS, ImmudbQuery, _parts, point
 from .shared import SAFE_ENTRIES
-from .types import MAX_INDEXED, check_value, decoder, lengths
+from .types import MAX_INDEXED, check_values, decoder, lengths
 
 if TYPE_CHECKING:
     from .driver import Connection
@@ -232,16 +232,15 @@ class ImmudbSession(BufferedSession):
 
     # Writing
 
-    def _check(self, table: Table, row: Row) -> Row:
+    def _check(self, table: Table, rows: Sequence[Row]) -> Sequence[Row]:
         sizes = self._lengths(table)
-        return tuple(
-            [
-                value
-                if value is None
-                else check_value(table, column, value, sizes.get(column.name))
-                for column, value in zip(table.columns, row, strict=True)
-            ]
-        )
+        checked = [
+            check_values(table, column, values, sizes.get(column.name))
+            for column, values in zip(
+                table.columns, zip(*rows, strict=True), strict=bool(rows)
+            )
+        ]
+        return list(zip(*checked, strict=True))
 
     def _lengths(self, table: Table) -> Mapping[str, int]:
         """Return the lengths that a table's columns have, or will have."""

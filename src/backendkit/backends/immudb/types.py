@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Context, Decimal, InvalidOperation
+from types import NoneType
 from typing import Any
 
 from backendkit.stores import Column, DataError, Row, Table, ValueType
@@ -218,6 +219,33 @@ def _fits(value: Decimal, digits: int, places: int) -> bool:
     return True
 
 
+def check_values(
+    table: Table, column: Column, values: Sequence[Any], length: int | None
+) -> Sequence[Any]:
+    """Return the values of one column of some rows, each as :func:`check_value` does."""
+    if _are_plain(column.type, values, length):
+        return values
+    return [
+        None if value is None else check_value(table, column, value, length)
+        for value in values
+    ]
+
+
+def _are_plain(kind: ValueType, values: Sequence[Any], length: int | None) -> bool:
+    """Whether a look at all of them tells that they fit, and stay as they are."""
+    types = set(map(type, values))
+    if NoneType in types:
+        types.remove(NoneType)
+        values = [value for value in values if value is not None]
+    if kind is ValueType.INTEGER and types == {int}:
+        return min(values) >= -(2**63) and max(values) < 2**63
+    if kind is ValueType.STRING and types == {str}:
+        return all(map(str.isascii, values)) and (
+            length is None or max(map(len, values)) <= length
+        )
+    return not types
+
+
 def check_value(table: Table, column: Column, value: Any, length: int | None) -> Any:
     """
     Return a value as it will be read.
@@ -226,8 +254,6 @@ def check_value(table: Table, column: Column, value: Any, length: int | None) ->
     :raises DataError: it can't be stored.
     """
     kind = column.type
-    if kind is ValueType.INTEGER and type(value) is int and -(2**63) <= value < 2**63:
-        return value
     where = f"{table.name}.{column.name}"
     if not isinstance(value, _PYTHON[kind]):
         raise DataError(f"{where} is {kind}: it can't hold {type(value).__name__}")
