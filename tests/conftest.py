@@ -11,6 +11,11 @@ settings.register_profile("default", deadline=None, print_blob=True)
 settings.load_profile("default")
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the longest ones, so that no process has them left at the end."""
+    items.sort(key=lambda item: "tests/differential/" not in item.nodeid)
+
+
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory):
     """A Chromium, driven by selenium; tests take ``driver``."""
