@@ -353,6 +353,26 @@ def test_changes_are_sent_in_parts(store, arguments, monkeypatch, size):
     session.close()
 
 
+def test_rows_that_are_more_than_a_message_takes(store):
+    """The server takes 32 MiB at a time, and each of the rows is far below that."""
+    data = Column("data", ValueType.BYTES), Column("text", ValueType.STRING)
+    table = Table("large", (ID, *data), ("id",))
+    rows = [(n, bytes([n]) * 1_000_000, "é" * 50_000) for n in range(1, 36)]
+    written(store, *rows, table=table)
+    session = store.session()
+    session.begin(write=True)
+    assert sorted(rows_of(session, table)) == rows
+    for row in rows:
+        session.update(table, (row[0],), (row[0], row[1] + b"!", None))
+    session.commit()
+    session.begin(write=False)
+    assert sorted(rows_of(session, table)) == [
+        (n, one + b"!", None) for n, one, _ in rows
+    ]
+    session.rollback()
+    session.close()
+
+
 def test_a_text_too_long_for_a_key(store):
     """Bytes count; what isn't indexed may have any length."""
     written(store)

@@ -15,8 +15,8 @@ from .types import declaration, encode, indexed_columns, is_sized, lengths
 #: A statement and what is bound.
 Statement = tuple[str, Sequence[Any]]
 
-#: Rows of one INSERT.
-_ROWS = 500
+#: Rows and bytes of one INSERT, about; a row that has more goes alone.
+_ROWS, _BYTES = 500, 1_000_000
 
 
 def create(table: Table) -> tuple[Stored, list[Statement]]:
@@ -172,14 +172,26 @@ def insert(
     one = f"({', '.join('?' * len(kinds))})"
     head = f"{verb} INTO {quoted(table.name)} ({names}) VALUES "
     every = list(rows)
-    for start in range(0, len(every), _ROWS):
-        part = every[start : start + _ROWS]
+    waiting = [every[n : n + _ROWS] for n in reversed(range(0, len(every), _ROWS))]
+    while waiting:
+        part = waiting.pop()
         values = [
             encode(kind, value)
             for row in part
             for kind, value in zip(kinds, row, strict=True)
         ]
+        half = len(part) // 2
+        if half and size(values) > _BYTES:
+            waiting += part[half:], part[:half]
+            continue
         yield head + ", ".join([one] * len(part)), values
+
+
+def size(values: Iterable[Any]) -> int:
+    """Return how many bytes a request has of values, about."""
+    return sum(
+        [len(value) if isinstance(value, str | bytes) else 10 for value in values]
+    )
 
 
 def replace(table: Table, row: Row) -> Statement:

@@ -230,7 +230,7 @@ class Commit:
         bound: list[Any] = []
         size = 0
         for sql, parameters in waiting:
-            more = len(sql) + sum(map(_bytes, parameters))
+            more = len(sql) + statements.size(parameters)
             if texts and (size + more > _REQUEST or len(texts) >= _STATEMENTS):
                 self._connection.send("; ".join(texts), bound)
                 texts, bound, size = [], [], 0
@@ -268,7 +268,3 @@ class Commit:
             tables = {name: one.table for name, one in self._stored.items()}
             catalog = Catalog((version, foreign), tables)
             shared.set_schema(Schema(catalog, version, self._stored))
-
-
-def _bytes(value: Any) -> int:
-    return len(value) if isinstance(value, str | bytes) else 10
