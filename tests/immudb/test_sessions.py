@@ -196,14 +196,17 @@ class TestRestart:
             writer.run("INSERT INTO t (n) VALUES (1)")
             own.kill()
             own.start()
-            with pytest.raises(driver.OperationalError, match="is lost"):
-                last()
-            # Until it is rolled back nothing runs outside of it.
-            with pytest.raises(driver.OperationalError, match="roll back"):
-                writer.run("INSERT INTO t (n) VALUES (3)")
-            writer.rollback()
-            assert numbers(writer) == [0]
-            writer.rollback()
+            self.is_lost(writer, last)
+
+    def is_lost(self, writer, call):
+        with pytest.raises(driver.OperationalError, match="is lost"):
+            call()
+        # Until it is rolled back nothing runs outside of it.
+        with pytest.raises(driver.OperationalError, match="roll back"):
+            writer.run("INSERT INTO t (n) VALUES (3)")
+        writer.rollback()
+        assert numbers(writer) == [0]
+        writer.rollback()
 
     def test_so_is_one_of_which_nobody_has_waited_for_a_change(
         self, connect, connection, own
@@ -216,13 +219,7 @@ class TestRestart:
             writer.send("INSERT INTO t (n) VALUES (2)")
             own.kill()
             own.start()
-            with pytest.raises(driver.OperationalError, match="is lost"):
-                last()
-            with pytest.raises(driver.OperationalError, match="roll back"):
-                writer.run("INSERT INTO t (n) VALUES (3)")
-            writer.rollback()
-            assert numbers(writer) == [0]
-            writer.rollback()
+            self.is_lost(writer, last)
 
     def test_a_commit_without_an_answer_says_so(self, connect, connection, own):
         writer = connect(autocommit=False)

@@ -159,6 +159,7 @@ class Session:
         if transaction is None:
             return
         if transaction.running is not None:
+            # Whatever has become of it, it is rolled back.
             with contextlib.suppress(stores.Error):
                 self._settle()
         self._transaction = None
