@@ -303,8 +303,23 @@ class Project:
                 os.kill(state["pid"], signal.SIGKILL)
                 # Its helpers notice soon, and may write until then.
                 wait_for(lambda: started_at(state["pid"]) is None)  # noqa: B023  # used at once
+        for pid in self.unknown():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: started_at(pid) is None)  # noqa: B023  # used at once
         shutil.rmtree(self.path, ignore_errors=True)
         wait_for(lambda: not self.path.exists() or shutil.rmtree(self.path, True))
+
+    def unknown(self):
+        """Servers of a command that was killed before it noted their id, on Linux."""
+        folder = f"{self.path}/".encode()
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                arguments = path.read_bytes().split(b"\0")
+                if any(
+                    b"=" + folder in one or one.startswith(folder) for one in arguments
+                ):
+                    yield int(path.parent.name)
 
 
 def started_at(pid):
