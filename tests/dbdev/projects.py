@@ -304,7 +304,7 @@ class Project:
                 # Its helpers notice soon, and may write until then.
                 wait_for(lambda: started_at(state["pid"]) is None)  # noqa: B023  # used at once
         for pid in self.unknown():
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
                 os.kill(pid, signal.SIGKILL)
             wait_for(lambda: started_at(pid) is None)  # noqa: B023  # used at once
         shutil.rmtree(self.path, ignore_errors=True)

@@ -14,7 +14,7 @@ from . import changes as statements
 from .catalog import CREATE_OWN, META, NUMBERS, TABLES, Schema, Stored
 from .changes import Statement
 from .names import physical, quoted
-from .types import check_value, decoder
+from .types import check_rows, decoder
 
 if TYPE_CHECKING:
     from .driver import Connection
@@ -154,15 +154,7 @@ class Commit:
             for row in rows
             if change.before.key_of(row) not in changed
         ]
-        checked = [
-            tuple(
-                None
-                if v is None
-                else check_value(after, c, v, made.lengths.get(c.name))
-                for c, v in zip(after.columns, row, strict=True)
-            )
-            for row in kept
-        ]
+        checked = check_rows(after, kept, made.lengths)
         self._waiting += statements.insert(after, checked)
         self._stored[after.name] = made
         self._definitions[after.name] = made

@@ -30,7 +30,7 @@ from .conditions import exact
 from .names import quoted
 from .query import LOOKUPS, ImmudbQuery, _parts, point
 from .shared import SAFE_ENTRIES
-from .types import MAX_INDEXED, check_values, decoder, lengths
+from .types import MAX_INDEXED, check_rows, decoder, lengths
 
 if TYPE_CHECKING:
     from .driver import Connection
@@ -233,14 +233,7 @@ class ImmudbSession(BufferedSession):
     # Writing
 
     def _check(self, table: Table, rows: Sequence[Row]) -> Sequence[Row]:
-        sizes = self._lengths(table)
-        checked = [
-            check_values(table, column, values, sizes.get(column.name))
-            for column, values in zip(
-                table.columns, zip(*rows, strict=True), strict=bool(rows)
-            )
-        ]
-        return list(zip(*checked, strict=True))
+        return check_rows(table, rows, self._lengths(table))
 
     def _lengths(self, table: Table) -> Mapping[str, int]:
         """Return the lengths that a table's columns have, or will have."""

@@ -219,7 +219,24 @@ def _fits(value: Decimal, digits: int, places: int) -> bool:
     return True
 
 
-def check_values(
+def check_rows(
+    table: Table, rows: Sequence[Row], sizes: Mapping[str, int]
+) -> list[Row]:
+    """
+    Return rows as they will be read.
+
+    :param sizes: lengths of columns, in bytes; one that isn't there may have any.
+    :raises DataError: a value can't be stored.
+    """
+    columns = zip(*rows, strict=True)
+    checked = [
+        _check_values(table, column, values, sizes.get(column.name))
+        for column, values in zip(table.columns, columns, strict=bool(rows))
+    ]
+    return list(zip(*checked, strict=True))
+
+
+def _check_values(
     table: Table, column: Column, values: Sequence[Any], length: int | None
 ) -> Sequence[Any]:
     """Return the values of one column of some rows, each as :func:`check_value` does."""
@@ -253,8 +270,8 @@ def check_value(table: Table, column: Column, value: Any, length: int | None) ->
     :param length: of the column, in bytes; None for any.
     :raises DataError: it can't be stored.
     """
-    kind = column.type
     where = f"{table.name}.{column.name}"
+    kind = column.type
     if not isinstance(value, _PYTHON[kind]):
         raise DataError(f"{where} is {kind}: it can't hold {type(value).__name__}")
     size = 0

@@ -305,8 +305,8 @@ class Connection(Verifier):
         self._settle()
         transaction.running = self._inside(
             transaction,
-            lambda: self._link.send(
-                TX_EXEC, request, self.timeout, transaction.metadata
+            lambda: self._link.call(
+                TX_EXEC, request, self.timeout, transaction.metadata, wait=False
             ),
             ends=True,
         )

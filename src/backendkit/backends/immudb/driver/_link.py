@@ -81,32 +81,24 @@ class Link:
         request: Any,
         timeout: float | None,
         more: Metadata = (),
+        *,
+        wait: bool = True,
     ) -> Any:
         """
         Call a method; return its answer, or an iterator of its answers.
 
         :param more: sent with the call, beside the session's id.
+        :param wait: if not, gRPC's future of the answer is returned.
         :raises grpc.RpcError: it failed.
         """
         self.used = time.monotonic()
         try:
-            return self.callable(method)(
+            made = self.callable(method)
+            return (made if wait else made.future)(
                 request, timeout=timeout, metadata=self.metadata + more
             )
         except ValueError as error:
             # What grpcio says of a channel that another thread has closed.
-            raise InterfaceError("the connection is closed") from error
-
-    def send(
-        self, method: Method, request: Any, timeout: float | None, more: Metadata
-    ) -> Any:
-        """Call a method as :meth:`call` does; return gRPC's future of its answer."""
-        self.used = time.monotonic()
-        try:
-            return self.callable(method).future(
-                request, timeout=timeout, metadata=self.metadata + more
-            )
-        except ValueError as error:
             raise InterfaceError("the connection is closed") from error
 
     # Opening and closing
