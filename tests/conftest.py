@@ -6,13 +6,24 @@ import shutil
 import pytest
 from hypothesis import settings
 
+from tests.effort import LEVELS, level
+
 # A busy machine is slow now and then: time is no property of an example.
 settings.register_profile("default", deadline=None, print_blob=True)
 settings.load_profile("default")
 
 
-def pytest_collection_modifyitems(items):
-    """Begin with the longest ones, so that no process has them left at the end."""
+def pytest_collection_modifyitems(config, items):
+    """
+    Leave out what is too long for this run, and begin with the longest tests.
+
+    So no process has them left at the end.
+    """
+    later = LEVELS[LEVELS.index(level()) + 1 :]
+    left_out = [item for item in items if any(map(item.get_closest_marker, later))]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
     items.sort(key=lambda item: "tests/differential/" not in item.nodeid)
 
 
