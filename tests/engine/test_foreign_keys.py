@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from backendkit.backends.memory.store import MemoryStore
 from backendkit.engine import dbapi
+from tests.effort import effort
 
 from .conftest import open_store
 
@@ -403,3 +404,125 @@ def test_violations_among_many(family):
     family.execute("COMMIT")
     found = sorted(one.row for one in family.check_foreign_keys())
     assert found == [(n + 100, n + 9000) for n in (3, 499, 500, 1000)]
+
+
+#: With {0}, {1}: a table that refers, one that is referred to; {2}: a new name.
+FAMILY_CHANGES = st.lists(
+    st.tuples(
+        st.sampled_from(
+            [
+                *["INSERT INTO {0} VALUES ({3}, {4})"] * 3,
+                "INSERT OR IGNORE INTO {1} VALUES ({4})",
+                "DELETE FROM {0} WHERE id = {3}",
+                *["DELETE FROM {1} WHERE id = {4}"] * 2,
+                "UPDATE {0} SET {5} = {4} WHERE id = {3}",
+                "UPDATE {1} SET id = {3} WHERE id = {4}",
+                "ALTER TABLE {0} RENAME TO {2}",
+                "ALTER TABLE {1} RENAME TO {2}",
+                "ALTER TABLE {0} RENAME COLUMN {5} TO {2}",
+                "ALTER TABLE {0} ADD COLUMN {2} integer;ALTER TABLE {0} DROP COLUMN {2}",
+                "DROP TABLE {0}",
+                "DROP TABLE {1};CREATE TABLE {1} (id integer PRIMARY KEY)",
+                (
+                    "CREATE TABLE {2} (id integer PRIMARY KEY, up integer REFERENCES {1}"
+                    " DEFERRABLE INITIALLY DEFERRED)"
+                ),
+                # What a migration does to a table, but for the rows' keys.
+                (
+                    "CREATE TABLE {2} (id integer PRIMARY KEY, up integer REFERENCES {1}"
+                    " DEFERRABLE INITIALLY DEFERRED);INSERT INTO {2} SELECT * FROM {0};"
+                    "DROP TABLE {0};ALTER TABLE {2} RENAME TO {0}"
+                ),
+                "SAVEPOINT s",
+                *["ROLLBACK TO s"] * 2,
+                "RELEASE s",
+            ]
+        ),
+        st.integers(0, 3),
+        st.sampled_from(["a", "B", "c", "child", "parent", "new"]),
+        st.integers(1, 4),
+        st.integers(1, 4),
+    ),
+    max_size=14,
+)
+
+
+def _told(database, errors, sql):
+    try:
+        database.execute(sql)
+    except errors:
+        return "refused"
+    return "done"
+
+
+@settings(max_examples=effort(test=60, check=300, soak=20_000))
+@given(changes=FAMILY_CHANGES)
+def test_schema_changes_hide_no_violation(changes):
+    """
+    Whatever is renamed, dropped or made anew, COMMIT refuses what SQLite refuses.
+
+    Rows, tables and columns change in one transaction, with savepoints.
+    """
+    plain = apsw.Connection(":memory:")
+    engine = dbapi.connect(MemoryStore())
+    plain.execute("PRAGMA foreign_keys = ON")
+    both = ((plain, apsw.Error), (engine, dbapi.Error))
+    for sql in (
+        "CREATE TABLE parent (id integer PRIMARY KEY)",
+        (
+            "CREATE TABLE child (id integer PRIMARY KEY, up integer REFERENCES parent (id)"
+            " DEFERRABLE INITIALLY DEFERRED)"
+        ),
+        "INSERT INTO parent VALUES (1), (2)",
+        "INSERT INTO child VALUES (1, 1), (2, 2), (3, NULL)",
+        "BEGIN",
+    ):
+        for database, _ in both:
+            database.execute(sql)
+    for template, choice, new, one, other in changes:
+        keys = rows(
+            plain,
+            'SELECT m.name, f."table", f."from" FROM sqlite_master m,'
+            " pragma_foreign_key_list(m.name) f WHERE type = 'table' ORDER BY 1",
+        )
+        if not keys:
+            break
+        child, parent, column = keys[choice % len(keys)]
+        for sql in template.format(child, parent, new, one, other, column).split(";"):
+            wanted, found = (_told(*database, sql) for database in both)
+            assert found == wanted, sql
+            if found == "refused":
+                break
+    wanted, found = (_told(*database, "COMMIT") for database in both)
+    assert found == wanted
+    for (name,) in rows(plain, "SELECT name FROM sqlite_master WHERE type = 'table'"):
+        query = f'SELECT * FROM "{name}" ORDER BY id'
+        assert rows(engine, query) == rows(plain, query)
+    plain.close(True)
+    engine.close()
+
+
+@pytest.mark.parametrize("action", ["NO ACTION", *ACTIONS[1:4]])
+@pytest.mark.parametrize("within", [False, True])
+def test_a_table_that_is_referred_to_is_dropped(any_connection, action, within):
+    """DROP TABLE does to the rows that refer to its own what SQLite's does."""
+    plain = apsw.Connection(":memory:")
+    plain.execute("PRAGMA foreign_keys = ON")
+    statements = [
+        "CREATE TABLE p (id integer PRIMARY KEY)",
+        (
+            "CREATE TABLE c (id integer PRIMARY KEY, p integer"
+            f" REFERENCES p ON DELETE {action} DEFERRABLE INITIALLY DEFERRED)"
+        ),
+        "INSERT INTO p VALUES (1), (2), (3)",
+        "INSERT INTO c VALUES (10, 1), (11, 1), (12, 2), (13, NULL)",
+        *(["BEGIN"] if within else []),
+        "DROP TABLE p",
+        *(["COMMIT"] if within else []),
+    ]
+    for sql in statements:
+        wanted = _told(plain, apsw.ConstraintError, sql)
+        assert _told(any_connection, dbapi.IntegrityError, sql) == wanted, sql
+    query = "SELECT * FROM c ORDER BY id"
+    assert rows(any_connection, query) == rows(plain, query)
+    plain.close(True)

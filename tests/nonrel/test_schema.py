@@ -541,3 +541,83 @@ class TestIntrospection:
                 expected if reset else author.pk + 1
             )
             Author.objects.all().delete()
+
+
+class TestForeignKeysAndMigrations:
+    """What a migration wrote is checked, whatever it did to the tables since."""
+
+    @staticmethod
+    def family(database):
+        """Return two models, their tables made, with a row each."""
+        parent = model("Parent", name=models.TextField(null=True))
+        child = model(
+            "Child",
+            meta={"apps": parent._meta.apps},
+            up=models.ForeignKey(parent, models.DO_NOTHING),
+        )
+        database.create(parent, child)
+        child.objects.create(up=parent.objects.create(pk=1, name="a"))
+        return parent, child
+
+    CHANGES = {
+        "nothing": lambda editor, parent, child: None,
+        "child renamed": lambda editor, parent, child: editor.alter_db_table(
+            child, "nonrel_child", "nonrel_kid"
+        ),
+        "parent renamed": lambda editor, parent, child: editor.alter_db_table(
+            parent, "nonrel_parent", "nonrel_elder"
+        ),
+        "parent altered": lambda editor, parent, child: editor.alter_field(
+            parent,
+            parent._meta.get_field("name"),
+            TestForeignKeysAndMigrations.field_of(parent, "name", models.TextField()),
+        ),
+        "column renamed": lambda editor, parent, child: editor.alter_field(
+            child,
+            child._meta.get_field("up"),
+            TestForeignKeysAndMigrations.field_of(
+                child, "of", models.ForeignKey(parent, models.DO_NOTHING)
+            ),
+        ),
+    }
+
+    @staticmethod
+    def field_of(thing, name, new):
+        new.model = thing
+        new.set_attributes_from_name(name)
+        return new
+
+    WRITES = {
+        "create": lambda parent, child: child.objects.create(up_id=99),
+        "bulk": lambda parent, child: child.objects.bulk_create(
+            [child(up_id=n) for n in (1, 99)]
+        ),
+        "update": lambda parent, child: child.objects.update(up_id=99),
+        "delete": lambda parent, child: parent.objects.filter(pk=1)._raw_delete(
+            connection.alias
+        ),
+        "move": lambda parent, child: parent.objects.filter(pk=1).update(id=99),
+    }
+
+    @pytest.mark.parametrize("change", CHANGES)
+    def test_within_the_editor(self, ours, change):
+        """Rows that a data migration wrote refer to something, or all is undone."""
+        parent, child = self.family(ours)
+        for write in self.WRITES.values():
+            with pytest.raises(IntegrityError), connection.schema_editor() as editor:
+                write(parent, child)
+                self.CHANGES[change](editor, parent, child)
+            assert [*child.objects.values_list("up_id")] == [(1,)]
+            assert [*parent.objects.values_list()] == [(1, "a")]
+
+    @pytest.mark.parametrize("change", CHANGES)
+    def test_before_the_editor(self, ours, change):
+        """The same, if the rows were written in the transaction before it."""
+        parent, child = self.family(ours)
+        for write in self.WRITES.values():
+            with pytest.raises(IntegrityError), transaction.atomic():
+                write(parent, child)
+                with connection.schema_editor() as editor:
+                    self.CHANGES[change](editor, parent, child)
+            assert [*child.objects.values_list("up_id")] == [(1,)]
+            assert [*parent.objects.values_list()] == [(1, "a")]

@@ -129,9 +129,13 @@ class Connection:
             self.fill = None
 
     def take_changed_tables(self) -> list[str]:
-        """Return the tables whose foreign keys DDL may have broken, and forget them."""
+        """
+        Return the tables whose foreign keys may be broken, and forget them.
+
+        By DDL, or by what was written while they weren't enforced.
+        """
         names, self.changed_tables = self.changed_tables, {}
-        return list(names)
+        return list(names | dict.fromkeys(self.foreign_keys.take_unchecked()))
 
     def commit(self) -> None:
         """

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,13 +29,15 @@ from backendkit.stores import (
 from .declarations import Declarations, is_view
 from .errors import reraise
 from .sqltext import words
-from .statements import created_as, quote
+from .statements import created_as, ddl_name, quote
 from .values import row_converter, to_store
 
 if TYPE_CHECKING:
     from .connection import Connection
 
 _UNSUPPORTED = frozenset({"TRIGGER", "VIRTUAL"})
+#: How many rows of a table are deleted at a time before it is dropped.
+_BATCH = 1000
 
 
 def run(connection: Connection, session: Session, sql: str, params: Any) -> None:
@@ -50,6 +52,8 @@ def run(connection: Connection, session: Session, sql: str, params: Any) -> None
         msg = f"CREATE {kinds[0]} isn't supported on a store's tables."
         raise NotSupportedError(msg)
     declarations = connection.declarations
+    if start[:2] == ["DROP", "TABLE"] and connection.foreign_keys.enforced:
+        _delete_referred(connection, session, ddl_name(sql))
     catalog = session.catalog()
     declarations.sync(catalog)
     before = declarations.master()
@@ -67,6 +71,39 @@ def run(connection: Connection, session: Session, sql: str, params: Any) -> None
     copied = created_as(sql)
     if copied is not None and ("table", copied[0]) not in before:
         _copy_rows(connection, session, copied, params)
+
+
+def _delete_referred(
+    connection: Connection, session: Session, name: str | None
+) -> None:
+    """
+    Delete the rows of a table that is about to be dropped, if others refer to them.
+
+    As SQLite does (https://www.sqlite.org/foreignkeys.html#fk_schemacommands), so that
+    the foreign keys of the others are acted on, and checked.
+    """
+    table = session.catalog().named(name or "")
+    if table is None or is_view(table):
+        return
+    connection.tables.use(session.catalog())
+    others = {
+        one.table.name: one.table for one in connection.foreign_keys.referring(table)
+    }
+    others.pop(table.name, None)
+    if not any(
+        _rows(session, other, other.primary_key, 1) for other in others.values()
+    ):
+        return
+    writer = connection.tables.writer(session, table)
+    while keys := _rows(session, table, table.primary_key, _BATCH):
+        writer.delete_all(keys)
+
+
+def _rows(
+    session: Session, table: Table, columns: Sequence[str], most: int
+) -> list[Row]:
+    query = session.query(table, columns, session.access(table, ()))
+    return list(itertools.islice(query.fetch(), most))
 
 
 def _follow(
@@ -92,12 +129,14 @@ def _follow(
         (old_name,), (new_name,) = removed, added
         new = declarations.read_table(new_name, tables[old_name])
         session.alter_table(old_name, new)
+        connection.foreign_keys.altered(old_name, new_name, {})
         removed, added = [], []
         tables = dict(session.catalog().tables)
     for name in removed:
         session.drop_table(name)
-        del tables[name]
+        connection.foreign_keys.dropped(tables.pop(name))
     for name in added:
+        connection.foreign_keys.created(name)
         if ("view", name) in after:
             view_sql = after["view", name][1] or ""
             session.create_table(Table(name, (), (), sql=view_sql))
@@ -158,6 +197,7 @@ def _alter(connection: Connection, session: Session, old: Table, new: Table) -> 
     given = [column for column in added if column.name not in generated]
     _check_fill(session, old, given, fill)
     session.alter_table(old.name, base, renames, fill)
+    connection.foreign_keys.altered(old.name, new.name, renames)
     computed = [
         column
         for column in added

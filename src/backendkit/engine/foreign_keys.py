@@ -9,7 +9,7 @@ their partner; at its end each of these is looked up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -77,6 +77,12 @@ class ForeignKeys:
 
     def __init__(self) -> None:
         self._noted: dict[_Noted, dict[_Values, None]] = {}
+        #: For each change of the schema in the transaction, what was noted before it.
+        self._noted_before: list[dict[_Noted, dict[_Values, None]]] = []
+        #: Dropped tables by name: what rows refer to that refer to nothing now.
+        self._dropped: dict[str, Table] = {}
+        #: Tables whose rows may refer to nothing since they weren't enforced.
+        self._unchecked: dict[str, None] = {}
         self._catalog: Catalog | None = None
         self._referring: dict[str, list[Reference]] = {}
         #: By table, its foreign keys and what gets their values from a row.
@@ -115,7 +121,24 @@ class ForeignKeys:
 
     def clear(self) -> None:
         """Forget what was noted: the transaction is over."""
-        self._noted.clear()
+        self._noted = {}
+        self._noted_before.clear()
+        self._dropped.clear()
+
+    def take_unchecked(self) -> list[str]:
+        """
+        Return tables that were written while foreign keys weren't enforced.
+
+        Their rows may refer to nothing. They are forgotten.
+        """
+        names, self._unchecked = self._unchecked, {}
+        return list(names)
+
+    def note_unchecked(self, parent: Table) -> None:
+        """Note that rows which others may refer to were changed, but not enforced."""
+        self._unchecked.update(
+            (child.name, None) for child, _ in self.referring(parent)
+        )
 
     def _own_of(self, table: Table) -> list[tuple[_Noted, _Getter]]:
         known, own = self._own.get(table.name, (None, []))
@@ -133,6 +156,7 @@ class ForeignKeys:
     def note_children(self, table: Table, rows: Sequence[Row]) -> None:
         """Note new rows with foreign keys."""
         if not self.enforced:
+            self._unchecked[table.name] = None
             return
         for noted, get in self._own_of(table):
             # A NULL refers to nothing. Those are left out when they are looked up.
@@ -141,6 +165,7 @@ class ForeignKeys:
     def note_child(self, table: Table, row: Row, old: Row) -> None:
         """Note a changed row with foreign keys."""
         if not self.enforced:
+            self._unchecked[table.name] = None
             return
         for noted, get in self._own_of(table):
             values = get(row)
@@ -150,6 +175,7 @@ class ForeignKeys:
     def note_parent(self, table: Table, old: Row, new: Row | None) -> None:
         """Note a deleted or changed row that others may refer to."""
         if not self.enforced:
+            self.note_unchecked(table)
             return
         for child, key in self.referring(table):
             places = _places(table, key)
@@ -166,6 +192,58 @@ class ForeignKeys:
         if found is None:
             found = self._noted[noted] = {}
         return found
+
+    # Changes of the schema: what was noted of a table stays its own
+
+    def created(self, name: str) -> None:
+        """Forget what was noted of a table that had the name of a new one."""
+        self._redefine(name, None, {})
+
+    def dropped(self, table: Table) -> None:
+        """Forget what was noted of a table that was dropped."""
+        self._redefine(table.name, None, {})
+        self._dropped[table.name.lower()] = table
+
+    def altered(self, name: str, new_name: str, renames: Mapping[str, str]) -> None:
+        """
+        Follow a table, and its columns, to new names.
+
+        :param renames: new names of columns by their old ones.
+        """
+        if name != new_name or renames:
+            self._redefine(name, new_name, renames)
+
+    def _redefine(
+        self, name: str, new_name: str | None, renames: Mapping[str, str]
+    ) -> None:
+        self._noted_before.append(self._noted)
+        gone = {name.lower(), (new_name or name).lower()}
+        kept = {
+            noted: values
+            for noted, values in self._noted.items()
+            if noted.table.lower() not in gone
+        }
+        if new_name is not None:
+            for noted, values in self._noted.items():
+                if noted.table.lower() == name.lower():
+                    columns = tuple(renames.get(one, one) for one in noted.columns)
+                    kept[_Noted(new_name, columns, noted.of_parent)] = values
+        self._noted = kept
+
+    def mark(self) -> int:
+        """Return a mark for :meth:`rollback_to`."""
+        return len(self._noted_before)
+
+    def rollback_to(self, mark: int) -> None:
+        """
+        Give what was noted the names back that tables and columns had at a mark.
+
+        What was noted since is kept: it is looked up, and found to be right.
+        """
+        if mark < len(self._noted_before):
+            # Rows that were written since the schema changed aren't there any more.
+            self._noted = self._noted_before[mark]
+            del self._noted_before[mark:]
 
     # Checking
 
@@ -184,7 +262,13 @@ class ForeignKeys:
             while some := list(islice(complete, _BATCH)):
                 for key in keys:
                     parent = catalog.named(key.table)
-                    row = _broken(session, child, key, parent, some, noted.of_parent)
+                    if parent is None and noted.of_parent:
+                        gone = self._dropped.get(key.table.lower())
+                        row = _orphan(session, child, key, gone, some)
+                    else:
+                        row = _broken(
+                            session, child, key, parent, some, noted.of_parent
+                        )
                     if row is not None:
                         raise IntegrityError(_message(Violation(child, key, row)))
 
@@ -227,9 +311,7 @@ def _broken(
     of_parent: bool,
 ) -> Row | None:
     """Return a row that has one of the values noted and refers to nothing, or None."""
-    if of_parent:
-        if parent is None:
-            return None  # dropped, and what it was called isn't known any more
+    if of_parent and parent is not None:
         there = _present(session, parent, references_of(key, parent), noted)
         for values in noted:
             if values not in there:
@@ -241,6 +323,22 @@ def _broken(
         found = _first(session, child, key.columns, values)
         if found is not None:
             return found
+    return None
+
+
+def _orphan(
+    session: Session,
+    child: Table,
+    key: ForeignKey,
+    dropped: Table | None,
+    noted: Sequence[_Values],
+) -> Row | None:
+    """Return a row that refers to one of the rows of a dropped table, or None."""
+    if dropped is None:
+        return None  # not in this transaction: its rows had been deleted before
+    for values in noted:
+        for row in rows_referring(session, child, key, dropped, values):
+            return row
     return None
 
 

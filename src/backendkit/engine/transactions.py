@@ -78,7 +78,8 @@ class Transactions:
         self._over = False
         #: Whether SAVEPOINT began the transaction, so that RELEASE commits it.
         self._by_savepoint = False
-        self._savepoints: list[tuple[str, Any]] = []
+        #: Names and marks of savepoints, and those of what is noted to be checked.
+        self._savepoints: list[tuple[str, Any, int]] = []
 
     @property
     def lasting(self) -> bool:
@@ -108,7 +109,8 @@ class Transactions:
             self._begun = self.in_transaction = True
             # Savepoints set so far are marks of its very beginning.
             self._savepoints = [
-                (name, session.savepoint()) for name, _ in self._savepoints
+                (name, session.savepoint(), noted)
+                for name, _, noted in self._savepoints
             ]
         return session
 
@@ -159,13 +161,14 @@ class Transactions:
             session = self.current(write=True)
             with self._over_on_conflict():
                 session.upgrade()
-                mark = session.savepoint()
+                mark, noted = session.savepoint(), self._foreign_keys.mark()
                 try:
                     yield session
                 except ConflictError:
                     raise
                 except BaseException:
                     session.rollback_to(mark)
+                    self._foreign_keys.rollback_to(noted)
                     session.release(mark)
                     raise
                 session.release(mark)
@@ -282,16 +285,17 @@ class Transactions:
         self.in_transaction = True
         # Before the first statement there is nothing to mark yet.
         mark = self._session.savepoint() if self._begun else None
-        self._savepoints.append((name, mark))
+        self._savepoints.append((name, mark, self._foreign_keys.mark()))
 
     def _rollback_to(self, name: str) -> None:
-        place, mark = self._savepoint(name)
+        place, mark, noted = self._savepoint(name)
         if self._begun:
             self._session.rollback_to(mark)
+        self._foreign_keys.rollback_to(noted)
         del self._savepoints[place + 1 :]
 
     def _release(self, name: str) -> None:
-        place, mark = self._savepoint(name)
+        place, mark, _ = self._savepoint(name)
         if place == 0 and self._by_savepoint:
             self.commit()
             return
@@ -299,16 +303,16 @@ class Transactions:
             self._session.release(mark)
         del self._savepoints[place:]
 
-    def _savepoint(self, name: str) -> tuple[int, Any]:
+    def _savepoint(self, name: str) -> tuple[int, Any, int]:
         """
-        Return place and mark of the latest savepoint of a name.
+        Return place and marks of the latest savepoint of a name.
 
         That the transaction is over is no error: Django would roll back the whole, and
         say nothing. The next statement says it, or COMMIT.
         """
         for place in range(len(self._savepoints) - 1, -1, -1):
             if self._savepoints[place][0] == name:
-                return place, self._savepoints[place][1]
+                return place, *self._savepoints[place][1:]
         raise OperationalError(f"no such savepoint: {name}")
 
 

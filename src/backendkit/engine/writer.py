@@ -415,6 +415,7 @@ class TableWriter:
         if self._foreign_keys.enforced and self._foreign_keys.referring(self.table):
             # A cascade may delete others of them.
             return sum(map(self.delete, keys))
+        self._foreign_keys.note_unchecked(self.table)
         return self.session.delete(self.table, keys)
 
     def delete(self, key: Key) -> bool:
@@ -431,6 +432,7 @@ class TableWriter:
         """Delete a row; note those that are to be deleted with it."""
         references = self._foreign_keys.referring(self.table)
         if not references or not self._foreign_keys.enforced:
+            self._foreign_keys.note_unchecked(self.table)
             return bool(self.session.delete(self.table, [key]))
         old = self.session.get(self.table, key)
         if old is None:
