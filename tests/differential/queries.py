@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from .conditions import INTEGERS, ORDERED, TEXT, condition, lookup, path
 from .expressions import aggregate, scalar, window
+from .lookalikes import lookalike
 from .rows import Table
 from .schemas import NAMESPACE
 
@@ -53,6 +54,8 @@ def simple_queries(draw, built, rows):
     for _ in range(draw(st.sampled_from([0, 1, 1, 1, 2, 3]))):
         method = draw(st.sampled_from(["filter", "filter", "filter", "exclude"]))
         source += f".{method}({draw(lookup(table, depth=0))})"
+    if draw(st.integers(0, 4)) == 0:
+        return draw(_lookalike(table, source))
     return draw(_ended(table, source, many=False))
 
 
@@ -61,9 +64,20 @@ def queries(draw, built, rows):
     """Queries of all kinds."""
     table = Table(draw(st.sampled_from(list(built.classes.values()))), rows.held())
     shape = draw(
-        st.sampled_from([_rows, _rows, _rows, _grouped, _grouped, _totals, _combined])
+        st.sampled_from(
+            [
+                *(_rows, _rows, _rows, _grouped, _grouped, _totals, _combined),
+                _lookalike,
+            ]
+        )
     )
     return draw(shape(table, draw(_filtered(table))))
+
+
+@st.composite
+def _lookalike(draw, table, source):
+    """What backends may take for something else."""
+    return Query(draw(lookalike(table, source)), ordered=False)
 
 
 @st.composite

@@ -50,6 +50,33 @@ QUERIES = {
         Query("A.objects.filter(f0__in=A.objects.filter(f0=7).values('f0'))"),
         Query("A.objects.exclude(f0__in=A.objects.filter(f0=7).values('f0'))"),
     ),
+    # Taken for exists(), which selects the same: one row.
+    "rows of a constant": one_model(
+        {"f0": "IntegerField()"},
+        [{"id": 1, "f0": 1}, {"id": 2, "f0": 1}, {"id": 3, "f0": 2}],
+        *(
+            Query(f"A.objects.annotate(a={constant}).{end}", ordered=False)
+            for constant in ("Value(1)", "Value(True)", "Value(1.0)")
+            for end in (
+                "values('a')",
+                "values_list('a', flat=True)",
+                "filter(f0=1).values_list('a')",
+                "values_list('a')[1:]",
+                "exists()",
+            )
+        ),
+    ),
+    # The same aggregate, by the first one's plan, and converted as that is.
+    "totals in other fields": one_model(
+        {"f0": "IntegerField()"},
+        [{"id": 1, "f0": 1}, {"id": 2, "f0": 2}],
+        Query("A.objects.values('f0').annotate(n=Max('id'))", ordered=False),
+        Query(
+            "A.objects.values('f0').annotate(n=Max('id', output_field=BooleanField()))",
+            ordered=False,
+        ),
+        Query("A.objects.aggregate(n=Max('id', output_field=DecimalField()))"),
+    ),
 }
 
 # With USE_TZ, in a zone east of Greenwich.

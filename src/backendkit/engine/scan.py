@@ -225,7 +225,12 @@ class Scan:
         values = iter(arguments)
         handed: Sequence[StoreFilter] = ()
         if plan.handed:
-            handed = self._running.handed(next(values))
+            # A field says what type its column has; the catalog may know better.
+            handed = [
+                one
+                for one in self._running.handed(next(values))
+                if table.column(one.column).type == one.db_type
+            ]
         filters, complete = self._filters(plan, values)
         if filters is None:
             return iter(())

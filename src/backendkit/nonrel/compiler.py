@@ -47,6 +47,13 @@ class SQLCompiler(compiler.SQLCompiler):
     _native: tuple[Plan, list[Filter]] | None = None
     #: Whether the statement is about to be executed, not a part of another one.
     _executing = False
+    #: Whether only the existence of rows is asked for.
+    asks_existence = False
+
+    def has_results(self) -> bool:
+        """Return whether there is a row."""
+        self.asks_existence = True
+        return bool(super().has_results())
 
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
         """Run the query: natively if that is known to be the same."""

@@ -36,6 +36,7 @@ from .shapes import (
     Found,
     Unknown,
     base_alias,
+    plain_column,
     shape_of_groups,
     shape_of_keys,
     shape_of_rows,
@@ -92,6 +93,8 @@ class Planner:
         """
         if compiler.query.group_by is not None or compiler.query.distinct:
             return self._planned(shape_of_groups, self._make_groups, compiler)
+        if compiler.asks_existence:
+            return self._planned(self._existence_shape, self._make, compiler)
         return self._planned(self._shape, self._make, compiler)
 
     def keys(self, compiler: SQLCompiler) -> tuple[Prepared, list[Filter]] | None:
@@ -149,6 +152,9 @@ class Planner:
 
     def _shape(self, query: Query) -> tuple[Any, Found]:
         return shape_of_rows(query, self._wrapper.timezone)
+
+    def _existence_shape(self, query: Query) -> tuple[Any, Found]:
+        return shape_of_rows(query, self._wrapper.timezone, existence=True)
 
     # Values
 
@@ -360,11 +366,8 @@ class Planner:
 
     def _place(self, expression: Any) -> tuple[str, str]:
         """Return a column as alias and name. :raises Unknown: it is something else."""
-        while isinstance(expression, Ref):
-            expression = expression.source
-        if expression.__class__ is not Col:
-            raise Unknown
-        return expression.alias, self._bare(expression.target.column)
+        column = plain_column(expression)
+        return column.alias, self._bare(column.target.column)
 
     def _rows(
         self,

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db.models import Avg, Count, Max, Min, Sum, Value, lookups
 from django.db.models.expressions import Col, Ref, Star
-from django.db.models.fields import related_lookups
+from django.db.models.fields import Field, related_lookups
 from django.db.models.sql import Query
 from django.db.models.sql.datastructures import BaseTable, Join
 from django.db.models.sql.where import AND, WhereNode
@@ -59,12 +59,17 @@ class Unknown(Exception):  # not an error
     """SQLite has to be asked."""
 
 
-def shape_of_rows(query: Query, timezone: Any) -> tuple[Any, Found]:
+def shape_of_rows(
+    query: Query, timezone: Any, *, existence: bool = False
+) -> tuple[Any, Found]:
     """
     Return what tells queries apart that are answered in different ways.
 
     And its lookups, with whether they are negated, in the order of the shape.
 
+    :param existence: whether it is only asked if there are rows: what is selected then
+        doesn't matter. A query doesn't say so itself: that of ``exists()`` selects a
+        constant, as others may.
     :raises Unknown: SQLite has to be asked.
     """
     table = base_alias(query, joined=True)
@@ -92,7 +97,11 @@ def shape_of_rows(query: Query, timezone: Any) -> tuple[Any, Found]:
         if len(annotations) != 1 or len(query.annotations) != 1:
             raise Unknown
         base_alias(query)
-        shape.append(_annotation_shape(next(iter(annotations.values())), table))
+        (annotation,) = annotations.values()
+        if existence and annotation.__class__ is Value:
+            shape.append("exists")
+        else:
+            shape.append(_aggregate_shape(annotation, table))
     if query.selected:
         shape.append(tuple(query.selected.items()))
     found: Found = []
@@ -126,7 +135,7 @@ def shape_of_groups(query: Query) -> tuple[Any, Found]:
     shape += _join_shapes(query, table)
     shape += map(_column_shape, (*group_by, *query.select))
     for name, annotation in query.annotation_select.items():
-        shape += (name, _annotation_shape(annotation, None))
+        shape += (name, _annotation_shape(annotation))
     shape += _order_shapes(query)
     if query.selected:
         shape.append(tuple(query.selected.items()))
@@ -260,28 +269,43 @@ def _join_shapes(query: Query, table: str) -> list[Any]:
     return shapes
 
 
-def _column_shape(expression: Any) -> Any:
+def plain_column(expression: Any) -> Any:
+    """
+    Return a column without the names that refer to it.
+
+    :raises Unknown: it is something else, or its field has SQL of its own for it.
+    """
     while isinstance(expression, Ref):
         expression = expression.source
-    if expression.__class__ is not Col:
+    if (
+        expression.__class__ is not Col
+        or expression.output_field.__class__.select_format is not Field.select_format
+    ):
         raise Unknown
-    return expression.alias, id(expression.target)
+    return expression
 
 
-def _annotation_shape(annotation: Any, table: str | None) -> Any:
+def _column_shape(expression: Any) -> Any:
+    column = plain_column(expression)
+    # Its output_field, which isn't always the target, converts its values.
+    return column.alias, id(column.target), id(column.output_field)
+
+
+def _annotation_shape(annotation: Any) -> Any:
+    """Return what tells annotations of a query with groups apart."""
+    if annotation.__class__ in TOTALS:
+        return _aggregate_shape(annotation, None)
+    return _column_shape(annotation)
+
+
+def _aggregate_shape(annotation: Any, table: str | None) -> Any:
     """
-    Return what tells annotations apart.
+    Return what tells aggregates apart.
 
     :param table: the only one that is known; None in a query with groups.
     """
     kind = annotation.__class__
-    if table is None and kind not in TOTALS:
-        return _column_shape(annotation)
-    if kind is Value:
-        if annotation.value != 1:
-            raise Unknown
-        return "exists"
-    if table is not None and kind is not Count and kind not in AGGREGATES:
+    if kind not in (AGGREGATES if table is not None and kind is not Count else TOTALS):
         raise Unknown
     source, *others = annotation.get_source_expressions()
     if (
@@ -291,8 +315,19 @@ def _annotation_shape(annotation: Any, table: str | None) -> Any:
         or any(other is not None for other in others)
     ):
         raise Unknown
-    if source.__class__ is Star:
-        return kind
+    output = annotation.output_field
+    if kind is Count:
+        # Any other one was asked for, and SQLite may have to cast to it.
+        if output is not Count.output_field:
+            raise Unknown
+        if source.__class__ is Star:
+            return kind
     if source.__class__ is not Col or table not in (None, source.alias):
         raise Unknown
-    return kind, source.alias, id(source.target)
+    if kind is Avg:
+        if output.__class__ is not annotation._resolve_output_field().__class__:
+            raise Unknown
+        output = output.__class__
+    elif kind is not Count and output is not source.output_field:
+        raise Unknown
+    return kind, source.alias, id(source.target), id(output)
