@@ -234,7 +234,10 @@ class TableWriter:
         elif on_conflict == "update":
             old = self._existing(complete, target)
             if old is not None:
-                changes = {number: given.get(number) for number in update}
+                # What isn't given is the default here too, as ``excluded`` in SQL.
+                changes = {
+                    number: given.get(number, complete[number]) for number in update
+                }
                 return self.change(self.table.key_of(old), changes)
         (row,) = self._insert([tuple(complete)])
         return row
