@@ -1,7 +1,9 @@
 # Everything below starts from nothing but a Python with venv.
 #
 #   make demo         the demo project, served on 127.0.0.1:8000
-#   make test         all tests
+#   make test         each behaviour, in a few minutes
+#   make check        what CI runs: lint, docs, more of the tests, on two Pythons
+#   make soak         the rest: new random examples, kills, stress, all of conformance
 #   make conformance  Django's whole suite, on each backend and version of Django
 #   make lint         ruff and mypy
 #   make docs         the documentation, in docs/_build
@@ -14,38 +16,77 @@
 VENV   ?= .venv
 # The newest installed Python that Django allows; run only to make VENV.
 PYTHON ?= $(shell scripts/find_python newest)
+# `make check` tests the oldest Python, too, with the oldest Django.
+OLDEST_VENV   ?= .venv-oldest
+OLDEST_PYTHON ?= $(shell scripts/find_python oldest)
+OLDEST_DJANGO ?= django~=5.2.0
 # A requirement that pins Django, e.g. DJANGO='django~=5.2.0'.
 DJANGO ?=
 DOCS   ?= docs/_build
 # Processes that run tests.
 JOBS   ?= 2
+# Some of the tests: PYTEST='tests/demo -k track'.
+PYTEST ?=
+# What is drawn at random: others than in each run, and how many; see tests/effort.py.
+SEED     ?=
+EXAMPLES ?=
 
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
 
-.PHONY: demo test pytest conformance-labels conformance lint format docs bench venv \
-	immudb immudb-stubs dynamodb clean
+.PHONY: demo test check check-newest check-oldest soak pytest labels conformance lint \
+	format docs bench venv immudb immudb-stubs dynamodb clean
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.installed-demo $(if $(filter immudb,$(DEMO_ENGINE)),immudb)
 	$(RUN) demo/manage.py demo --port $(or $(DEMO_PORT),8000) $(if $(filter 0,$(DEMO_SERVE)),--no-serve)
 
-test: pytest conformance-labels
+test:
+	$(MAKE) --no-print-directory pytest LEVEL=test
+	$(if $(PYTEST),,$(MAKE) --no-print-directory labels LABELS="lmdb:small memory:small")
+
+# All parts run, whatever fails; the end says what did.
+check:
+	@failed=; \
+	for part in lint docs check-newest check-oldest; do \
+	    echo "=== $$part"; \
+	    $(MAKE) --no-print-directory $$part || failed="$$failed $$part"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
+
+check-newest:
+	$(MAKE) --no-print-directory --keep-going pytest labels \
+	    LEVEL=check LABELS="lmdb:core memory:core immudb:small"
+
+# What depends on the version of Python or Django shows with fewer random examples, too.
+check-oldest:
+	$(MAKE) --no-print-directory --keep-going pytest labels \
+	    LEVEL=test LABELS="lmdb:core memory:small" \
+	    VENV="$(OLDEST_VENV)" PYTHON="$(OLDEST_PYTHON)" DJANGO="$(OLDEST_DJANGO)"
+
+# Each run draws other examples, by a seed that it prints. It takes hours.
+soak:
+	$(MAKE) --no-print-directory pytest LEVEL=soak
+	$(if $(PYTEST),,$(MAKE) --no-print-directory conformance)
+	$(if $(PYTEST),,$(MAKE) --no-print-directory conformance ENGINES=immudb)
 
 # Without Go and without an immudb its tests are skipped; where CI is set they fail.
 pytest: $(VENV)/.installed-test
 	-@$(MAKE) --no-print-directory immudb
-	$(RUN) -m pytest -n $(JOBS) --dist worksteal $(PYTEST)
+	BACKENDKIT_TESTS=$(LEVEL) BACKENDKIT_SEED=$(SEED) BACKENDKIT_EXAMPLES=$(EXAMPLES) \
+	    $(RUN) -m pytest -n $(JOBS) --dist worksteal $(PYTEST)
 
-# Django's own tests, unpatched: the labels around the database; on immudb, some of them.
+# Django's own tests, unpatched: for each ENGINE the labels around the database, or some.
 CONFORMANCE := $(RUN) -m backendkit.conformance run
 
-conformance-labels: $(VENV)/.installed-test
-	$(CONFORMANCE) backendkit.backends.lmdb core --no-baseline --parallel $(JOBS)
-	$(CONFORMANCE) backendkit.backends.memory core --no-baseline --parallel $(JOBS)
-	@if [ -n "$$CI" ] || $(RUN) -m backendkit.backends.immudb.server find; then \
-	    $(CONFORMANCE) backendkit.backends.immudb small --no-baseline --parallel $(JOBS); \
-	fi
+labels: $(VENV)/.installed-test
+	@failed=0; \
+	for run in $(LABELS); do \
+	    engine=backendkit.backends.$${run%:*}; \
+	    if [ $$run = immudb:small ] && [ -z "$$CI" ] && \
+	        ! $(RUN) -m backendkit.backends.immudb.server find; then continue; fi; \
+	    $(CONFORMANCE) $$engine $${run#*:} --no-baseline --parallel $(JOBS) || failed=1; \
+	done; exit $$failed
 
 # All of them. It takes about 40 minutes on two cores; a page for each run.
 # ENGINES=immudb starts the servers that it needs; it takes longer than the others.

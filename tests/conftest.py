@@ -6,11 +6,32 @@ import shutil
 import pytest
 from hypothesis import settings
 
-from tests.effort import LEVELS, level
+from tests.effort import LEVELS, examples, fixed, level, seed
 
 # A busy machine is slow now and then: time is no property of an example.
-settings.register_profile("default", deadline=None, print_blob=True)
-settings.load_profile("default")
+settings.register_profile(
+    "backendkit",
+    deadline=None,
+    print_blob=True,
+    derandomize=fixed(),
+    # What failed is replayed only where examples differ from run to run.
+    **({"database": None} if fixed() else {}),
+    max_examples=examples(test=30, check=100, soak=2000),
+)
+settings.load_profile("backendkit")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config):
+    """Let all that draws at random begin with the one seed of the run."""
+    for option, unset in {"randomly_seed": "default", "hypothesis_seed": None}.items():
+        if getattr(config.option, option, seed) == unset:
+            setattr(config.option, option, seed())
+
+
+def pytest_report_header():
+    drawn = "the same examples in each run" if fixed() else f"SEED={seed()} draws them"
+    return f"backendkit: make {level()}, {drawn}"
 
 
 def pytest_collection_modifyitems(config, items):

@@ -5,7 +5,7 @@ One process does it all, see ``crashing.py``: it forks a writer, kills it at a r
 moment, and forks another one that compares what is there with what has to be there.
 All kills of a run hit one database.
 
-``CRASH_KILLS=2000`` lets it go on for longer, ``CRASH_SEED`` does it in another way.
+``EXAMPLES`` of ``make`` is how many kills, ``SEED`` does it in another way.
 """
 
 import json
@@ -15,17 +15,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.effort import examples, seed
 
 import backendkit
 
-KILLS = int(os.environ.get("CRASH_KILLS", "200"))
-SEED = os.environ.get("CRASH_SEED", "1")
+KILLS = examples(test=40, check=200, soak=2000)
 
 
 def crash(folder, kills, mutation=""):
     """Kill writers; return the process that did it."""
     source = Path(backendkit.__file__).parent.parent
-    arguments = [str(folder / "database"), SEED, str(kills), mutation]
+    arguments = [str(folder / "database"), str(seed()), str(kills), mutation]
     return subprocess.run(
         [sys.executable, Path(__file__).with_name("crashing.py"), *arguments],
         env={**os.environ, "PYTHONPATH": str(source)},

@@ -11,6 +11,7 @@ import time
 
 import lmdb
 import pytest
+from tests.effort import effort
 
 from backendkit.backends.lmdb import environment as environments
 from backendkit.backends.lmdb.store import DatabaseFullError, LMDBStore
@@ -22,8 +23,8 @@ from backendkit.stores import (
 from .lmdb_processes import BOOK, FULL, add, count
 
 MIB = 1 << 20
-#: What the two processes write together; ``LMDB_GROWTH_MIB=500`` for the real thing.
-GROWTH = int(os.environ.get("LMDB_GROWTH_MIB", "48"))
+#: What the two processes write together.
+GROWTH = effort(test=48, soak=500)
 
 
 @pytest.fixture

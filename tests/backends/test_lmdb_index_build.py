@@ -4,10 +4,11 @@ import json
 import os
 import time
 
+from tests.effort import effort
 from tests.nonrel.databases import settings_of
 from tests.nonrel.projects import Project
 
-ROWS = int(os.environ.get("LMDB_INDEX_ROWS", "200000"))
+ROWS = effort(test=200_000, soak=1_000_000)
 
 MODELS = """
     from django.db import models

@@ -1,17 +1,16 @@
 """
 Many processes on one LMDB database, through Django.
 
-Some seconds in each run; ``LMDB_STRESS_SECONDS=60`` for the real thing, and ``-s`` to
-see its figures.
+Some seconds in each run, a minute in ``make soak``; ``-s`` shows its figures.
 """
 
 import json
-import os
 
+from tests.effort import effort
 from tests.nonrel.databases import settings_of
 from tests.nonrel.projects import Project
 
-SECONDS = float(os.environ.get("LMDB_STRESS_SECONDS", "4"))
+SECONDS = effort(test=2.0, check=4.0, soak=60.0)
 WRITERS, READERS = 4, 8
 ACCOUNTS, EACH = 20, 1000
 

@@ -5,15 +5,9 @@ Nothing but two or three aliases is added to ``django.db.connections``, and a
 router that answers for this folder's own models only; both are taken away
 again when the last test here is done.
 
+``EXAMPLES`` of ``make`` is how many all tests here run together, ``SEED`` draws others.
 Settings by environment variable:
 
-DIFFERENTIAL_EXAMPLES
-    How many examples all tests here run together, 2000 if not set.
-DIFFERENTIAL_SEED
-    Examples are the same in each run (``derandomize``), so that a change and
-    nothing else makes a run fail. Any number here explores others.
-DIFFERENTIAL_SCHEMAS
-    How many schemas most examples share, 30 if not set.
 DIFFERENTIAL_ENGINES
     The ENGINEs to compare with Django's SQLite backend, separated by commas. With
     ":sql" behind it, an ENGINE of ours answers all queries through SQL.

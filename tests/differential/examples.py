@@ -1,23 +1,27 @@
-"""How many examples, and which: see conftest.py for the environment variables."""
+"""How many examples, and which: see conftest.py."""
 
-import os
 import zlib
 
-from hypothesis import HealthCheck, seed, settings
+from hypothesis import HealthCheck, settings
+from hypothesis import seed as seeded
 from hypothesis import strategies as st
+
+from tests.effort import effort, fixed, seed
+from tests.effort import examples as number_of
 
 from .cases import Case
 from .rows import rows
 from .schemas import build, pool
 
-EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "2000"))
-SCHEMAS = int(os.environ.get("DIFFERENTIAL_SCHEMAS", "30"))
-SEED = os.environ.get("DIFFERENTIAL_SEED")
+#: Of all tests here together.
+EXAMPLES = number_of(test=400, check=4000, soak=40_000)
+#: How many schemas most examples share: their tables are made once.
+SCHEMAS = effort(test=10, check=30, soak=100)
 
 
 def examples(share, **options):
     """
-    Run a part of all examples, the same ones each time if no seed is given.
+    Run a part of all examples.
 
     A ``share`` above 1 is a number of examples that can't be changed.
     """
@@ -26,19 +30,14 @@ def examples(share, **options):
         number = share if share > 1 else max(1, round(EXAMPLES * share))
         test = settings(
             max_examples=number,
-            # A table has to be made now and then: no example is too slow.
-            deadline=None,
-            derandomize=SEED is None,
-            # With derandomize there is no database of examples to replay.
             database=None,
-            print_blob=True,
             suppress_health_check=list(HealthCheck),
             **options,
         )(test)
-        if SEED is None:
+        if fixed():
             return test
-        # As without a seed, each test has examples of its own.
-        return seed(zlib.crc32(f"{SEED} {test.__name__}".encode()))(test)
+        # Each test has examples of its own.
+        return seeded(zlib.crc32(f"{seed()} {test.__name__}".encode()))(test)
 
     return decorate
 

@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import random
 import signal
 import socket
 import threading
@@ -13,6 +12,8 @@ import pytest
 
 from backendkit.backends.immudb import shared
 from backendkit.retry import is_conflict, retry
+from tests.effort import chance as seeded
+from tests.effort import examples
 from tests.nonrel.databases import Database, OtherThread, default
 from tests.nonrel.models import Item
 
@@ -21,8 +22,7 @@ from .servers import Server
 pytest.importorskip("grpc", reason="needs the extra immudb")
 
 #: How often the server is killed, in the midst of twenty transactions each time.
-#: Set BACKENDKIT_KILLS for more.
-KILLS = int(os.environ.get("BACKENDKIT_KILLS", "10"))
+KILLS = examples(test=2, check=10, soak=100)
 #: A server that has just been killed has much to do, on a machine that is busy.
 PATIENT = {"connect_timeout": 300.0, "timeout": 300.0}
 
@@ -89,7 +89,7 @@ class TestKilledServer:
     def test_all_that_was_acknowledged_is_there_and_no_half(self, item, own):
         """It is killed in the midst of transactions, time and again."""
         writers = [Writer(item, name) for name in "xy"]
-        chance = random.Random(KILLS)
+        chance = seeded("kills")
         for _ in range(KILLS):
             threads = [threading.Thread(target=each.work) for each in writers]
             for thread in threads:

@@ -6,7 +6,6 @@ What a single answer can be changed to, and a server that was set back, is in
 """
 
 import hashlib
-import os
 import random
 import shutil
 import threading
@@ -20,11 +19,11 @@ driver = pytest.importorskip(
 )
 from backendkit.backends.immudb.driver import _proofs as proofs  # noqa: E402  # after the skip
 from backendkit.backends.immudb.driver import immudb_pb2 as pb  # noqa: E402  # after the skip
+from tests.effort import examples  # noqa: E402  # after the skip
 
 from .servers import Server  # noqa: E402  # after the skip
 
-# `BACKENDKIT_VERIFIED_READS=10000` for what is promised; it takes minutes.
-READS = int(os.environ.get("BACKENDKIT_VERIFIED_READS") or 600)
+READS = examples(test=60, check=600, soak=10_000)
 
 
 @pytest.fixture

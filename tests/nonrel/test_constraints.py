@@ -266,7 +266,7 @@ class TestUnique:
         )
 
     def test_expression_of_text_with_nul(self, database):
-        """A text doesn't end at NUL: found by random queries, DIFFERENTIAL_SEED=101."""
+        """A text doesn't end at NUL: found by random queries."""
         unique = models.UniqueConstraint(Lower("code"), name="lower")
         code = models.CharField(max_length=9)
         thing = made(database, meta={"constraints": [unique]}, code=code)

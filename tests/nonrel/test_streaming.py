@@ -1,19 +1,16 @@
-"""
-Many rows pass through, and memory stays as it was.
-
-``STREAM_ROWS=1000000`` makes it a million of them.
-"""
+"""Many rows pass through, and memory stays as it was."""
 
 import itertools
-import os
 import pathlib
 
 import pytest
 from django.db.models.functions import Upper
 
+from tests.effort import effort
+
 from .models import Author, Book
 
-ROWS = int(os.environ.get("STREAM_ROWS", "60000"))
+ROWS = effort(test=60_000, soak=1_000_000)
 #: MiB that it may grow by; rows that are kept would take ROWS / 1000, or more.
 GROWTH = 50 if ROWS >= 1_000_000 else 20
 STATUS = pathlib.Path("/proc/self/status")
