@@ -10,7 +10,7 @@ import pytest
 
 from backendkit.backends.memory.store import MemorySession, MemoryStore
 from backendkit.engine import dbapi
-from backendkit.engine.statements import Select
+from backendkit.engine.compiled import Select
 
 
 class CountingSession(MemorySession):

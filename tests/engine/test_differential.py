@@ -12,7 +12,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from backendkit.engine import dbapi
-from backendkit.engine.statements import Select
+from backendkit.engine.compiled import Select
 
 from .conftest import STORES, open_store
 from .sql import SCHEMA, TABLES, inserts, selects, writes

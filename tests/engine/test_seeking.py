@@ -7,7 +7,7 @@ import pytest
 
 from backendkit.backends.memory.store import MemoryQuery, MemorySession, MemoryStore
 from backendkit.engine import dbapi, seeking
-from backendkit.engine.statements import Select
+from backendkit.engine.compiled import Select
 
 from .conftest import open_store
 

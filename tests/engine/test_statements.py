@@ -5,20 +5,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from backendkit.engine import sqltext
-from backendkit.engine.sqltext import without_for_update
-from backendkit.engine.statements import (
-    Insert,
-    InsertHead,
-    Kind,
-    classify,
-    insert_head,
-    lists_are_literal,
-    quote,
-    to_named,
-    to_qmark,
-    unquote,
-)
+from backendkit.engine.classifying import Kind, classify
+from backendkit.engine.compiled import Insert
+from backendkit.engine.ddl_text import index_parts
+from backendkit.engine.insert_text import InsertHead, insert_head
+from backendkit.engine.placeholders import to_named, to_qmark
+from backendkit.engine.sqltext import lists_are_literal, without_for_update
+from backendkit.engine.tokens import quote, unquote
 from backendkit.stores import NotSupportedError
 
 NAMES = st.text(
@@ -203,7 +196,7 @@ def test_an_index_is_split_into_its_parts(parts, where, name):
     database.execute(sql)
     (kept,) = database.execute("SELECT sql FROM sqlite_master WHERE type = 'index'")
     database.close()
-    found, condition = sqltext.index_parts(kept[0])
+    found, condition = index_parts(kept[0])
     assert [" ".join(text.split()) for text in found] == [text for text, _ in parts]
     assert (condition or "").strip() == (where or "")
 

@@ -17,10 +17,10 @@ from .declarations import Declarations, is_view
 from .errors import translated
 from .foreign_keys import ForeignKeys, Violation
 from .functions import Functions
+from .insert_text import insert_head
 from .limits import ScanLimits
 from .native import Prepared
 from .running import Handed, Running
-from .statements import insert_head
 from .tables import Tables
 from .transactions import Transactions
 from .values import adapt

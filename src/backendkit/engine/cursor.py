@@ -13,23 +13,14 @@ import apsw
 from backendkit.stores import InterfaceError, NotSupportedError, ProgrammingError
 
 from . import inserting
+from .classifying import Kind, classify
+from .compiled import Insert, NativeRead, NativeWrite, ResetSequences, Select
 from .errors import reraise
-from .native_statements import NativeRead, NativeWrite
+from .insert_text import refuse_returning
+from .pragmas import MIRRORED_PRAGMAS, Pragma, pragma_of
 from .running import Handed, Running
-from .sqltext import split, without_for_update
-from .statements import (
-    MIRRORED_PRAGMAS,
-    Insert,
-    Kind,
-    Pragma,
-    ResetSequences,
-    Select,
-    classify,
-    pragma_of,
-    refuse_backup,
-    refuse_returning,
-    refuse_sequence,
-)
+from .sqltext import is_backup, split, without_for_update
+from .tokens import TokenKind, significant
 from .values import BINDING_ERRORS, adapt_all, reraise_binding
 
 if TYPE_CHECKING:
@@ -98,7 +89,11 @@ class Cursor:
         elif kind is Kind.TRANSACTION:
             self.connection.run_transaction(sql)
         elif kind is Kind.VACUUM:
-            refuse_backup(sql)
+            if is_backup(sql):
+                raise NotSupportedError(
+                    "VACUUM INTO would copy SQLite's memory, which holds no rows, not"
+                    " the store."
+                )
         else:
             self._schema(sql, params)
         return self
@@ -169,7 +164,7 @@ class Cursor:
 
     def _schema(self, sql: str, params: Params) -> None:
         """Run a PRAGMA, or a query of SQLite's own tables."""
-        refuse_sequence(sql)
+        _refuse_sequence(sql)
         connection = self.connection
         pragma = pragma_of(sql)
         if pragma is not None and pragma.name == "foreign_keys":
@@ -306,6 +301,18 @@ class Cursor:
 
     def setoutputsize(self, size: Any, column: Any = None) -> None:
         """Do nothing: PEP 249 allows that."""
+
+
+def _refuse_sequence(sql: str) -> None:
+    if any(
+        token.kind is not TokenKind.STRING
+        and (token.name or "").lower() == "sqlite_sequence"
+        for token in significant(sql)
+    ):
+        raise NotSupportedError(
+            "The table sqlite_sequence isn't there: the store numbers rows itself."
+            " Numbers begin anew with connection.ops.sequence_reset_by_name_sql()."
+        )
 
 
 @contextlib.contextmanager

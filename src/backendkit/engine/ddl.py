@@ -8,7 +8,6 @@ there is read back and carried out on the store, rows included.
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -26,10 +25,10 @@ from backendkit.stores import (
     UniqueViolation,
 )
 
+from .ddl_text import created_as, ddl_name
 from .declarations import Declarations, is_view
 from .errors import reraise
-from .sqltext import words
-from .statements import created_as, ddl_name, quote
+from .tokens import quote, significant
 from .values import row_converter, to_store
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def run(connection: Connection, session: Session, sql: str, params: Any) -> None
 
     :raises NotSupportedError: triggers, and tables within tables.
     """
-    start = [word.upper() for word in itertools.islice(words(sql), 3)]
+    start = [token.keyword for token in itertools.islice(significant(sql), 3)]
     kinds = start[2:] if start[1:2] in (["TEMP"], ["TEMPORARY"]) else start[1:2]
     if start[0] == "CREATE" and not _UNSUPPORTED.isdisjoint(kinds):
         msg = f"CREATE {kinds[0]} isn't supported on a store's tables."
@@ -125,7 +124,7 @@ def _follow(
     names = {name for kind, name in after if kind in ("table", "view")}
     removed = [name for name in tables if name not in names]
     added = sorted(names - tables.keys())
-    if removed and added and next(words(sql)).upper() == "ALTER":
+    if removed and added and next(significant(sql)).keyword == "ALTER":
         (old_name,), (new_name,) = removed, added
         new = declarations.read_table(new_name, tables[old_name])
         session.alter_table(old_name, new)
@@ -282,7 +281,7 @@ def _stricter(old: Table, new: Table, renames: dict[str, str]) -> bool:
             return True
 
     def constraints(sql: str) -> int:
-        return len(re.findall(r"\bCHECK\b", sql, re.I))
+        return sum(token.keyword == "CHECK" for token in significant(sql))
 
     return constraints(new.sql) > constraints(old.sql)
 

@@ -8,7 +8,6 @@ row: a row is inserted here, SQLite does its work, and it is taken out again.
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -26,8 +25,8 @@ from backendkit.stores import (
     ValueType,
 )
 
-from .sqltext import index_parts
-from .statements import quote
+from .ddl_text import index_parts
+from .tokens import has_keyword, quote
 from .values import size_of, value_type
 
 #: The key of a table that declares none; SQL sees it as ``rowid``.
@@ -345,7 +344,7 @@ class Declarations:
                     if column.hidden and column.declared
                 },
                 generated=frozenset(row[1] for row in info if row[6] in (2, 3)),
-                checks=re.search(r"\bCHECK\b", table.sql, re.I) is not None,
+                checks=has_keyword(table.sql, "CHECK"),
                 defaults=frozenset(row[1] for row in info if row[4] is not None),
             )
             self._expressions[table.name] = found

@@ -9,9 +9,10 @@ import apsw
 
 from backendkit.stores import Row
 
+from .compiled import Insert
 from .errors import reraise
+from .placeholders import to_qmark
 from .running import Running
-from .statements import Insert, to_qmark
 from .values import BINDING_ERRORS, adapt_all, reraise_binding, row_converter
 
 _PLAIN = "%s"

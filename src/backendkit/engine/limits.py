@@ -19,7 +19,8 @@ from backendkit.stores import (
     ValueType,
 )
 
-from .sqltext import remembered, words
+from .sqltext import remembered
+from .tokens import has_keyword
 
 T = TypeVar("T")
 
@@ -81,10 +82,7 @@ def covered(table: Table, access: Access, shapes: Iterable[FilterShape]) -> bool
 @remembered
 def is_selective(sql: str) -> bool:
     """Whether a statement may leave out rows that it has read."""
-    text = sql.lower()
-    return ("where" in text or "limit" in text) and any(
-        word.upper() in ("WHERE", "LIMIT") for word in words(sql)
-    )
+    return has_keyword(sql, "WHERE", "LIMIT")
 
 
 class Watch:

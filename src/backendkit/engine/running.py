@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from backendkit.stores import Access, FilterShape, Key, Row, Session, Table
 
 from .changing import Changes, Deletions
+from .insert_text import InsertHead
 from .limits import Look, Watch, is_selective
-from .statements import InsertHead
 
 if TYPE_CHECKING:
     from .connection import Connection

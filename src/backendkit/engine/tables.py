@@ -9,8 +9,10 @@ import apsw
 from backendkit.stores import Catalog, OperationalError, Session, Table
 
 from . import ddl
+from .ddl_text import ddl_name, temporary_ddl
 from .declarations import is_view
-from .statements import ddl_name, lists_are_literal, quote, temporary_ddl
+from .sqltext import lists_are_literal
+from .tokens import quote
 from .vtab import Module
 from .writer import TableWriter
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -17,23 +16,14 @@ from backendkit.stores import (
     Store,
 )
 
+from .commands import command_of
 from .foreign_keys import ForeignKeys
-from .statements import unquote
 
 Result = TypeVar("Result")
 
 #: Seconds, of which a random part is waited before a statement is run again.
 PAUSES = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
 
-_COMMAND = re.compile(
-    r"\s*(?:(?P<begin>BEGIN)(?:\s+(?P<mode>DEFERRED|IMMEDIATE|EXCLUSIVE))?(?:\s+TRANSACTION)?"
-    r"|(?P<commit>COMMIT|END)(?:\s+TRANSACTION)?"
-    r"|ROLLBACK(?:\s+TRANSACTION)?\s+TO(?:\s+SAVEPOINT)?\s+(?P<rollback_to>.+?)"
-    r"|(?P<rollback>ROLLBACK)(?:\s+TRANSACTION)?"
-    r"|SAVEPOINT\s+(?P<savepoint>.+?)"
-    r"|RELEASE(?:\s+SAVEPOINT)?\s+(?P<release>.+?))\s*;?\s*\Z",
-    re.I | re.S,
-)
 _OVER = (
     "the transaction is over: another one has committed since it began."
     " Roll it back and run it again."
@@ -252,21 +242,18 @@ class Transactions:
 
     def run(self, sql: str) -> None:
         """Run BEGIN, COMMIT, ROLLBACK, SAVEPOINT or RELEASE."""
-        match = _COMMAND.match(sql)
-        if match is None:
-            raise OperationalError(f"syntax error: {sql}")
-        if match["begin"]:
-            self._begin((match["mode"] or "").upper())
-        elif match["savepoint"]:
-            self._set_savepoint(_name(match["savepoint"]))
-        elif match["rollback_to"]:
-            self._rollback_to(_name(match["rollback_to"]))
-        elif match["release"]:
-            self._release(_name(match["release"]))
+        verb, mode, name = command_of(sql)
+        if verb == "BEGIN":
+            self._begin(mode)
+        elif verb == "SAVEPOINT":
+            self._set_savepoint(name)
+        elif verb == "ROLLBACK TO":
+            self._rollback_to(name)
+        elif verb == "RELEASE":
+            self._release(name)
         elif not self.in_transaction:
-            word = "commit" if match["commit"] else "rollback"
-            raise OperationalError(f"cannot {word} - no transaction is active")
-        elif match["commit"]:
+            raise OperationalError(f"cannot {verb.lower()} - no transaction is active")
+        elif verb == "COMMIT":
             self.commit()
         else:
             self.rollback()
@@ -314,7 +301,3 @@ class Transactions:
             if self._savepoints[place][0] == name:
                 return place, *self._savepoints[place][1:]
         raise OperationalError(f"no such savepoint: {name}")
-
-
-def _name(text: str) -> str:
-    return unquote(text.strip()).lower()

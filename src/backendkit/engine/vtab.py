@@ -22,7 +22,7 @@ from backendkit.stores import (
 from .limits import covered, index_columns
 from .scan import Scan
 from .seeking import Lookup, SQLRow, lookup_of, weigher
-from .statements import quote
+from .tokens import quote
 from .values import DECLARATIONS, row_converter
 
 if TYPE_CHECKING:

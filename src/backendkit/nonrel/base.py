@@ -14,15 +14,14 @@ from django.db.backends.sqlite3._functions import register as register_functions
 from django.utils.asyncio import async_unsafe
 
 from backendkit.engine import dbapi
-from backendkit.engine.native_statements import NativeRead, NativeWrite
-from backendkit.engine.statements import (
+from backendkit.engine.compiled import (
     Insert,
+    NativeRead,
+    NativeWrite,
     ResetSequences,
     Select,
-    to_named,
-    to_qmark,
-    write_out,
 )
+from backendkit.engine.placeholders import to_named, to_qmark, write_out
 from backendkit.stores import Store
 
 from .client import DatabaseClient
@@ -275,10 +274,9 @@ class FormatCursor(dbapi.Cursor):
             return super().execute(sql)
         if isinstance(params, Mapping):
             return super().execute(to_named(sql, params), params)
-        if len(params) > MOST_BOUND:
-            short, params = write_out(sql, params, MOST_BOUND)
-            sql = Select(short) if isinstance(sql, Select) else short
         converted = to_qmark(sql)
+        if len(params) > MOST_BOUND:
+            converted, params = write_out(converted, params, MOST_BOUND)
         if isinstance(sql, Select):
             converted = Select(converted)
         return super().execute(converted, params)

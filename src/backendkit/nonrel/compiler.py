@@ -14,11 +14,10 @@ from django.db.models.sql import compiler
 from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI
 from django.db.models.sql.datastructures import BaseTable, Join
 
+from backendkit.engine.compiled import Insert, NativeRead, NativeWrite, Select
 from backendkit.engine.native import Prepared, StaleError
-from backendkit.engine.native_statements import NativeRead, NativeWrite
 from backendkit.engine.parameters import InexactError
 from backendkit.engine.running import Filter
-from backendkit.engine.statements import Insert, Select
 
 from .analyzing import analyzed
 from .native import Plan

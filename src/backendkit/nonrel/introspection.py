@@ -10,7 +10,7 @@ from django.db.backends.sqlite3.introspection import (
     FlexibleFieldLookupDict,
 )
 
-from backendkit.engine.statements import quote
+from backendkit.engine.tokens import quote
 
 
 class NonrelFieldLookupDict(FlexibleFieldLookupDict):

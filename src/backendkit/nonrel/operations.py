@@ -8,7 +8,8 @@ from typing import Any
 
 from django.db.backends.sqlite3.operations import DatabaseOperations
 
-from backendkit.engine.statements import ResetSequences, unquote
+from backendkit.engine.compiled import ResetSequences
+from backendkit.engine.tokens import unquote
 
 #: How many objects bulk_update() writes with one statement.
 MOST_UPDATED = 100

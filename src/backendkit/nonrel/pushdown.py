@@ -10,7 +10,7 @@ from django.db.models.fields import CharField, TextField
 from django.db.models.sql.where import AND
 
 from backendkit.engine.running import Filter, Handed
-from backendkit.engine.statements import unquote
+from backendkit.engine.tokens import unquote
 from backendkit.stores import Precision, ValueType
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Statements that are run without SQL, where Django expects text."""
+"""Statements of the compiler: what they mean is beside their text."""
 
 from __future__ import annotations
 
@@ -13,6 +13,47 @@ from .native import Prepared
 from .parameters import bindable
 from .running import Filter, Running
 from .values import to_store
+
+
+class Select(str):
+    """A SELECT by the compiler: its values are converted there, not by the cursor."""
+
+    __slots__ = ()
+
+
+class ResetSequences(str):
+    """
+    A statement that lets the numbering of tables begin anew.
+
+    :param tables: their names.
+    """
+
+    tables: tuple[str, ...]
+
+
+class Insert(str):
+    """
+    An INSERT by the compiler, with what it means beside its text.
+
+    Virtual tables have neither RETURNING nor ON CONFLICT, so it isn't run as
+    SQL. The text is what logs and wrappers see.
+
+    :param table: name of the table.
+    :param columns: names of the columns given.
+    :param rows: placeholders of each row, in SQL; plain parameters are ``%s``.
+    :param on_conflict: None, ``ignore`` or ``update``.
+    :param update_columns: what ON CONFLICT … DO UPDATE sets.
+    :param unique_columns: the target of ON CONFLICT.
+    :param returning: names of the columns to return, a row for each row kept.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[str]]
+    on_conflict: str | None
+    update_columns: tuple[str, ...]
+    unique_columns: tuple[str, ...]
+    returning: tuple[str, ...]
 
 
 class NativeRead(str):

@@ -1,0 +1,127 @@
+"""What statements that change the schema say, read from their text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .tokens import Token, significant
+
+
+def created_as(sql: str) -> tuple[str, str] | None:
+    """Return name and SELECT of a CREATE TABLE … AS; None if it isn't one."""
+    tokens = list(significant(sql))
+    if [token.keyword for token in tokens[:2]] != ["CREATE", "TABLE"]:
+        return None
+    place = _behind_schema(tokens, _behind_if(tokens, 2))
+    if place + 1 >= len(tokens) or tokens[place + 1].keyword != "AS":
+        return None
+    name = tokens[place].name
+    return None if name is None else (name, sql[tokens[place + 1].end :])
+
+
+def temporary_ddl(sql: str) -> bool:
+    """Whether a statement makes a temporary table, view or index."""
+    tokens = _start(sql)
+    keywords = [token.keyword for token in tokens]
+    if keywords[:1] != ["CREATE"]:
+        return False
+    if keywords[1:2] in (["TEMP"], ["TEMPORARY"]):
+        return keywords[2:3] in (["TABLE"], ["VIEW"])
+    place = 2 if keywords[1:2] == ["UNIQUE"] else 1
+    if keywords[place : place + 1] not in (["TABLE"], ["VIEW"], ["INDEX"]):
+        return False
+    place = _behind_if(tokens, place + 1)
+    return _behind_schema(tokens, place) > place and (
+        (tokens[place].name or "").lower() == "temp"
+    )
+
+
+def ddl_name(sql: str) -> str | None:
+    """
+    Return the name of what a statement drops, alters or indexes.
+
+    :returns: None if it says that this isn't a temporary one.
+    """
+    tokens = _start(sql)
+    keywords = [token.keyword for token in tokens]
+    if keywords[:1] == ["DROP"] or keywords[:2] == ["ALTER", "TABLE"]:
+        place = _behind_if(tokens, 2)
+    elif keywords[:2] == ["CREATE", "INDEX"] or keywords[1:3] == ["UNIQUE", "INDEX"]:
+        if "ON" not in keywords:
+            return None
+        place = keywords.index("ON") + 1
+    else:
+        return None
+    behind = _behind_schema(tokens, place)
+    if behind > place and (tokens[place].name or "").lower() != "temp":
+        return None
+    return tokens[behind].name if behind < len(tokens) else None
+
+
+def _start(sql: str) -> list[Token]:
+    """Return the tokens that names are among: CREATE INDEX has the most of them."""
+    return [token for token, _ in zip(significant(sql), range(20), strict=False)]
+
+
+def _behind_if(tokens: Sequence[Token], place: int) -> int:
+    """Return the place behind IF EXISTS or IF NOT EXISTS, if one is there."""
+    keywords = [token.keyword for token in tokens[place : place + 3]]
+    if keywords == ["IF", "NOT", "EXISTS"]:
+        return place + 3
+    return place + 2 if keywords[:2] == ["IF", "EXISTS"] else place
+
+
+def _behind_schema(tokens: Sequence[Token], place: int) -> int:
+    """Return the place behind a schema's name, if one is there."""
+    if place + 1 < len(tokens) and tokens[place + 1].keyword == ".":
+        return place + 2
+    return place
+
+
+def index_parts(sql: str) -> tuple[list[str], str | None]:
+    """
+    Split a CREATE INDEX statement.
+
+    :returns: the texts of its keys, without ASC, DESC and COLLATE, and that of
+        its WHERE condition or None.
+    """
+    depth = 0
+    parts: list[str] = []
+    start = 0
+    where: int | None = None
+    for token in significant(sql):
+        if where is not None:
+            break
+        if token.keyword == "(":
+            depth += 1
+            if depth == 1 and not parts:
+                start = token.end
+        elif token.keyword == ")":
+            depth -= 1
+            if depth == 0:
+                parts.append(_bare(sql[start : token.start]))
+        elif token.keyword == "," and depth == 1:
+            parts.append(_bare(sql[start : token.start]))
+            start = token.end
+        elif token.keyword == "WHERE" and parts and not depth:
+            where = token.end
+    return parts, None if where is None else _trimmed(sql[where:])
+
+
+def _bare(part: str) -> str:
+    """Drop what stands behind a key's expression."""
+    tokens = list(significant(part))
+    if tokens and tokens[-1].keyword in ("ASC", "DESC"):
+        tokens.pop()
+    if len(tokens) > 2 and tokens[-2].keyword == "COLLATE":
+        tokens = tokens[:-2]
+    return _text(part, tokens)
+
+
+def _trimmed(part: str) -> str:
+    return _text(part, list(significant(part)))
+
+
+def _text(part: str, tokens: Sequence[Token]) -> str:
+    """Return a text from its first token to the last one: no comment is left open."""
+    return part[tokens[0].start : tokens[-1].end] if tokens else ""
