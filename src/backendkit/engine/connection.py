@@ -9,7 +9,13 @@ from typing import Any, TypeVar
 
 import apsw
 
-from backendkit.stores import Catalog, DatabaseError, InterfaceError, Store
+from backendkit.stores import (
+    Catalog,
+    DatabaseError,
+    InterfaceError,
+    Store,
+    tell_children,
+)
 
 from . import ddl
 from .cursor import Cursor
@@ -75,6 +81,13 @@ class Connection:
         self.sqlite.execute("PRAGMA temp_store = MEMORY")
         self.declarations = Declarations(self._set_up)
         self._set_up(self.sqlite)
+        tell_children(self)
+
+    def forked(self) -> None:
+        """Leave the transaction to the parent, in a child process."""
+        self.generation += 1
+        if not self._closed:
+            self.transactions.forked()
 
     def _set_up(self, database: apsw.Connection) -> None:
         if self._define is not None:

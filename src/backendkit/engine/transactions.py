@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 from backendkit.stores import (
     ConflictError,
+    Error,
+    InterfaceError,
     NotSupportedError,
     OperationalError,
     Session,
@@ -27,6 +29,10 @@ PAUSES = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
 _OVER = (
     "the transaction is over: another one has committed since it began."
     " Roll it back and run it again."
+)
+_FORKED = (
+    "this transaction was begun by another process, before a fork. Roll it back, or"
+    " close the connection."
 )
 
 
@@ -66,6 +72,8 @@ class Transactions:
         self._begun = False
         #: Whether a conflict has ended the store's transaction before ours.
         self._over = False
+        # Whether this is a child of the process that began the transaction.
+        self._inherited = False
         #: Whether SAVEPOINT began the transaction, so that RELEASE commits it.
         self._by_savepoint = False
         #: Names and marks of savepoints, and those of what is noted to be checked.
@@ -81,6 +89,14 @@ class Transactions:
         self._closed = True
         for session in (self._session, *self._readers):
             session.close()
+
+    def forked(self) -> None:
+        """Leave the transaction to the process that began it; here it is over."""
+        if self.in_transaction:
+            self._over = self._inherited = True
+            # Not even to be rolled back: that would be the parent's transaction.
+            self._begun = False
+            self._session = self._store.session()
 
     # Sessions for statements
 
@@ -192,6 +208,8 @@ class Transactions:
                 session.lock()
 
     def _check_over(self) -> None:
+        if self._inherited:
+            raise InterfaceError(_FORKED)
         if self._over:
             raise ConflictError(_OVER)
 
@@ -216,9 +234,11 @@ class Transactions:
             transaction goes on.
         :raises ConflictError: one has ended it already.
         """
-        if self._over:
+        try:
+            self._check_over()
+        except Error:
             self._end()
-            raise ConflictError(_OVER)
+            raise
         if self._begun:
             self._foreign_keys.check(self._session, self._session.catalog())
             self._before_end()
@@ -233,7 +253,7 @@ class Transactions:
         self._end()
 
     def _end(self) -> None:
-        self._begun = self._over = self.in_transaction = False
+        self._begun = self._over = self._inherited = self.in_transaction = False
         self._by_savepoint = False
         self._savepoints.clear()
         self._foreign_keys.clear()

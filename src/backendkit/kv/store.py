@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 from backendkit.stores import (
     COMPARISONS,
     PATTERNS,
     Capabilities,
+    Mutex,
     OperationalError,
     Order,
     Precision,
@@ -57,7 +57,7 @@ class RecordStore(Store):
     def __init__(self, engine: KeyValueStore) -> None:
         self.engine = engine
         self._states: OrderedDict[bytes, CatalogState] = OrderedDict()
-        self._lock = Lock()
+        self._lock = Mutex()
 
     def session(self) -> RecordSession:
         return RecordSession(self)

@@ -29,6 +29,7 @@ from ._errors import (
     Warning,  # noqa: A004  # PEP 249 prescribes this name
     safe_call,
 )
+from ._forks import Mutex, NativeCalls, tell_children
 from ._locks import WriterLock
 from ._matching import Matcher, matcher, row_getter, sort_by, sort_key, sort_rows
 from ._query import NonrelQuery
@@ -59,6 +60,8 @@ __all__ = [
     "InternalError",
     "Key",
     "Matcher",
+    "Mutex",
+    "NativeCalls",
     "NonrelQuery",
     "NotSupportedError",
     "OperationalError",
@@ -82,6 +85,7 @@ __all__ = [
     "sort_by",
     "sort_key",
     "sort_rows",
+    "tell_children",
 ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from ._errors import OperationalError
+from ._forks import tell_children
 
 
 class WriterLock:
@@ -22,6 +23,7 @@ class WriterLock:
         #: Who has it; None for nobody.
         self.owner: object = None
         self._lock = threading.Lock()
+        tell_children(self)
 
     def acquire(self, session: object) -> None:
         """
@@ -39,3 +41,8 @@ class WriterLock:
         if self.owner is session:
             self.owner = None
             self._lock.release()
+
+    def forked(self) -> None:
+        """Free it: in a child process nobody goes on with the parent's transactions."""
+        self.owner = None
+        self._lock = threading.Lock()

@@ -88,7 +88,8 @@ class ImmudbSession(BufferedSession):
             self.store.shared.give_back(*self._numbers.pop())
         if connection is not None:
             try:
-                connection.rollback()
+                if not connection.inherited:
+                    connection.rollback()
             finally:
                 self.store.release(connection)
 

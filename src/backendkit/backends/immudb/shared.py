@@ -7,7 +7,14 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from backendkit.stores import ConflictError, Error, OperationalError, Table
+from backendkit.stores import (
+    ConflictError,
+    Error,
+    Mutex,
+    OperationalError,
+    Table,
+    tell_children,
+)
 
 from .catalog import NUMBERS, Schema, read_names, read_schema, read_version
 from .names import quoted
@@ -54,6 +61,13 @@ class Shared:
         #: Of the server; None if nobody has asked.
         self.version: tuple[int, ...] | None = None
         self._followed: Followed | None = None
+        tell_children(self)
+
+    def forked(self) -> None:
+        """Take numbers anew, in a child process: the parent gives those that it took."""
+        self._lock = threading.RLock()
+        self._numbering = threading.Lock()
+        self._blocks = {}
 
     def followed(self) -> Followed:
         """Return the tables as the log has them."""
@@ -261,7 +275,7 @@ def _physical(name: str) -> str:
 
 
 _known: dict[Place, Shared] = {}
-_lock = threading.Lock()
+_lock = Mutex()
 
 
 def shared(place: Place) -> Shared:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from backendkit.stores import (
     COMPARISONS,
     Capabilities,
     DatabaseError,
+    Mutex,
     Order,
     Precision,
     Session,
@@ -72,7 +72,7 @@ class ImmudbStore(Store):
         #: Lengths of the columns of tables, by what they are.
         self.sizes: dict[int, tuple[Table, Mapping[str, int]]] = {}
         self._idle: list[Connection] = []
-        self._lock = threading.Lock()
+        self._lock = Mutex()
         self._pid = os.getpid()
         self._closed = False
 
@@ -125,6 +125,8 @@ class ImmudbStore(Store):
 
     def release(self, connection: Connection) -> None:
         """Give a connection back."""
+        if connection.inherited:
+            return  # nobody can use it here
         with self._lock:
             if not self._closed:
                 self._idle.append(connection)

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,10 +14,12 @@ import lmdb
 
 from backendkit.kv import check_format, initialize
 from backendkit.kv.layout import FORMAT_KEY
-from backendkit.stores import InterfaceError, OperationalError
+from backendkit.stores import InterfaceError, Mutex, OperationalError, tell_children
 
+from . import inherited
+from .calls import calls
 from .errors import translated
-from .files import data_size, open_environment, prepare, writer_file
+from .files import data_size, lock_file, open_environment, prepare, writer_file
 from .locks import WriterLock
 from .options import RESERVE, LMDBOptions
 
@@ -61,21 +63,27 @@ class Environment:
         self.was_full = False
         # Write transactions that were lost in another thread than theirs.
         self._orphans: dict[int, lmdb.Transaction] = {}
-        self._opening = threading.Lock()
+        self._thread_ends = threading.local()
+        self._opening = Mutex()
         self._is_opening = False
         self._readers_checked = time.monotonic()
+        # In a child process, of the parent's: transactions, and why they can't be ended.
+        self._parents: list[lmdb.Transaction] = []
+        self._trouble = ""
+        self._is_inherited = False
         fresh = prepare(path, options)
         try:
             if not options.readonly:
                 self._lock = WriterLock(writer_file(path), path)
-            self.lmdb = open_environment(path, options, RESERVE)
-            try:
-                self._check(fresh)
-                # Those of killed processes keep pages from being used again.
-                self.lmdb.reader_check()
-            except BaseException:
-                self.lmdb.close()
-                raise
+            with calls:
+                self._open(RESERVE)
+                try:
+                    self._check(fresh)
+                    # Those of killed processes keep pages from being used again.
+                    self.lmdb.reader_check()
+                except BaseException:
+                    self.lmdb.close()
+                    raise
         except BaseException as error:
             if self._lock is not None:
                 self._lock.close()
@@ -87,6 +95,10 @@ class Environment:
                 raise translated(error) from error
             raise
         self.max_key_bytes: int = self.lmdb.max_key_size()
+
+    def _open(self, reserve: int) -> None:
+        self.lmdb = open_environment(self.path, self.options, reserve)
+        self._lock_map = inherited.find_map(lock_file(self.path))
 
     def _check(self, fresh: bool) -> None:
         with self.lmdb.begin() as transaction:
@@ -121,8 +133,9 @@ class Environment:
         """
         if self._lock is None:
             raise OperationalError(f"attempt to write a readonly database: {self.path}")
-        if self._orphans:
-            self._end_orphan()
+        self._end_orphans()
+        if not hasattr(self._thread_ends, "last"):
+            self._thread_ends.last = _ThreadEnd(self._end_orphans)
         self._lock.acquire(timeout)
         try:
             if self.was_full:
@@ -145,7 +158,8 @@ class Environment:
         key = id(transaction)
         if key in live:
             # An upgrade. What it read is gone if the environment is opened again.
-            return self.lmdb.begin(write=write)
+            with calls:
+                return self.lmdb.begin(write=write)
         checked = False
         while True:
             live[key] = weakref.ref(transaction)
@@ -155,7 +169,8 @@ class Environment:
                 continue
             present = self.lmdb
             try:
-                return present.begin(write=write)
+                with calls:
+                    return present.begin(write=write)
             except lmdb.ReadersFullError:
                 if checked or not self._check_readers():
                     del live[key]
@@ -180,7 +195,8 @@ class Environment:
             del self.live[id(token)]
             self._wait_for_opening()
         try:
-            yield self.lmdb
+            with calls:
+                yield self.lmdb
         finally:
             del self.live[id(token)]
 
@@ -191,7 +207,8 @@ class Environment:
     def _check_readers(self) -> int:
         """Free the slots of readers that were killed; return how many."""
         self._readers_checked = time.monotonic()
-        return int(self.lmdb.reader_check())
+        with calls:
+            return int(self.lmdb.reader_check())
 
     def end_writing(self) -> None:
         """Give back the right to write."""
@@ -199,14 +216,25 @@ class Environment:
         self._lock.release()
 
     def orphan(self, thread: int, transaction: lmdb.Transaction) -> None:
-        """Keep a write transaction until its thread comes by, which alone can end it."""
-        self._orphans[thread] = transaction
+        """
+        Keep a write transaction until its thread, which alone can end it, does so.
 
-    def _end_orphan(self) -> None:
-        orphan = self._orphans.pop(threading.get_ident(), None)
-        if orphan is not None:
-            orphan.abort()
-            self.end_writing()
+        At the latest that is when the thread ends.
+        """
+        self._orphans[thread] = transaction
+        self._end_orphans()
+
+    def _end_orphans(self) -> None:
+        """End the orphans of this thread, and of those that are no more."""
+        if self._orphans and self.pid != os.getpid():
+            return  # the parent's
+        for thread in list(self._orphans):
+            if owned(thread):
+                orphan = self._orphans.pop(thread, None)
+                if orphan is not None:
+                    with calls:
+                        orphan.abort()
+                    self.end_writing()
 
     def _grow(self) -> None:
         """
@@ -246,20 +274,20 @@ class Environment:
                             " larger; end the open transactions and try again"
                         )
                     time.sleep(_PAUSE)
-                self.lmdb.close()
-                self.lmdb = open_environment(self.path, self.options, reserve)
+                with calls:
+                    self.lmdb.close()
+                    self._open(reserve)
             finally:
                 self._is_opening = False
 
     def close(self) -> None:
-        """
-        Close it. Its transactions have ended.
-
-        In a child process this closes its copies of the parent's files.
-        """
-        self.lmdb.close()
+        """Close it. Its transactions have ended."""
+        with calls:
+            self.lmdb.close()
         if self._lock is not None:
             self._lock.close()
+
+    # In a child process
 
     def forget(self) -> None:
         """
@@ -267,29 +295,70 @@ class Environment:
 
         They are left alone: to end them here would end them there.
         """
+        if self._is_inherited:
+            return  # from the parent's parent
+        self._is_inherited = True
+        inherited.keep(self.lmdb)
+        if not calls.settled:
+            self._trouble = "another thread was in the middle of a call of LMDB"
+        detached = self._lock_map is not None and inherited.detach(self._lock_map)
+        if self.live and not detached:
+            self._trouble = "a transaction was open, and this system has no /proc"
         for ref in list(self.live.values()):
             transaction = ref()
             if transaction is not None and not isinstance(transaction, _Using):
-                transaction.forget()
+                self._parents += transaction.forget()
+        self._parents += self._orphans.values()
         self._orphans.clear()
+
+    def abandon(self) -> None:
+        """
+        Close the child's copies of the parent's files and maps, before it opens its own.
+
+        :raises OperationalError: that can't be done.
+        """
+        if self._trouble:
+            raise OperationalError(
+                f"{self.path}: when this process was forked, {self._trouble}: fork it"
+                " at another moment"
+            )
+        for transaction in self._parents:
+            transaction.abort()
+        self._parents.clear()
+        self.lmdb.close()
+        inherited.let_go(self.lmdb)
+        if self._lock is not None:
+            self._lock.close()
+
+
+class _ThreadEnd:
+    """Calls a function when the thread ends in whose local data it is."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call = call
+
+    def __del__(self) -> None:
+        self._call()
+
+
+def owned(thread: int) -> bool:
+    """Whether this thread may end what a thread began to write."""
+    # LMDB's mutex belongs to the thread that locked it, until it dies.
+    return thread == threading.get_ident() or not any(
+        one.ident == thread for one in threading.enumerate()
+    )
 
 
 class _Registry:
     """The environments of this process, by real path."""
 
     def __init__(self) -> None:
-        self.pid = os.getpid()
-        self.lock = threading.Lock()
+        self.lock = Mutex()
         self.environments: dict[str, Environment] = {}
-        self._watching = False
+        tell_children(self)
 
-    def watch_forks(self) -> None:
-        """Have the children of this process told about its transactions."""
-        if not self._watching:
-            self._watching = True
-            os.register_at_fork(after_in_child=self._forget)
-
-    def _forget(self) -> None:
+    def forked(self) -> None:
+        """Tell the environments that they are the parent's."""
         for environment in self.environments.values():
             environment.forget()
 
@@ -297,26 +366,18 @@ class _Registry:
 _registry = _Registry()
 
 
-def _current() -> _Registry:
-    """Return the registry, in a child process with a lock that is free."""
-    if _registry.pid != os.getpid():
-        _registry.lock = threading.Lock()
-        _registry.pid = os.getpid()
-    return _registry
-
-
 def acquire(name: str, options: LMDBOptions) -> Environment:
     """Return the environment of a directory, opened if it isn't."""
     path = os.path.realpath(name)
-    registry = _current()
+    registry = _registry
     with registry.lock:
         environment = registry.environments.get(path)
         if environment is not None and environment.pid != os.getpid():
-            del registry.environments[path]
-            environment.close()
+            with calls:
+                environment.abandon()
+                del registry.environments[path]
             environment = None
         if environment is None:
-            registry.watch_forks()
             environment = Environment(path, options)
             registry.environments[path] = environment
         elif not _compatible(environment.options, options):
@@ -341,10 +402,10 @@ def _compatible(present: LMDBOptions, wanted: LMDBOptions) -> bool:
 
 def release(environment: Environment) -> None:
     """Close an environment when its last user has released it."""
-    registry = _current()
+    registry = _registry
+    if environment.pid != os.getpid():
+        return  # the parent's, as may be who has the lock
     with registry.lock:
-        if environment.pid != os.getpid():
-            return  # the parent's
         environment.users -= 1
         if not environment.users:
             registry.environments.pop(environment.path, None)
@@ -364,7 +425,7 @@ def kept_closed(name: str) -> Iterator[None]:
 
     :raises InterfaceError: it has it open.
     """
-    with _current().lock:
+    with _registry.lock:
         if is_open(name):
             raise InterfaceError(f"this process has {name} open: close it first")
         yield

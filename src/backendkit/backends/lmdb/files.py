@@ -26,6 +26,11 @@ def writer_file(path: str) -> str:
     return os.path.join(path, WRITER_FILE)
 
 
+def lock_file(path: str) -> str:
+    """Return the path of LMDB's lock file."""
+    return os.path.join(path, LOCK_FILE)
+
+
 def prepare(path: str, options: LMDBOptions) -> bool:
     """
     Make the directory if it isn't there; return whether it may be empty.

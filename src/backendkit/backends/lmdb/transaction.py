@@ -16,6 +16,8 @@ from backendkit.kv import KeyValueTransaction
 from backendkit.kv.layout import FORMAT_KEY
 from backendkit.stores import ConflictError, Error, InterfaceError, OperationalError
 
+from .calls import calls
+from .environment import owned
 from .errors import translated
 from .options import LMDBOptions
 
@@ -35,8 +37,8 @@ class LMDBTransaction(KeyValueTransaction):
     """
     A read transaction, and the write transaction that it was upgraded to.
 
-    ``get``, ``put`` and ``delete`` are LMDB's own methods: there is no Python
-    between the record layer and them.
+    ``get``, ``put`` and ``delete`` are LMDB's own methods, but that forks wait for
+    them: there is little Python between the record layer and them.
     """
 
     __slots__ = (
@@ -76,10 +78,11 @@ class LMDBTransaction(KeyValueTransaction):
 
     def _bind(self, transaction: lmdb.Transaction) -> None:
         # Without buffers=True, all that LMDB returns is bytes.
-        self.get = cast("Callable[[bytes], bytes | None]", transaction.get)
-        self.put = transaction.put
-        self.delete = transaction.delete
-        self.add = partial(transaction.put, overwrite=False)
+        get = cast("Callable[[bytes], bytes | None]", transaction.get)
+        self.get = calls.guarded(get)
+        self.put = calls.guarded_pair(transaction.put)
+        self.delete = calls.guarded(transaction.delete)
+        self.add = calls.guarded_pair(partial(transaction.put, overwrite=False))
 
     def _begin_writing(self) -> None:
         if self._options.readonly:
@@ -108,9 +111,13 @@ class LMDBTransaction(KeyValueTransaction):
         self._read_ahead[id(chunk)] = chunk
         size = 8
         try:
-            pairs = self._walk(transaction.cursor(), start, stop, reverse)
+            if self._read is not transaction:
+                raise self._gone()
+            with calls:
+                pairs = self._walk(transaction.cursor(), start, stop, reverse)
             while True:
-                chunk[:] = islice(pairs, size)
+                with calls:
+                    chunk[:] = islice(pairs, size)
                 if not chunk:
                     return
                 last = chunk[-1][0]
@@ -144,13 +151,17 @@ class LMDBTransaction(KeyValueTransaction):
         self._read_ahead[id(chunk)] = chunk
         size = 8
         try:
-            cursor = transaction.cursor()
-            if not cursor.set_range(start):
-                return
-            values = cast("Iterator[bytes]", cursor.iternext(keys=False))
+            if transaction is not self._read and transaction is not self._write:
+                raise self._gone()
+            with calls:
+                cursor = transaction.cursor()
+                if not cursor.set_range(start):
+                    return
+                values = cast("Iterator[bytes]", cursor.iternext(keys=False))
             while True:
-                chunk[:] = islice(values, size)
-                last = bytes(cursor.key())
+                with calls:
+                    chunk[:] = islice(values, size)
+                    last = bytes(cursor.key())
                 if len(chunk) < size or last >= stop:
                     break
                 yield chunk
@@ -160,14 +171,16 @@ class LMDBTransaction(KeyValueTransaction):
                 size = min(size * 4, _CHUNK)
                 if transaction is self._write:
                     # What was written meanwhile may have moved the cursor.
-                    if not cursor.set_range(start):
-                        return
-                    values = cast("Iterator[bytes]", cursor.iternext(keys=False))
+                    with calls:
+                        if not cursor.set_range(start):
+                            return
+                        values = cast("Iterator[bytes]", cursor.iternext(keys=False))
             # The range ends in this chunk: read again, with the keys.
-            pairs = self._walk(cursor, start, stop, reverse=False)
-            chunk[:] = [
-                value for _, value in takewhile(lambda pair: pair[0] < stop, pairs)
-            ]
+            with calls:
+                pairs = self._walk(cursor, start, stop, reverse=False)
+                chunk[:] = [
+                    value for _, value in takewhile(lambda pair: pair[0] < stop, pairs)
+                ]
             yield chunk
         except lmdb.Error as error:
             raise self._translated(error) from error
@@ -181,11 +194,16 @@ class LMDBTransaction(KeyValueTransaction):
         total = 0
         size = 32
         try:
-            cursor = transaction.cursor()
-            if not cursor.set_range(start):
-                return 0
-            keys = cast("Iterator[bytes]", cursor.iternext(values=False))
-            while chunk := list(islice(keys, size)):
+            with calls:
+                cursor = transaction.cursor()
+                if not cursor.set_range(start):
+                    return 0
+                keys = cast("Iterator[bytes]", cursor.iternext(values=False))
+            while True:
+                with calls:
+                    chunk = list(islice(keys, size))
+                if not chunk:
+                    break
                 if chunk[-1] >= stop:
                     return total + bisect_left(chunk, stop)
                 total += len(chunk)
@@ -199,8 +217,10 @@ class LMDBTransaction(KeyValueTransaction):
         if len(start) > self._environment.max_key_bytes:
             return super().first(start, stop, limit)
         try:
-            cursor = transaction.cursor()
-            pairs = list(islice(self._walk(cursor, start, stop, reverse=False), limit))
+            with calls:
+                cursor = transaction.cursor()
+                walk = self._walk(cursor, start, stop, reverse=False)
+                pairs = list(islice(walk, limit))
         except lmdb.Error as error:
             raise self._translated(error) from error
         if pairs and pairs[-1][0] >= stop:
@@ -208,7 +228,9 @@ class LMDBTransaction(KeyValueTransaction):
         return pairs
 
     def put_all(self, pairs: Sequence[tuple[bytes, bytes]]) -> None:
-        self._active().cursor().putmulti(pairs)
+        transaction = self._active()
+        with calls:
+            transaction.cursor().putmulti(pairs)
 
     def append(self, pairs: Sequence[tuple[bytes, bytes]], stop: bytes) -> None:
         # A page that is full is split in the middle and stays half empty, unless what
@@ -216,13 +238,15 @@ class LMDBTransaction(KeyValueTransaction):
         # the same page.
         behind = []
         size = 0
-        cursor = self._active().cursor()
-        if cursor.set_range(stop):
-            for pair in cast("Iterator[tuple[bytes, bytes]]", cursor.iternext()):
-                size += len(pair[0]) + len(pair[1])
-                if size > _PAGE:
-                    break
-                behind.append(pair)
+        transaction = self._active()
+        with calls:
+            cursor = transaction.cursor()
+            if cursor.set_range(stop):
+                for pair in cast("Iterator[tuple[bytes, bytes]]", cursor.iternext()):
+                    size += len(pair[0]) + len(pair[1])
+                    if size > _PAGE:
+                        break
+                    behind.append(pair)
         try:
             for key, _ in behind:
                 self.delete(key)
@@ -257,16 +281,23 @@ class LMDBTransaction(KeyValueTransaction):
     ) -> Iterator[tuple[bytes, bytes]]:
         """Iterate, and after each pair look whether a write moved the cursor."""
         try:
+            if self._write is not transaction:
+                raise self._gone()
             cursor = transaction.cursor()
+            position = calls.guarded(lambda _: cursor.key())
             while True:
-                for pair in self._walk(cursor, start, stop, reverse):
+                with calls:
+                    pairs = self._walk(cursor, start, stop, reverse)
+                step: Callable[[None], tuple[bytes, bytes] | None]
+                step = calls.guarded(partial(next, pairs))
+                while (pair := step(None)) is not None:
                     key = pair[0]
                     if key < start or key >= stop:
                         return
                     yield pair
                     if self._write is not transaction:
                         raise self._gone()
-                    if cursor.key() != key:
+                    if position(None) != key:
                         break
                 else:
                     return
@@ -316,7 +347,8 @@ class LMDBTransaction(KeyValueTransaction):
             return
         self._check_owner()
         try:
-            write.commit()
+            with calls:
+                write.commit()
         except BaseException:
             self.abort()
             raise
@@ -330,9 +362,10 @@ class LMDBTransaction(KeyValueTransaction):
             self._check_owner()
             self._write = None
             try:
-                if _given_up(write):
-                    self._environment.was_full = True
-                write.abort()
+                with calls:
+                    if _given_up(write):
+                        self._environment.was_full = True
+                    write.abort()
             finally:
                 self._environment.end_writing()
         self._end_reading()
@@ -344,13 +377,20 @@ class LMDBTransaction(KeyValueTransaction):
         for chunk in self._read_ahead.values():
             chunk.clear()
         if read is not None and environment.pid == os.getpid():
-            read.abort()
+            with calls:
+                read.abort()
 
-    def forget(self) -> None:
-        """Let go of LMDB's transactions, in a child of the process that began them."""
+    def forget(self) -> list[lmdb.Transaction]:
+        """
+        Let go of LMDB's transactions, in a child of the process that began them.
+
+        :returns: the transactions, which are as they were.
+        """
+        present = [one for one in (self._read, self._write) if one is not None]
         self._read = self._write = None
         self.get = self.put = self.delete = self.add = _forked
         self._end_reading()
+        return present
 
     def _gone(self) -> InterfaceError:
         """Say why there is no transaction."""
@@ -361,20 +401,13 @@ class LMDBTransaction(KeyValueTransaction):
             return
         if self._environment.pid != os.getpid():
             return
-        if self._write is not None and not self._owned():
+        if self._write is not None and not owned(self._thread):
             self._environment.orphan(self._thread, self._write)
             self._write = None
         self.abort()
 
-    def _owned(self) -> bool:
-        """Whether this thread may end the write transaction."""
-        # LMDB's mutex belongs to the thread that locked it, until it dies.
-        return self._thread == threading.get_ident() or not any(
-            thread.ident == self._thread for thread in threading.enumerate()
-        )
-
     def _check_owner(self) -> None:
-        if not self._owned():
+        if not owned(self._thread):
             raise InterfaceError(
                 "a transaction that writes has to end in the thread that it began"
                 " to write in"

@@ -92,6 +92,11 @@ class Session:
         return self._closed
 
     @property
+    def inherited(self) -> bool:
+        """Whether it belongs to a process of which this one is a child."""
+        return self._link.pid != os.getpid()
+
+    @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open, be it one that can only be rolled back."""
         return self._transaction is not None
@@ -185,7 +190,7 @@ class Session:
     def _usable(self) -> None:
         if self._closed:
             raise stores.InterfaceError("the connection is closed")
-        if self._link.pid != os.getpid():
+        if self.inherited:
             raise stores.InterfaceError(
                 "the connection was made by another process: connect again after a fork"
             )

@@ -8,6 +8,8 @@ from typing import Any
 
 from django.db import connections
 
+from backendkit.stores import Mutex
+
 
 class PastAlias(str):
     """
@@ -63,7 +65,7 @@ def _restored(present: str, tx: int) -> PastAlias:
     return alias
 
 
-_lock = threading.Lock()
+_lock = Mutex()
 _aliases: weakref.WeakValueDictionary[str, PastAlias] = weakref.WeakValueDictionary()
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 from backendkit.backends.immudb.driver._catalog import CATALOG, Catalog
 from backendkit.backends.immudb.driver._proofs import state_of
 from backendkit.backends.immudb.driver._rows import Table
+from backendkit.stores import Mutex
 
 from .log import transactions
 
@@ -24,7 +24,7 @@ class Followed:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Mutex()
         self._begin()
 
     def _begin(self) -> None:
