@@ -21,6 +21,8 @@ from .indexes import KeyExpression
 from .keys import AFTER, ENCODERS, NOT_NULL, NULL
 
 _NUMBERS = (int, float, Decimal)
+#: No INTEGER has so many digits, or is as great as this.
+_MOST_DIGITS, _HUGE = 20, 1 << 64
 
 
 class Filter(NamedTuple):
@@ -49,10 +51,14 @@ class KeyRanges:
     points: bool
 
 
-def is_nan(value: Any) -> bool:
-    """Whether a filter's value is NaN, which is NULL to SQLite."""
-    return (type(value) is float and value != value) or (  # noqa: PLR0124  # only NaN does
-        type(value) is Decimal and value.is_nan()
+def _beyond_int(wanted: type, value: Any) -> bool:
+    """Whether an integer of a Decimal's value would be greater than any column's."""
+    # Some have more digits than the memory.
+    return (
+        wanted is int
+        and isinstance(value, Decimal)
+        and value.is_finite()
+        and value.adjusted() > _MOST_DIGITS
     )
 
 
@@ -75,6 +81,8 @@ def exact_value(value_type: ValueType, value: Any) -> Any:
             return None
         return value
     if isinstance(value, _NUMBERS) and issubclass(wanted, _NUMBERS):
+        if _beyond_int(wanted, value):
+            return None
         try:
             converted = wanted(value)
         except (ValueError, OverflowError, ArithmeticError):
@@ -99,9 +107,14 @@ def bound_value(value_type: ValueType, value: Any) -> tuple[Any, int]:
     wanted: Any = PYTHON_TYPES[value_type]
     if not isinstance(value, _NUMBERS):
         raise ValueError("nothing compares to it")
+    if wanted is bool:
+        # Any other number is true in Python; False and True compare as 0 and 1.
+        return (True, -1) if value > 1 else (False, -1 if value > 0 else 1)
     if isinstance(value, Decimal):
         if not value.is_finite():
             raise ValueError("no such number")
+        if _beyond_int(wanted, value):
+            return (_HUGE, -1) if value > 0 else (-_HUGE, 1)
     elif isinstance(value, float) and not isfinite(value):
         raise ValueError("no such number")
     try:

@@ -18,10 +18,11 @@ from backendkit.stores import (
     ProgrammingError,
     Row,
     Table,
+    is_nan,
     safe_call,
 )
 
-from .bounds import Filter, KeyRanges, exact_value, is_nan, key_ranges
+from .bounds import Filter, KeyRanges, exact_value, key_ranges
 from .codec import PYTHON_TYPES
 from .filtering import Residual
 from .keys import AFTER

@@ -31,7 +31,15 @@ from ._errors import (
 )
 from ._forks import Mutex, NativeCalls, tell_children
 from ._locks import WriterLock
-from ._matching import Matcher, matcher, row_getter, sort_by, sort_key, sort_rows
+from ._matching import (
+    Matcher,
+    is_nan,
+    matcher,
+    row_getter,
+    sort_by,
+    sort_key,
+    sort_rows,
+)
 from ._query import NonrelQuery
 from ._schema import Catalog, Column, ForeignKey, Index, Table, ValueType
 from ._session import Key, Row, Session, Store
@@ -79,6 +87,7 @@ __all__ = [
     "Warning",
     "WriterLock",
     "choose_access",
+    "is_nan",
     "matcher",
     "row_getter",
     "safe_call",

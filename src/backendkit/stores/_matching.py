@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
+from math import isnan
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,13 @@ def ascii_lower(value: str) -> str:
     return value.encode(errors="surrogatepass").lower().decode(errors="surrogatepass")
 
 
+def is_nan(value: Any) -> bool:
+    """Whether a filter's value is NaN, which is NULL to SQLite."""
+    return (isinstance(value, float) and isnan(value)) or (
+        isinstance(value, Decimal) and value.is_nan()
+    )
+
+
 def matcher(lookup: str, value: Any, negated: bool = False) -> Matcher:
     """
     Return a function that tells whether a value of a column matches.
@@ -41,6 +50,7 @@ def matcher(lookup: str, value: Any, negated: bool = False) -> Matcher:
 
     A comparison with NULL is unknown, and so is its negation: ``None`` as the
     value matches nothing, and neither does a negated ``in`` whose list holds it.
+    NaN is NULL, as it is to SQLite.
     """
     if lookup == "isnull":
         if bool(value) != negated:
@@ -49,10 +59,10 @@ def matcher(lookup: str, value: Any, negated: bool = False) -> Matcher:
     make = _TESTS[lookup]
     if lookup == "in":
         values = list(value)
-        value = [choice for choice in values if choice is not None]
+        value = [one for one in values if not (one is None or is_nan(one))]
         unknown = negated and len(value) < len(values)
     else:
-        unknown = value is None
+        unknown = value is None or is_nan(value)
     if unknown:
         return lambda item: False
     test = make(value)

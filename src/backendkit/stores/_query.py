@@ -73,8 +73,8 @@ class NonrelQuery(ABC):
         :param db_type: the column's :class:`ValueType`.
         :param value: in the column's Python type; a list of such for ``in``;
             True for ``isnull`` (IS NOT NULL comes as negated); str for patterns.
-            For a numeric column, any of int, float, Decimal and bool. None, also
-            in the list of a negated ``in``, is unknown: no row matches. The list
+            For a numeric column, any of int, float, Decimal and bool. None and
+            NaN, also in the list of a negated ``in``, are unknown: no row matches. The list
             of a negated ``in`` isn't empty (that would match NULL too).
         """
 

@@ -107,6 +107,17 @@ VALUES: Mapping[ValueType, Sequence[Any]] = {
     ],
 }
 
+#: Numbers that a column of numbers of any type can be compared with.
+NUMBERS: Sequence[Any] = [
+    *(False, True, -1, 0, 1, 2, 2**53 + 1, -(2**53) - 1, 2**63, -(2**63) - 1, 2**70),
+    *(10**400, -(10**400), 0.0, -0.0, 0.5, -0.5, 1.0, 1.5, 5e-324, 2.0**53, 2.0**63),
+    *(1e300, -1e300, math.inf, -math.inf, 0.1, Decimal(1), Decimal("1.00"), Decimal(0)),
+    *(Decimal("-0.0"), Decimal("0.5"), Decimal("-0.5"), Decimal("1.1"), Decimal("0.1")),
+    *(Decimal("1E+2"), Decimal("1E-30"), Decimal("-1E-30"), Decimal("1E+6000")),
+    *(Decimal("-1E+6000"), Decimal("9" * 40), Decimal(2**53 + 1), Decimal(2**63)),
+    Decimal("9007199254740992.5"),
+]
+
 #: Names that break what is put together as text.
 NAMES = (
     *("a", "ab", "a\0", "a\0b", "\0", " ", "a b", "a.b", "a/b", "a:b", "a,b", "a;--"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -24,7 +25,7 @@ from backendkit.stores import (
 )
 
 from ._base import ContractBase
-from ._data import ID, PAIRS, THINGS, VALUES, Filter, equals, unique
+from ._data import ID, NUMBERS, PAIRS, THINGS, VALUES, Filter, equals, unique
 
 
 class ReadingContract(ContractBase):
@@ -158,6 +159,50 @@ class ReadingContract(ContractBase):
                             ("value", less_than, False, high),
                         )
                         self.check_filters(session, table, rows, *bounds)
+
+    def test_bounds_of_numbers(self) -> None:
+        """
+        Numbers compare by value, whatever type column and bound have.
+
+        By an index, which is read from bound to bound, and row by row.
+        """
+        choose = random.Random(0)  # noqa: S311  # no secret
+        for value_type in (
+            ValueType.BOOL,
+            ValueType.DECIMAL,
+            ValueType.FLOAT,
+            ValueType.INTEGER,
+        ):
+            table, few = self.typed(value_type)
+            # So many that the index is used.
+            rows = [
+                (number, row[1]) for number, row in enumerate(few * (24 // len(few)), 1)
+            ]
+            numbers = [*NUMBERS, *VALUES[value_type]]
+            bounds: list[list[Filter]] = [
+                [("value", lookup, False, number)]
+                for lookup, number in itertools.product(
+                    ("exact", "gt", "gte", "lt", "lte"), numbers
+                )
+            ]
+            for _ in range(60):
+                low, high = choose.choices(numbers, k=2)
+                if low > high:
+                    low, high = high, low
+                bounds.append(
+                    [
+                        ("value", choose.choice(("gt", "gte")), False, low),
+                        ("value", choose.choice(("lt", "lte")), False, high),
+                    ]
+                )
+            bounds += [
+                [("value", "in", False, choose.choices(numbers, k=5))]
+                for _ in range(20)
+            ]
+            with self.writing(table) as session:
+                session.insert(table, rows)
+                for filters in bounds:
+                    self.check_filters(session, table, rows, *filters)
 
     def test_patterns(self) -> None:
         """Text is matched as LIKE does, without wildcards, or by Python's ``re``."""
