@@ -19,6 +19,8 @@ class BufferedStore(Store):
     """
     Does nothing but read what is committed, and apply changes at once.
 
+    Its sessions have the abstract methods alone, and check what they are asked for.
+
     :param inner: the store that has the data.
     :param snapshots: whether a transaction reads what was committed when it began.
     :param serializable: whether a change of a table that was read is a conflict.
@@ -109,6 +111,7 @@ class BufferedStoreSession(BufferedSession):
         return self._now().catalog()
 
     def _query(self, table, columns, access):
+        self._check_committed(table)
         self.store.calls["query"] += 1
         query = self._now().query(table, columns, access)
         tests = []
@@ -126,11 +129,15 @@ class BufferedStoreSession(BufferedSession):
         query.add_filter = noted
         return query
 
-    def _estimated_rows(self, table):
-        return self._now().estimated_rows(table)
+    def _check_committed(self, table):
+        """Check that a table is as committed, not as this transaction has it."""
+        if self.store.capabilities.snapshots:
+            known = self._catalog().tables.get(table.name)
+            assert known == table, f"{table.name} isn't as committed"
 
-    def _access(self, table, filters, ordering=(), *, few=False):
-        return self._now().access(table, filters, ordering, few=few)
+    def _estimated_rows(self, table):
+        self._check_committed(table)
+        return self._now().estimated_rows(table)
 
     def _allocate(self, table, count, above):
         self.store.calls["allocate"] += 1

@@ -1,6 +1,7 @@
 """A store of BufferedSession keeps the whole contract, whatever it can do itself."""
 
 from backendkit.stores.testing import StoreContract
+from tests.engine.limited import CAPABILITIES, LimitedSession, LimitedStore
 
 from .buffered import BufferedStore
 
@@ -34,3 +35,29 @@ class TestRemote(StoreContract):
 
     def make_store(self):
         return BufferedStore(remote=True, update=True)
+
+
+class _Counting(LimitedStore):
+    """Its estimates are right, which the contract asks for."""
+
+    def session(self):
+        return _CountingSession(self)
+
+
+class _CountingSession(LimitedSession):
+    def estimated_rows(self, table):
+        return len(self.read(table.name))
+
+
+class TestMinimal(StoreContract):
+    """The abstract methods alone, on a database that can scan a table and no more."""
+
+    def make_store(self):
+        return BufferedStore(_Counting(CAPABILITIES["nothing"]), serializable=False)
+
+
+class TestKeys(StoreContract):
+    """The same, where rows can be looked up."""
+
+    def make_store(self):
+        return BufferedStore(_Counting(CAPABILITIES["keys"]), snapshots=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ._capabilities import Capabilities, Order
@@ -123,6 +123,29 @@ def choose_access(  # one argument per thing that decides
             best = access
     assert best is not None  # the primary key is always a candidate
     return best
+
+
+def distinct_values(
+    table: Table,
+    filters: Sequence[FilterShape],
+    tables: Mapping[str, Table],
+    estimated_rows: Callable[[Table], int],
+) -> dict[str, int]:
+    """
+    Return about how many values the columns of foreign keys have, at most.
+
+    :param filters: only their columns are looked up.
+    :param tables: those that may be referred to, by name.
+    """
+    found = {}
+    for key in table.foreign_keys:
+        (column, *others) = key.columns
+        if others or not any(one.column == column for one in filters):
+            continue
+        referred = tables.get(key.table)
+        if referred is not None:
+            found[column] = estimated_rows(referred)
+    return found
 
 
 def _access(  # the inner half of choose_access

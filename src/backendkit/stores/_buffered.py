@@ -109,9 +109,10 @@ class BufferedSession(BufferedWrites):
 
     def _violation(self, changes: Sequence[TableChange]) -> UniqueViolation | None:
         """Return which uniqueness changes would violate now, if any."""
+        tables = self._catalog().tables
         for change in changes:
             table = change.before
-            if table is None or change.redefined:
+            if table is None or change.redefined or tables.get(table.name) != table:
                 continue
             taken: dict[str, list[tuple[Any, ...]]] = {}
             for index, values, _, holder in change.claims():

@@ -120,6 +120,13 @@ class BufferedReads(CommittedReader):
             buffer.table, capabilities, total, filters, ordering, usable, few=few
         )
 
+    def _expected_rows(self, table: Table) -> int:
+        number = self._estimated_rows(table)
+        for buffer in self._buffers.values():
+            if buffer.before is not None and buffer.before.name == table.name:
+                return max(number + buffer.delta, 0)
+        return number
+
     def estimated_rows(self, table: Table) -> int:
         self._require()
         buffer = self._known(table)

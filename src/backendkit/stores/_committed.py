@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from ._access import Access, FilterShape
+from ._access import Access, FilterShape, choose_access, distinct_values
 from ._capabilities import Precision
 from ._changes import TableChange
 from ._matching import row_getter
@@ -150,8 +150,26 @@ class CommittedReader(Session):
         *,
         few: bool = False,
     ) -> Access:
-        """Choose how to read what is committed: see :meth:`Session.access`."""
-        return super().access(table, filters, ordering, few=few)
+        """
+        Choose how to read what is committed: see :meth:`Session.access`.
+
+        :param table: as committed, whatever the transaction has made of it.
+        """
+        return choose_access(
+            table,
+            self.store.capabilities,
+            self._expected_rows(table),
+            filters,
+            ordering,
+            few=few,
+            different=distinct_values(
+                table, filters, self._catalog().tables, self._expected_rows
+            ),
+        )
+
+    def _expected_rows(self, table: Table) -> int:
+        """Return about how many rows a committed table has, for a choice of access."""
+        return self._estimated_rows(table)
 
     def _check(self, table: Table, rows: Sequence[Row]) -> Sequence[Row]:
         """

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from ._access import Access, FilterShape, choose_access
+from ._access import Access, FilterShape, choose_access, distinct_values
 from ._capabilities import Capabilities
 from ._errors import Error, NotSupportedError
 from ._query import NonrelQuery
@@ -247,22 +247,10 @@ class Session(ABC):
             filters,
             ordering,
             few=few,
-            different=self._different(table, filters),
+            different=distinct_values(
+                table, filters, self.catalog().tables, self.estimated_rows
+            ),
         )
-
-    def _different(
-        self, table: Table, filters: Sequence[FilterShape]
-    ) -> dict[str, int]:
-        """Return about how many values the columns of foreign keys have, at most."""
-        found = {}
-        for key in table.foreign_keys:
-            (column, *others) = key.columns
-            if others or not any(one.column == column for one in filters):
-                continue
-            referred = self.catalog().tables.get(key.table)
-            if referred is not None:
-                found[column] = self.estimated_rows(referred)
-        return found
 
     # Writing
 
