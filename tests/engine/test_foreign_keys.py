@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from backendkit.backends.memory.store import MemoryStore
 from backendkit.engine import dbapi
-from tests.effort import effort
+from tests.effort import effort, examples
 
 from .conftest import open_store
 
@@ -262,7 +262,7 @@ TYPES = [
 
 @pytest.mark.parametrize(("parent", "child"), TYPES)
 @pytest.mark.parametrize("store", ["memory", "nothing"])
-@settings(max_examples=25)
+@settings(max_examples=examples(test=10, check=25, soak=500))
 @given(
     values=st.lists(st.integers(0, 4), min_size=1, max_size=4),
     referring=st.sampled_from([0, 1, 2, 3, 1.5, "1", "01"]),
@@ -323,7 +323,7 @@ CHANGES = st.lists(
 
 
 @pytest.mark.parametrize("action", ["NO ACTION", "CASCADE", "SET NULL"])
-@settings(max_examples=150)
+@settings(max_examples=examples(test=30, check=150, soak=3000))
 @given(changes=CHANGES)
 def test_transactions_commit_where_sqlite_commits(action, changes):
     """Any changes of a table that refers to itself end as they do on SQLite."""

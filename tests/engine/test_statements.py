@@ -2,9 +2,11 @@
 
 import apsw
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from backendkit.backends.memory.store import MemoryStore
+from backendkit.engine import dbapi
 from backendkit.engine.classifying import Kind, classify
 from backendkit.engine.compiled import Insert
 from backendkit.engine.ddl_text import index_parts
@@ -12,13 +14,9 @@ from backendkit.engine.insert_text import InsertHead, insert_head
 from backendkit.engine.placeholders import to_named, to_qmark
 from backendkit.engine.sqltext import lists_are_literal, without_for_update
 from backendkit.engine.tokens import quote, unquote
-from backendkit.stores import NotSupportedError
+from backendkit.stores import NotSupportedError, OperationalError
 
-NAMES = st.text(
-    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1
-) | st.sampled_from(
-    ['a"b', "a b", "select", "a;--", "a/*", "`", "[x]", "a.b", "'", "%s", "ä", "1", "?"]
-)
+from .names import NAMES
 
 
 @pytest.mark.parametrize(
@@ -87,14 +85,28 @@ def test_for_update_with_options(option):
         without_for_update(f"SELECT * FROM t FOR UPDATE {option}")
 
 
+@example("SQLITE")
 @given(NAMES)
 def test_quoted_names_are_names(name):
-    """Any text without NUL is a name when it is quoted, and comes back as it was."""
+    """A text that isn't reserved is a name when it is quoted, and comes back."""
     database = apsw.Connection(":memory:")
     database.execute(f"CREATE TABLE {quote(name)} ({quote(name)} integer)")
     assert database.execute("SELECT name FROM sqlite_master").get == name
     database.close()
     assert unquote(quote(name)) == name
+
+
+@pytest.mark.parametrize("name", ["SQLITE_", "sqlite_x", "SqLite_master"])
+def test_reserved_names(name):
+    """What SQLite keeps for itself is refused, in any case; random queries drew it."""
+    database = apsw.Connection(":memory:")
+    with pytest.raises(apsw.SQLError, match="reserved for internal use"):
+        database.execute(f"CREATE TABLE {quote(name)} (a integer)")
+    database.close()
+    connection = dbapi.connect(MemoryStore())
+    with pytest.raises(OperationalError, match="reserved for internal use"):
+        connection.execute(f"CREATE TABLE {quote(name)} (a integer)")
+    connection.close()
 
 
 @given(

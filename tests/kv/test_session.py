@@ -33,6 +33,7 @@ from backendkit.stores import (
     matcher,
     sort_key,
 )
+from tests.effort import examples
 
 from .memory import MemoryEngine
 
@@ -508,15 +509,18 @@ class LMDBMachine(SessionMachine):
 
 
 @pytest.mark.parametrize(
-    ("machine", "examples"), [(SessionMachine, 250), (LMDBMachine, 100)]
+    ("machine", "number"),
+    [
+        (SessionMachine, examples(test=40, check=250, soak=5000)),
+        (LMDBMachine, examples(test=20, check=100, soak=2000)),
+    ],
 )
-def test_session_equals_model(machine, examples):
+def test_session_equals_model(machine, number):
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=examples,
+            max_examples=number,
             stateful_step_count=40,
             suppress_health_check=list(HealthCheck),
-            deadline=None,
         ),
     )
