@@ -49,6 +49,7 @@ def test_killed(tmp_path):
     assert figures["unacknowledged"] > 0
 
 
+@pytest.mark.check
 @pytest.mark.parametrize("mutation", ["early", "entries", "rows", "numbers"])
 def test_it_would_be_noticed(tmp_path, mutation):
     """

@@ -4,6 +4,7 @@ import json
 import os
 import time
 
+import pytest
 from tests.effort import effort
 from tests.nonrel.databases import settings_of
 from tests.nonrel.projects import Project
@@ -71,6 +72,7 @@ BUILD = """
 """
 
 
+@pytest.mark.check
 def test_readers_go_on_while_an_index_is_built(tmp_path):
     """They read all along; the builder needs memory for the index alone."""
     database = settings_of("lmdb", tmp_path)

@@ -6,11 +6,12 @@ Some seconds in each run, a minute in ``make soak``; ``-s`` shows its figures.
 
 import json
 
+import pytest
 from tests.effort import effort
 from tests.nonrel.databases import settings_of
 from tests.nonrel.projects import Project
 
-SECONDS = effort(test=2.0, check=4.0, soak=60.0)
+SECONDS = effort(test=4.0, soak=60.0)
 WRITERS, READERS = 4, 8
 ACCOUNTS, EACH = 20, 1000
 
@@ -180,6 +181,7 @@ READER = """
 """
 
 
+@pytest.mark.check
 def test_many_processes(tmp_path):
     """Sums are kept, constraints hold, readers see one moment; nobody is starved."""
     # Durable: the writers wait for the disk with the lock in hand, as they will.

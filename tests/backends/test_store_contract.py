@@ -228,6 +228,7 @@ def counts_changed_rows(self, changes):
     return sum(after[key] != row for key, row in before.items())
 
 
+@pytest.mark.check
 def test_a_right_update_passes():
     assert not run(
         broken(query={"update": updates_what_it_returns}, capabilities={"update": True})
@@ -264,6 +265,7 @@ QUERY_FAULTS = [
 ]
 
 
+@pytest.mark.check
 @pytest.mark.parametrize(
     "query", QUERY_FAULTS, ids=lambda q: "-".join(f.__name__ for f in q.values())
 )
@@ -697,6 +699,7 @@ LESS = {
 }
 
 
+@pytest.mark.check
 @pytest.mark.parametrize("name", LESS)
 def test_what_a_store_does_not_claim_is_not_asked_of_it(name):
     capabilities, query = LESS[name]

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from backendkit.conformance.cli import main
 
 ENGINE = """
@@ -29,6 +31,7 @@ def test_stock_sqlite_passes(archive, tmp_path, capfd):
     assert tests["basic.tests.ModelTest.test_eq"]["verdict"] == "passed"
 
 
+@pytest.mark.check
 def test_a_broken_backend_is_found_out(archive, tmp_path, capfd, monkeypatch):
     """And a class that isn't there is a wrong call."""
     (tmp_path / "broken_engine").mkdir()

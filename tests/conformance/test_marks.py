@@ -379,6 +379,7 @@ def test_a_test_may_do_what_is_listed(suite):
     assert status == 0, output
 
 
+@pytest.mark.check
 @pytest.mark.parametrize(("parent", "start"), [("memory", "fork"), ("lmdb", "spawn")])
 def test_in_worker_processes(suite, parent, start):
     """And an unexpected pass fails there too."""
@@ -432,6 +433,7 @@ def test_what_is_not_as_listed_fails(suite):
         ), output
 
 
+@pytest.mark.check
 def test_in_the_releases_own_suite(suite):
     """A part of a label, of which nothing else was imported."""
     listed = """

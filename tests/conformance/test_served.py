@@ -73,7 +73,10 @@ def test_a_label_runs_on_a_server_of_its_own(
     assert processes(str(tmp_path)) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.check)],
+)
 def test_an_interrupted_run_leaves_no_server(archive, immudb, tmp_path, number):
     command = [sys.executable, "-m", "backendkit.conformance", "run", ENGINE, "queries"]
     with subprocess.Popen(

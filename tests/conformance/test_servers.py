@@ -145,7 +145,7 @@ def test_a_label_that_takes_too_long_leaves_nothing(archive, server, capfd):
 
 
 # One is the preflight's; of several, some are each label's.
-@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("count", [1, pytest.param(3, marks=pytest.mark.check)])
 @pytest.mark.parametrize(
     "signals",
     [[signal.SIGINT], [signal.SIGINT, signal.SIGINT], [signal.SIGKILL]],

@@ -6,6 +6,7 @@ of LMDB.
 """
 
 import os
+import shutil
 import urllib.parse
 
 import pytest
@@ -15,12 +16,25 @@ from backendkit.backends.immudb.server import ServerNotFound, find
 from .running import ENGINE, Demo, Page, SitePackages, fill
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory):
+    """The data of an empty, migrated demo; None where a server keeps them."""
+    if ENGINE == "immudb":
+        return None
+    demo = Demo(tmp_path_factory.mktemp("migrated") / "data")
+    demo.run("migrate", "--verbosity", 0)
+    return demo.data
+
+
 @pytest.fixture
-def demo(tmp_path):
+def demo(migrated, tmp_path):
     """An empty, migrated demo."""
     demo = Demo(tmp_path / "data")
+    if migrated is not None:
+        shutil.copytree(migrated, demo.data)
     with demo.running():
-        demo.run("migrate", "--verbosity", 0)
+        if migrated is None:
+            demo.run("migrate", "--verbosity", 0)
         yield demo
 
 

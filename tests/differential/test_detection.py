@@ -79,6 +79,7 @@ def wrong_database(wrapper):
         del connections.databases[alias]
 
 
+@pytest.mark.check
 @pytest.mark.parametrize(
     ("wrapper", "strategy", "check"),
     [

@@ -184,6 +184,7 @@ class Migration(migrations.Migration):
 """
 
 
+@pytest.mark.check
 def test_made_by_django(project):
     """makemigrations and migrate, one process after the other; then nothing is left."""
     assert "Create model Article" in project.manage("makemigrations", "shop")
@@ -567,6 +568,7 @@ class TestRunner:
         assert all(re.search(r"_[12]\.db\Z", name) for name in names)
         assert self.left(tmp_path) == []
 
+    @pytest.mark.check
     def test_kept(self, tested, tmp_path):
         """With --keepdb the database is kept and found again, also in parallel."""
         for arguments in ([], [], ["--parallel", "2"], ["--parallel", "2"]):

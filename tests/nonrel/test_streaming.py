@@ -10,7 +10,7 @@ from tests.effort import effort
 
 from .models import Author, Book
 
-ROWS = effort(test=60_000, soak=1_000_000)
+ROWS = effort(test=40_000, check=60_000, soak=1_000_000)
 #: MiB that it may grow by; rows that are kept would take ROWS / 1000, or more.
 GROWTH = 50 if ROWS >= 1_000_000 else 20
 STATUS = pathlib.Path("/proc/self/status")
