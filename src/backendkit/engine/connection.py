@@ -10,11 +10,14 @@ from typing import Any, TypeVar
 import apsw
 
 from backendkit.stores import (
+    NO_TURNS,
     Catalog,
     DatabaseError,
     InterfaceError,
     Store,
+    Turns,
     tell_children,
+    turns,
 )
 
 from . import ddl
@@ -32,6 +35,9 @@ from .transactions import Transactions
 from .values import adapt
 
 Result = TypeVar("Result")
+
+#: Steps of SQLite's byte code between two looks whether others want to have a turn.
+_STEPS = 500
 
 
 class Connection:
@@ -73,12 +79,16 @@ class Connection:
         self._closed = False
         self._cursors: weakref.WeakSet[Cursor] = weakref.WeakSet()
         self._active: Running | None = None
+        #: Whose turn it is to read or write rows: not across a network.
+        self.turns: Turns = NO_TURNS if store.capabilities.remote else turns
         self.transactions = Transactions(
-            store, self.foreign_keys, self._drain, immediate=immediate
+            store, self.foreign_keys, self.turns, self._drain, immediate=immediate
         )
         self.tables = Tables(self)
         self.sqlite = apsw.Connection(":memory:", statementcachesize=500)
         self.sqlite.execute("PRAGMA temp_store = MEMORY")
+        if self.turns is turns:
+            self.sqlite.set_progress_handler(_pause, _STEPS)
         self.declarations = Declarations(self._set_up)
         self._set_up(self.sqlite)
         tell_children(self)
@@ -275,9 +285,10 @@ class Connection:
             with self.transactions.writing() as session:
                 head = insert_head(sql) if sql else None
                 running = Running(self, session, self.trace, head, sql)
-                self._start(running, sql)
-                result = work(running)
-                running.flush()
+                with self.turns:
+                    self._start(running, sql)
+                    result = work(running)
+                    running.flush()
                 return result
 
         return self.transactions.repeated(run)
@@ -371,7 +382,8 @@ class Connection:
                 if is_view(table):
                     continue
                 if wanted is None or table.name.lower() in wanted:
-                    found += self.foreign_keys.violations(session, catalog, table)
+                    with self.turns:
+                        found += self.foreign_keys.violations(session, catalog, table)
         finally:
             self.transactions.finish_read(session)
         return found
@@ -391,6 +403,12 @@ class Connection:
     def quote_values(self, values: Sequence[Any]) -> list[str]:
         """Return values as SQL literals, for people to read."""
         return [_literal(adapt(value)) for value in values]
+
+
+def _pause() -> bool:
+    """Let others have their turn; don't interrupt the statement."""
+    turns.pause()
+    return False
 
 
 def _literal(value: Any) -> str:

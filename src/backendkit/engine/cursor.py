@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import apsw
 
-from backendkit.stores import InterfaceError, NotSupportedError, ProgrammingError
+from backendkit.stores import (
+    NO_TURNS,
+    InterfaceError,
+    NotSupportedError,
+    ProgrammingError,
+    Turns,
+)
 
 from . import inserting
 from .classifying import Kind, classify
@@ -45,6 +51,7 @@ class Cursor:
         self._sqlite: apsw.Cursor | None = None
         self._rows: Iterator[tuple[Any, ...]] = iter(())
         self._running: Running | None = None
+        self._turns: Turns = NO_TURNS
         self._statement: tuple[apsw.Connection, str, Any] | None = None
         self._description: tuple[Any, ...] | None = None
         self._closed = False
@@ -110,11 +117,12 @@ class Cursor:
     def _read(self, sql: str, params: Params) -> None:
         connection = self.connection
         running = connection.start_read(self, sql)
-        self._running = running
+        self._running, self._turns = running, connection.turns
         bindings: Any = ()
         try:
             bindings = _bindings(params, running)
-            self._sqlite = connection.sqlite.execute(sql, bindings)
+            with connection.turns:
+                self._sqlite = connection.sqlite.execute(sql, bindings)
             connection.raise_failure()
         except apsw.Error as error:
             self._finish()
@@ -134,9 +142,18 @@ class Cursor:
 
     def _read_natively(self, sql: NativeRead) -> None:
         alone = not sql.prepared.read.steps
-        self._running = self.connection.start_native(self, alone=alone)
+        self._running = running = self.connection.start_native(self, alone=alone)
         try:
-            self._rows = sql.run(self._running)
+            if alone and sql.prepared.access(running.session).unique:
+                # It is done sooner than a turn would come.
+                self._turns = NO_TURNS
+                self._rows = sql.run(running)
+            else:
+                self._turns = self.connection.turns
+                with self._turns:
+                    self._rows = sql.run(running)
+                if sql.prepared.read.what != "rows":
+                    self._turns = NO_TURNS  # all has been read
         except BaseException:
             self._finish()
             raise
@@ -212,7 +229,8 @@ class Cursor:
             return read()
         self.connection.activate(running)
         try:
-            rows = read()
+            with self._turns:
+                rows = read()
             self.connection.raise_failure()
         except apsw.Error as error:
             self._finish()

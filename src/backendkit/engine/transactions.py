@@ -16,6 +16,7 @@ from backendkit.stores import (
     OperationalError,
     Session,
     Store,
+    Turns,
 )
 
 from .commands import command_of
@@ -45,6 +46,7 @@ class Transactions:
 
     :param store: what the sessions are of.
     :param foreign_keys: checked before each commit.
+    :param turns: one of which that takes.
     :param before_end: called when a transaction is about to end.
     :param immediate: whether BEGIN takes the right to write at once.
     """
@@ -53,6 +55,7 @@ class Transactions:
         self,
         store: Store,
         foreign_keys: ForeignKeys,
+        turns: Turns,
         before_end: Callable[[], None],
         *,
         immediate: bool,
@@ -63,6 +66,7 @@ class Transactions:
         self.in_transaction = False
         self._store = store
         self._foreign_keys = foreign_keys
+        self._turns = turns
         self._before_end = before_end
         self._immediate = immediate
         self._session = store.session()
@@ -111,7 +115,9 @@ class Transactions:
         self._check_over()
         session = self._session
         if not self._begun:
-            session.begin(write=write or self._immediate)
+            # It may wait for other writers.
+            with self._turns.away():
+                session.begin(write=write or self._immediate)
             self._begun = self.in_transaction = True
             # Savepoints set so far are marks of its very beginning.
             self._savepoints = [
@@ -166,7 +172,8 @@ class Transactions:
         if self.lasting:
             session = self.current(write=True)
             with self._over_on_conflict():
-                session.upgrade()
+                with self._turns.away():
+                    session.upgrade()
                 mark, noted = session.savepoint(), self._foreign_keys.mark()
                 try:
                     yield session
@@ -180,11 +187,13 @@ class Transactions:
                 session.release(mark)
             return
         session = self._session
-        session.begin(write=True)
+        with self._turns.away():
+            session.begin(write=True)
         try:
             yield session
-            self._foreign_keys.check(session, session.catalog())
-            session.commit()
+            self._check_foreign_keys()
+            with self._turns.away():
+                session.commit()
         except BaseException:
             session.rollback()
             raise
@@ -204,8 +213,12 @@ class Transactions:
             )
         if self.lasting:
             session = self.current(write=True)
-            with self._over_on_conflict():
+            with self._over_on_conflict(), self._turns.away():
                 session.lock()
+
+    def _check_foreign_keys(self) -> None:
+        with self._turns:
+            self._foreign_keys.check(self._session, self._session.catalog())
 
     def _check_over(self) -> None:
         if self._inherited:
@@ -240,7 +253,7 @@ class Transactions:
             self._end()
             raise
         if self._begun:
-            self._foreign_keys.check(self._session, self._session.catalog())
+            self._check_foreign_keys()
             self._before_end()
             self._session.commit()
         self._end()

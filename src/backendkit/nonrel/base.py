@@ -22,7 +22,7 @@ from backendkit.engine.compiled import (
     Select,
 )
 from backendkit.engine.placeholders import to_named, to_qmark, write_out
-from backendkit.stores import Store
+from backendkit.stores import NO_TURNS, Store, Turns, turns
 
 from .client import DatabaseClient
 from .creation import NonrelDatabaseCreation
@@ -78,6 +78,8 @@ class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
         #: Whether simple queries are answered without SQL.
         self.native = bool(self.settings_dict.get("OPTIONS", {}).get("native", True))
         self.planner = Planner(self)
+        #: Whose turn it is to read rows: not across a network.
+        self.turns: Turns = NO_TURNS if self.store_class.capabilities.remote else turns
         self._scans = Scans()
 
     # For a backend's author

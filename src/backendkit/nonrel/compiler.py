@@ -23,6 +23,8 @@ from .analyzing import analyzed
 from .native import Plan
 from .pushdown import handed_filters
 
+#: Rows that are fetched at once where all are.
+_ALL = 2000
 _ON_CONFLICT = {OnConflict.IGNORE: "ignore", OnConflict.UPDATE: "update"}
 
 
@@ -46,6 +48,8 @@ class SQLCompiler(compiler.SQLCompiler):
     _native: tuple[Plan, list[Filter]] | None = None
     #: Whether the statement is about to be executed, not a part of another one.
     _executing = False
+    #: Whether the statement reads, and has no other one to wait for.
+    _reads = True
     #: Whether only the existence of rows is asked for.
     asks_existence = False
 
@@ -66,6 +70,16 @@ class SQLCompiler(compiler.SQLCompiler):
             and self.connection.store_class.capabilities.remote
         ):
             kwargs["chunked_fetch"] = True
+        elif not (kwargs.get("chunked_fetch") or args):
+            # They are all read now: in a few turns, not in hundreds.
+            kwargs["chunk_size"] = _ALL
+        if not self._reads:
+            return self._execute_sql(*args, **kwargs)
+        # One turn for all that it takes: a statement is short more often than not.
+        with self.connection.turns:
+            return self._execute_sql(*args, **kwargs)
+
+    def _execute_sql(self, *args: Any, **kwargs: Any) -> Any:
         self._executing = True
         try:
             return super().execute_sql(*args, **kwargs)
@@ -272,6 +286,8 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
 class SQLDeleteCompiler(compiler.SQLDeleteCompiler, SQLCompiler):
     """DELETE."""
 
+    _reads = False
+
     def as_sql(self) -> tuple[str, tuple[Any, ...]]:
         """Return the statement and its parameters."""
         if self._executing:
@@ -285,6 +301,8 @@ class SQLDeleteCompiler(compiler.SQLDeleteCompiler, SQLCompiler):
 
 class SQLUpdateCompiler(compiler.SQLUpdateCompiler, SQLCompiler):
     """UPDATE."""
+
+    _reads = False
 
     def as_sql(self) -> tuple[str, tuple[Any, ...]]:
         """

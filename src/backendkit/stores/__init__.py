@@ -43,6 +43,7 @@ from ._matching import (
 from ._query import NonrelQuery
 from ._schema import Catalog, Column, ForeignKey, Index, Table, ValueType
 from ._session import Key, Row, Session, Store
+from ._turns import NO_TURNS, Turns, turns
 
 if TYPE_CHECKING:
     from ._buffered import BufferedSession
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COMPARISONS",
+    "NO_TURNS",
     "PATTERNS",
     "Access",
     "BufferedSession",
@@ -82,6 +84,7 @@ __all__ = [
     "Store",
     "Table",
     "TableChange",
+    "Turns",
     "UniqueViolation",
     "ValueType",
     "Warning",
@@ -95,6 +98,7 @@ __all__ = [
     "sort_key",
     "sort_rows",
     "tell_children",
+    "turns",
 ]
 
 

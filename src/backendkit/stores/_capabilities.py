@@ -81,7 +81,8 @@ class Capabilities:
         ``select_for_update`` needs no lock: its rows are as they were, or nothing is
         kept.
     :param multiple_processes: whether other processes see the same data.
-    :param remote: whether a call crosses a network.
+    :param remote: whether a call crosses a network. Threads then make calls at the same
+        time; else they take turns (:class:`Turns`).
     """
 
     filters: Mapping[str, Precision] = field(default_factory=dict)

@@ -14,7 +14,13 @@ import lmdb
 
 from backendkit.kv import KeyValueTransaction
 from backendkit.kv.layout import FORMAT_KEY
-from backendkit.stores import ConflictError, Error, InterfaceError, OperationalError
+from backendkit.stores import (
+    ConflictError,
+    Error,
+    InterfaceError,
+    OperationalError,
+    turns,
+)
 
 from .calls import calls
 from .environment import owned
@@ -130,6 +136,7 @@ class LMDBTransaction(KeyValueTransaction):
                 if self._read is None:
                     raise self._gone()
                 size = min(size * 4, _CHUNK)
+                turns.pause()
         except lmdb.Error as error:
             raise self._translated(error) from error
         finally:
@@ -169,6 +176,7 @@ class LMDBTransaction(KeyValueTransaction):
                     raise self._gone()
                 start = last + b"\x00"
                 size = min(size * 4, _CHUNK)
+                turns.pause()
                 if transaction is self._write:
                     # What was written meanwhile may have moved the cursor.
                     with calls:
@@ -208,6 +216,7 @@ class LMDBTransaction(KeyValueTransaction):
                     return total + bisect_left(chunk, stop)
                 total += len(chunk)
                 size = _CHUNK
+                turns.pause()
         except lmdb.Error as error:
             raise self._translated(error) from error
         return total
@@ -295,6 +304,7 @@ class LMDBTransaction(KeyValueTransaction):
                     if key < start or key >= stop:
                         return
                     yield pair
+                    turns.pause()
                     if self._write is not transaction:
                         raise self._gone()
                     if position(None) != key:
