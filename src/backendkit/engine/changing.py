@@ -23,8 +23,7 @@ class Changes:
         writer.refuse_generated(numbers, "UPDATE")
         self.writer = writer
         self.numbers = numbers
-        self._plain = writer.plain(numbers)
-        self._names = [writer.table.columns[number].name for number in numbers]
+        self._together = writer.together(numbers)
         self._rows: dict[Key, list[Any]] = {}
 
     def add(self, key: Key, changes: dict[int, Any]) -> None:
@@ -34,7 +33,7 @@ class Changes:
         :raises IntegrityError, DataError: as :meth:`TableWriter.change`.
         """
         writer = self.writer
-        if not self._plain:
+        if not self._together:
             writer.change(key, changes)
             return
         # Twice, if it comes from another table's rows: the last one counts.
@@ -46,7 +45,7 @@ class Changes:
         """Change the rows that wait."""
         rows, self._rows = self._rows, {}
         if rows:
-            self.writer.set_columns(self._names, rows)
+            self.writer.change_together(self.numbers, rows)
 
 
 class Deletions:

@@ -9,6 +9,7 @@ from typing import Any
 
 from backendkit.stores import Access, Row
 
+from .changing import Changes
 from .native import Prepared
 from .parameters import bindable
 from .running import Filter, Running
@@ -116,9 +117,11 @@ class NativeWrite(str):
             return
         keys = self.prepared.keys(running, self.filters)
         with _noted(running, self.prepared, "update"):
+            together = Changes(writer, tuple(changes))
             for key in keys:
-                writer.change(key, changes)
+                together.add(key, changes)
                 running.changes += 1
+            together.flush()
 
 
 @contextlib.contextmanager

@@ -373,15 +373,16 @@ class Connection:
 
     def check_foreign_keys(self, names: Sequence[str] | None = None) -> list[Violation]:
         """Return the violations of foreign keys in some tables, or in all."""
-        wanted = None if names is None else {name.lower() for name in names}
         found: list[Violation] = []
         session = self.transactions.start_read()
         try:
             catalog = session.catalog()
-            for table in catalog.tables.values():
-                if is_view(table):
-                    continue
-                if wanted is None or table.name.lower() in wanted:
+            wanted = catalog.tables
+            if names is not None:
+                some = filter(None, map(catalog.named, names))
+                wanted = {table.name: table for table in some}
+            for table in wanted.values():
+                if not is_view(table):
                     with self.turns:
                         found += self.foreign_keys.violations(session, catalog, table)
         finally:

@@ -8,7 +8,7 @@ there is read back and carried out on the store, rows included.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +26,9 @@ from backendkit.stores import (
 )
 
 from .ddl_text import created_as, ddl_name
-from .declarations import Declarations, is_view
+from .declarations import is_view
 from .errors import reraise
-from .tokens import quote, significant
+from .tokens import has_keyword, quote, significant
 from .values import row_converter, to_store
 
 if TYPE_CHECKING:
@@ -55,20 +55,17 @@ def run(connection: Connection, session: Session, sql: str, params: Any) -> None
         _delete_referred(connection, session, ddl_name(sql))
     catalog = session.catalog()
     declarations.sync(catalog)
-    before = declarations.master()
-    try:
-        declarations.sqlite.execute(sql, params).fetchall()
-    except apsw.Error as error:
-        declarations.invalidate()
-        reraise(error)
-    try:
-        _follow(connection, session, declarations, before, sql)
-    except BaseException:
-        declarations.invalidate()
-        raise
-    declarations.adopt(session.catalog())
+    with declarations.changing():
+        try:
+            names = declarations.execute(sql, params)
+        except apsw.Error as error:
+            reraise(error)
+        # In the statements of others may be what has another name now.
+        renamed = start[0] == "ALTER" and has_keyword(sql, "RENAME")
+        changed = _follow(connection, session, None if renamed else names)
+    declarations.adopt(session.catalog(), changed)
     copied = created_as(sql)
-    if copied is not None and ("table", copied[0]) not in before:
+    if copied is not None and copied[0] not in catalog.tables:
         _copy_rows(connection, session, copied, params)
 
 
@@ -106,49 +103,53 @@ def _rows(
 
 
 def _follow(
-    connection: Connection,
-    session: Session,
-    declarations: Declarations,
-    before: dict[tuple[str, str], tuple[str, str | None]],
-    sql: str,
-) -> None:
-    """Carry out on the store what has changed in the mirror."""
-    after = declarations.master()
-    for key in before.keys() | after.keys():
-        if before.get(key) != after.get(key):
-            table = (after.get(key) or before[key])[0]
-            connection.changed_tables[table] = None
-            for reference in connection.foreign_keys.referring_to(table):
-                connection.changed_tables[reference.table.name] = None
-    tables = dict(session.catalog().tables)
-    names = {name for kind, name in after if kind in ("table", "view")}
-    removed = [name for name in tables if name not in names]
-    added = sorted(names - tables.keys())
-    if removed and added and next(significant(sql)).keyword == "ALTER":
+    connection: Connection, session: Session, names: Collection[str] | None
+) -> set[str]:
+    """
+    Carry out on the store what has changed in the mirror.
+
+    :param names: of the tables and views that may have; None for all.
+    :returns: those that have.
+    """
+    declarations = connection.declarations
+    declared = declarations.declared(names)
+    tables = session.catalog().tables
+    changed = {
+        name
+        for name in (declared.keys() | tables.keys() if names is None else names)
+        if name not in declared
+        or name not in tables
+        or not declared[name].made(tables[name])
+    }
+    for name in changed:
+        connection.changed_tables[name] = None
+        for reference in connection.foreign_keys.referring_to(name):
+            connection.changed_tables[reference.table.name] = None
+    removed = sorted(changed & (tables.keys() - declared))
+    added = sorted(changed & (declared.keys() - tables))
+    if names is None and removed and added:
         (old_name,), (new_name,) = removed, added
         new = declarations.read_table(new_name, tables[old_name])
         session.alter_table(old_name, new)
         connection.foreign_keys.altered(old_name, new_name, {})
         removed, added = [], []
-        tables = dict(session.catalog().tables)
     for name in removed:
         session.drop_table(name)
-        connection.foreign_keys.dropped(tables.pop(name))
+        connection.foreign_keys.dropped(tables[name])
     for name in added:
         connection.foreign_keys.created(name)
-        if ("view", name) in after:
-            view_sql = after["view", name][1] or ""
-            session.create_table(Table(name, (), (), sql=view_sql))
+        if declared[name].is_view:
+            session.create_table(Table(name, (), (), sql=declared[name].sql))
         else:
             session.create_table(declarations.read_table(name, None))
-    for name, old in tables.items():
-        if is_view(old):
-            view_sql = after["view", name][1] or ""
-            if view_sql != old.sql:  # it names what was renamed
-                session.drop_table(name)
-                session.create_table(Table(name, (), (), sql=view_sql))
-        elif _touched(name, before, after):
+    for name in sorted(changed & tables.keys() & declared.keys()):
+        old = tables[name]
+        if is_view(old):  # it names what was renamed
+            session.drop_table(name)
+            session.create_table(Table(name, (), (), sql=declared[name].sql))
+        else:
             _alter(connection, session, old, declarations.read_table(name, old))
+    return changed
 
 
 def _copy_rows(
@@ -161,17 +162,6 @@ def _copy_rows(
         connection.sqlite.execute(f"INSERT INTO {quote(name)} {select}", params)
     except apsw.Error as error:
         reraise(error)
-
-
-def _touched(
-    name: str,
-    before: dict[tuple[str, str], tuple[str, str | None]],
-    after: dict[tuple[str, str], tuple[str, str | None]],
-) -> bool:
-    def own(master: dict[tuple[str, str], tuple[str, str | None]]) -> Any:
-        return {key: sql for key, (table, sql) in master.items() if table == name}
-
-    return bool(own(before) != own(after))
 
 
 def _alter(connection: Connection, session: Session, old: Table, new: Table) -> None:

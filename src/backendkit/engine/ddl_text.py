@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from .tokens import Token, significant
+from .tokens import Token, TokenKind, significant
 
 
 def created_as(sql: str) -> tuple[str, str] | None:
@@ -125,3 +126,58 @@ def _trimmed(part: str) -> str:
 def _text(part: str, tokens: Sequence[Token]) -> str:
     """Return a text from its first token to the last one: no comment is left open."""
     return part[tokens[0].start : tokens[-1].end] if tokens else ""
+
+
+class TableExpressions(NamedTuple):
+    """
+    The expressions in a CREATE TABLE statement.
+
+    :param checks: those of its CHECK constraints.
+    :param generated: those of its generated columns, by the column's name.
+    :param strict: whether the table is STRICT.
+    """
+
+    checks: list[str]
+    generated: dict[str, str]
+    strict: bool
+
+
+def table_expressions(sql: str) -> TableExpressions:
+    """Read the expressions in a CREATE TABLE statement."""
+    found = TableExpressions([], {}, strict=False)
+    depth = start = 0
+    column: str | None = None
+    # The keyword that the parenthesis is behind whose text is wanted.
+    before = wanted = ""
+    strict = False
+    for token in significant(sql):
+        keyword = token.keyword
+        if keyword == "(":
+            depth += 1
+            if depth == 2 and before in {"CHECK", "AS"}:
+                wanted, start = before, token.end
+        elif keyword == ")":
+            depth -= 1
+            if depth == 1 and wanted == "CHECK":
+                found.checks.append(sql[start : token.start])
+            elif depth == 1 and wanted:
+                found.generated[column or ""] = sql[start : token.start]
+            if depth == 1:
+                wanted = ""
+        elif depth == 1 and keyword == ",":
+            column = None
+        elif depth == 1 and column is None:
+            column = token.name or ""
+        elif depth == 0 and keyword == "STRICT":
+            strict = True
+        before = keyword
+    return found._replace(strict=strict)
+
+
+def names_in(sql: str) -> set[str]:
+    """Return the names in an expression, in lower case, and words that look like one."""
+    return {
+        (token.name or "").lower()
+        for token in significant(sql)
+        if token.kind in (TokenKind.WORD, TokenKind.NAME)
+    }

@@ -8,8 +8,9 @@ row: a row is inserted here, SQLite does its work, and it is taken out again.
 
 from __future__ import annotations
 
+import contextlib
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ from backendkit.stores import (
     ValueType,
 )
 
+from .computing import Computation
 from .ddl_text import index_parts
 from .tokens import has_keyword, quote
 from .values import size_of, value_type
@@ -52,6 +54,39 @@ class Expressions:
     def needed(self) -> bool:
         """Whether a complete row has to pass through SQLite."""
         return bool(self.hidden or self.generated or self.checks)
+
+
+@dataclass(frozen=True)
+class Declared:
+    """
+    A table or view as SQLite has it.
+
+    :param sql: the statement that makes it, as SQLite keeps it.
+    :param indexes: statements of its indexes, but for those of its constraints, by name.
+    """
+
+    is_view: bool
+    sql: str
+    indexes: dict[str, str]
+
+    def made(self, table: Table) -> bool:
+        """Whether a table of the catalog is this one, unchanged."""
+        return self.sql == table.sql and self.indexes == {
+            index.name: index.sql for index in table.indexes if index.sql
+        }
+
+
+#: Which of what SQLite tells an authorizer is the name of a table or view, by action:
+#: https://www.sqlite.org/c3ref/c_alter_table.html
+_NAMED = {
+    apsw.SQLITE_CREATE_TABLE: 0,
+    apsw.SQLITE_CREATE_VIEW: 0,
+    apsw.SQLITE_CREATE_INDEX: 1,
+    apsw.SQLITE_DROP_TABLE: 0,
+    apsw.SQLITE_DROP_VIEW: 0,
+    apsw.SQLITE_DROP_INDEX: 1,
+    apsw.SQLITE_ALTER_TABLE: 1,
+}
 
 
 class Declarations:
@@ -104,6 +139,29 @@ class Declarations:
                 self._declare(table)
         self._version = catalog.version
 
+    def need(self, table: Table) -> None:
+        """
+        Make the mirror have this table as it is; the others may be missing.
+
+        It is all that rows of the table need, and in a database of 500 tables much less
+        than the whole.
+        """
+        known = self._tables.get(table.name)
+        if known is table:
+            return
+        if known == table:
+            self._tables[table.name] = table
+            return
+        self._version = None
+        try:
+            if known is not None:
+                self._drop(table.name)
+            self._declare(table)
+        except apsw.Error:
+            # A table that isn't there any more has an index of the same name.
+            self.invalidate()
+            self._declare(table)
+
     def _drop(self, name: str) -> None:
         kind = "VIEW" if is_view(self._tables.pop(name)) else "TABLE"
         self.sqlite.execute(f"DROP {kind} IF EXISTS {quote(name)}")
@@ -116,12 +174,16 @@ class Declarations:
                 self.sqlite.execute(index.sql)
         self._tables[table.name] = table
 
-    def adopt(self, catalog: Catalog) -> None:
-        """Take the mirror, which a statement has changed, as equal to the catalog."""
+    def adopt(self, catalog: Catalog, changed: Iterable[str]) -> None:
+        """
+        Take the mirror, which a statement has changed, as equal to the catalog.
+
+        :param changed: names of what the statement has changed.
+        """
         self._tables = dict(catalog.tables)
         self._version = catalog.version
-        self._expressions.clear()
-        self._fillers.clear()
+        for name in changed:
+            self.forget(name)
 
     def forget(self, name: str) -> None:
         """Forget what was computed about a table."""
@@ -135,16 +197,80 @@ class Declarations:
         self._expressions.clear()
         self._fillers.clear()
 
+    # Changing the schema
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """
+        Undo what a statement has changed here if it fails.
+
+        Declaring everything anew would take as long as there are tables.
+        """
+        self.sqlite.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            # A constraint that says ON CONFLICT ROLLBACK has done it already.
+            if self.sqlite.in_transaction:
+                self.sqlite.execute("ROLLBACK")
+            self._expressions.clear()
+            self._fillers.clear()
+            raise
+        self.sqlite.execute("COMMIT")
+
+    def execute(self, sql: str, params: Any) -> set[str]:
+        """
+        Run a statement that changes the schema; return what it is about.
+
+        SQLite says it, to an authorizer: what is asked costs the same with any number
+        of tables. ALTER TABLE … RENAME may change others besides.
+
+        :returns: names of tables and views.
+        :raises apsw.Error: it can't be run.
+        """
+        names: set[str] = set()
+        database = self.sqlite
+        allows = database.authorizer
+
+        def note(action: int, *about: str | None) -> int:
+            place = _NAMED.get(action)
+            if place is not None:
+                names.add(about[place] or "")
+            return apsw.SQLITE_OK if allows is None else allows(action, *about)
+
+        database.authorizer = note
+        try:
+            database.execute(sql, params).fetchall()
+        finally:
+            database.authorizer = allows
+        return {name for name in names if not name.startswith("sqlite_")}
+
     # Reading the schema
 
-    def master(self) -> dict[tuple[str, str], tuple[str, str | None]]:
-        """Return table and SQL by type and name of everything declared."""
+    def declared(self, names: Collection[str] | None = None) -> dict[str, Declared]:
+        """
+        Return what is declared: tables and views.
+
+        :param names: the wanted ones; None for all.
+        """
+        where = ""
+        if names is not None:
+            where = f" WHERE tbl_name IN ({', '.join('?' * len(names))})"
         rows = self.sqlite.execute(
-            "SELECT type, name, tbl_name, sql FROM sqlite_master"
-            " WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
-            " OR type = 'index'"
+            f"SELECT type, name, tbl_name, sql FROM sqlite_master{where}",
+            tuple(names or ()),
         )
-        return {(kind, name): (table, sql) for kind, name, table, sql in rows}
+        found: dict[str, Declared] = {}
+        indexes: dict[str, dict[str, str]] = {}
+        for kind, name, table, sql in rows:
+            if name.startswith("sqlite_"):
+                continue
+            own = indexes.setdefault(table, {})
+            if kind == "index":
+                own[name] = sql
+            else:
+                found[name] = Declared(kind == "view", sql, own)
+        return found
 
     def read_table(self, name: str, old: Table | None) -> Table:
         """
@@ -153,9 +279,7 @@ class Declarations:
         :param old: the table as it was, for the names of its inline
             constraints; None for a new one.
         """
-        (sql,) = self._one(
-            "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", name
-        )
+        declared = self.declared([name])[name]
         info = list(self.sqlite.execute(f"PRAGMA table_xinfo({quote(name)})"))
         key_columns = [row[1] for row in sorted(info, key=_key_rank) if row[5]]
         is_alias = (
@@ -167,14 +291,14 @@ class Declarations:
         if not key_columns:
             columns.append(_rowid(columns))
             key_columns = [columns[-1].name]
-        indexes, hidden = self._indexes(name, old, columns)
+        indexes, hidden = self._indexes(name, declared.indexes, old, columns)
         return Table(
             name=name,
             columns=(*columns, *hidden),
             primary_key=tuple(key_columns),
             indexes=tuple(indexes),
             foreign_keys=self._foreign_keys(name, tuple(key_columns)),
-            sql=sql,
+            sql=declared.sql,
         )
 
     def _one(self, sql: str, *params: Any) -> tuple[Any, ...]:
@@ -202,7 +326,11 @@ class Declarations:
         )
 
     def _indexes(
-        self, name: str, old: Table | None, columns: Sequence[Column]
+        self,
+        name: str,
+        statements: Mapping[str, str],
+        old: Table | None,
+        columns: Sequence[Column],
     ) -> tuple[list[Index], list[Column]]:
         known = {column.name: column for column in columns}
         inline = {
@@ -226,10 +354,7 @@ class Declarations:
                 own = inline.get((fields, True), f"unique_{uuid.uuid4().hex}")
                 indexes.append(Index(own, fields, unique=True))
             else:
-                (sql,) = self._one(
-                    "SELECT sql FROM sqlite_master WHERE type='index' AND name=?",
-                    index_name,
-                )
+                sql = statements[index_name]
                 texts, where = index_parts(sql)
                 parts = self._plain_parts(index_name)
                 parts = [
@@ -349,6 +474,11 @@ class Declarations:
             )
             self._expressions[table.name] = found
         return found
+
+    def computation(self, table: Table) -> Computation:
+        """Return what SQLite computes for many rows of a table."""
+        generated = self.expressions(table).generated
+        return Computation(lambda: self.sqlite, table, generated)
 
     def compute(
         self, table: Table, names: tuple[str, ...], values: Sequence[Any]

@@ -94,13 +94,22 @@ class ForeignKeys:
         """Take the foreign keys from this catalog from now on."""
         if catalog is self._catalog:
             return
+        before = {} if self._catalog is None else self._catalog.tables
+        after = catalog.tables
         self._catalog = catalog
-        self._own = {}
-        self._referring = {}
-        for table in catalog.tables.values():
-            for key in table.foreign_keys:
-                reference = Reference(table, key)
-                self._referring.setdefault(key.table.lower(), []).append(reference)
+        for name, table in before.items():
+            if after.get(name) is not table:
+                self._own.pop(name, None)
+                for key in table.foreign_keys:
+                    parent = key.table.lower()
+                    self._referring[parent] = [
+                        one for one in self._referring[parent] if one.table is not table
+                    ]
+        for name, table in after.items():
+            if before.get(name) is not table:
+                for key in table.foreign_keys:
+                    reference = Reference(table, key)
+                    self._referring.setdefault(key.table.lower(), []).append(reference)
 
     def referring(self, table: Table) -> Sequence[Reference]:
         """Return the foreign keys that refer to a table."""

@@ -32,7 +32,7 @@ class Tables:
         #: As it was when a statement last used it.
         self.catalog: Catalog | None = None
         self._declared: dict[str, Table] = {}
-        self._has_views = False
+        self._views: set[str] = set()
         # Whether this connection made temporary tables or views, SQLite's own.
         self._temporary = False
         self._writers: dict[str, TableWriter] = {}
@@ -43,7 +43,11 @@ class Tables:
         if catalog is known or (known is not None and catalog.version == known.version):
             return
         tables = catalog.tables
-        gone = [name for name, t in self._declared.items() if tables.get(name) != t]
+        gone = [
+            name
+            for name, table in self._declared.items()
+            if tables.get(name) is not table and tables.get(name) != table
+        ]
         for name in gone:
             self._forget(name, replaced=name in tables)
         for name, table in tables.items():
@@ -55,7 +59,6 @@ class Tables:
             sqlite = self._connection.sqlite
             sqlite.authorizer = _allow
             sqlite.authorizer = None
-        self._has_views = any(is_view(table) for table in tables.values())
         self.catalog = catalog
         self._connection.foreign_keys.use(catalog)
 
@@ -63,6 +66,7 @@ class Tables:
         sqlite = self._connection.sqlite
         if is_view(table):
             ddl.declare_view(sqlite, table)
+            self._views.add(table.name)
         else:
             sqlite.create_module(
                 table.name,
@@ -82,6 +86,7 @@ class Tables:
         self._writers.pop(name, None)
         if is_view(self._declared.pop(name)):
             sqlite.execute(f"DROP VIEW IF EXISTS {quote(name)}")
+            self._views.discard(name)
         elif not replaced:
             sqlite.create_module(name, None)
 
@@ -120,13 +125,13 @@ class Tables:
         declarations = self._connection.declarations
         writer = self._writers.get(table.name)
         if writer is None or writer.table is not table:
-            declarations.sync(session.catalog())
+            declarations.need(table)
             writer = TableWriter(
                 table, declarations, self._connection.foreign_keys, self.writer
             )
             self._writers[table.name] = writer
         elif writer.computes:
-            declarations.sync(session.catalog())
+            declarations.need(table)
         writer.session = session
         return writer
 
@@ -148,7 +153,7 @@ class Tables:
     def whole_lists(self, sql: str) -> bool:
         """Whether lists behind IN may be taken whole; see ``lists_are_literal``."""
         # A view's text isn't the statement's.
-        return not (self._has_views or self._temporary) and lists_are_literal(sql)
+        return not (self._views or self._temporary) and lists_are_literal(sql)
 
 
 def _allow(*_: Any) -> int:

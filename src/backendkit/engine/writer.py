@@ -8,6 +8,7 @@ from typing import Any
 import apsw
 
 from backendkit.stores import (
+    Column,
     DataError,
     ForeignKey,
     IntegrityError,
@@ -20,6 +21,7 @@ from backendkit.stores import (
     UniqueViolation,
 )
 
+from .computing import Batch
 from .declarations import Declarations
 from .errors import reraise
 from .foreign_keys import ForeignKeys, references_of, rows_referring, rows_where
@@ -55,6 +57,7 @@ class TableWriter:
         self._expressions = declarations.expressions(table)
         #: Whether rows pass through SQLite.
         self.computes = self._expressions.needed or bool(self._expressions.defaults)
+        self._computation = declarations.computation(table)
         generated = self._expressions.generated
         self._visible = [
             number for number, column in enumerate(table.columns) if not column.hidden
@@ -75,8 +78,8 @@ class TableWriter:
             for number, column in enumerate(table.columns)
             if not column.nullable and number != table.auto_increment
         ]
-        #: Columns of which nothing else depends in the same row.
-        self._alone = set(self._visible) - {
+        #: Columns of the primary key and of foreign keys: there is more to do.
+        self._apart = {
             table.positions[name]
             for names in (
                 table.primary_key,
@@ -84,7 +87,8 @@ class TableWriter:
             )
             for name in names
         }
-        self._alone.discard(table.auto_increment)
+        if table.auto_increment is not None:
+            self._apart.add(table.auto_increment)
         self._by_name = {
             table.columns[number].name.lower(): number for number in self._visible
         }
@@ -161,7 +165,13 @@ class TableWriter:
         """Complete rows as :meth:`_complete` does; None if that can't be done."""
         table = self.table
         expressions = self._expressions
-        if len(rows) < _FEW or expressions.needed or expressions.defaults:
+        if len(rows) < _FEW:
+            return None
+        given = {table.columns[number].name for number in numbers}
+        if not given.issuperset(expressions.defaults):
+            return None
+        batch = self._computation.batch() if expressions.needed else None
+        if expressions.needed and batch is None:
             return None
         if set(map(len, rows)) != {len(numbers)} or len(set(numbers)) < len(numbers):
             return None
@@ -173,6 +183,21 @@ class TableWriter:
                 columns[number] = all_to_store(table.columns[number], values)
             except CONVERSION_ERRORS:
                 return None
+        if batch is not None:
+            inputs = [
+                _all_plain(table.columns[number], columns[number])
+                for number in batch.inputs
+            ]
+            computed = batch.run(
+                list(zip(*inputs, strict=True)) if inputs else [()] * len(rows)
+            )
+            if computed is None:
+                return None
+            for place, number in enumerate(batch.outputs):
+                column = table.columns[number]
+                columns[number] = [
+                    to_store(table.name, column, values[place]) for values in computed
+                ]
         if any(None in columns[number] for number in self._required):
             return None
         return list(zip(*columns, strict=True))
@@ -332,7 +357,7 @@ class TableWriter:
             return None
         columns = table.columns
         new: list[Any]
-        if self._expressions.needed:
+        if self._expressions.needed and self._computation.touched(changes):
             given = {number: old[number] for number in self._stored}
             given.update(changes)
             new = self._complete(given)
@@ -356,13 +381,21 @@ class TableWriter:
             self._foreign_keys.note_parent(table, old, row)
         return row
 
-    def plain(self, numbers: Collection[int]) -> bool:
-        """Whether nothing but the row itself depends on these columns."""
-        return (
-            not self._expressions.needed
-            and self._alone.issuperset(numbers)
-            and not self._foreign_keys.refers_to(self.table, numbers)
+    def together(self, numbers: Collection[int]) -> bool:
+        """Whether rows can be changed together by :meth:`change_together`."""
+        batch = self._touched(numbers)
+        changed = {*numbers, *(batch.outputs if batch is not None else ())}
+        if batch is None and self._expressions.needed:
+            return False
+        return not self._apart & changed and not self._foreign_keys.refers_to(
+            self.table, changed
         )
+
+    def _touched(self, numbers: Collection[int]) -> Batch | None:
+        """Return what SQLite has to compute if columns change; None if it can't."""
+        if not self._expressions.needed:
+            return None
+        return self._computation.batch(tuple(numbers))
 
     def stored(self, number: int, value: Any) -> Any:
         """
@@ -374,18 +407,73 @@ class TableWriter:
         self._not_null(number, stored)
         return stored
 
-    def set_columns(
-        self, names: Sequence[str], changes: Mapping[Key, Sequence[Any]]
+    def change_together(
+        self, numbers: Sequence[int], rows: Mapping[Key, Sequence[Any]]
     ) -> None:
         """
-        Change columns that are :meth:`plain`; as ``Session.set_columns``.
+        Change columns of rows, where :meth:`together` says that it can be done.
 
-        :param changes: values as :meth:`stored` returns them.
+        :param numbers: of the columns.
+        :param rows: their values as :meth:`stored` returns them, by primary key.
+        :raises IntegrityError, DataError: as :meth:`change`.
         """
+        columns = self.table.columns
+        batch = self._touched(numbers)
+        if batch is not None and (batch.outputs or batch.checks):
+            computed = self._compute(batch, numbers, rows)
+            if computed is None:
+                # One is wrong; which, and why, is found out row by row.
+                for key, values in rows.items():
+                    self.change(key, dict(zip(numbers, values, strict=True)))
+                return
+            numbers, rows = (*numbers, *batch.outputs), computed
         try:
-            self.session.set_columns(self.table, names, changes)
+            names = [columns[number].name for number in numbers]
+            self.session.set_columns(self.table, names, rows)
         except UniqueViolation as error:
             raise self._named(error) from error
+
+    def _compute(
+        self, batch: Batch, numbers: Sequence[int], rows: Mapping[Key, Sequence[Any]]
+    ) -> dict[Key, Sequence[Any]] | None:
+        """Return changed columns with what is computed; None if a row is wrong."""
+        table = self.table
+        places = {number: place for place, number in enumerate(numbers)}
+        keys, given = [*rows], [*rows.values()]
+        if not places.keys() >= {*batch.inputs}:
+            get = self.session.get
+            found = [(key, get(table, key)) for key in keys]
+            keys = [key for key, old in found if old is not None]
+            given = [rows[key] for key in keys]
+            olds = [old for _, old in found if old is not None]
+        inputs = [
+            _all_plain(
+                table.columns[number],
+                [values[places[number]] for values in given]
+                if number in places
+                else [old[number] for old in olds],
+            )
+            for number in batch.inputs
+        ]
+        computed = batch.run(
+            list(zip(*inputs, strict=True)) if inputs else [()] * len(keys)
+        )
+        if computed is None:
+            return None
+        outputs = [table.columns[number] for number in batch.outputs]
+        result: dict[Key, Sequence[Any]] = {}
+        for key, values, more in zip(keys, given, computed, strict=True):
+            stored = [
+                to_store(table.name, column, value)
+                for column, value in zip(outputs, more, strict=True)
+            ]
+            if any(
+                value is None and not column.nullable
+                for column, value in zip(outputs, stored, strict=True)
+            ):
+                return None
+            result[key] = (*values, *stored)
+        return result
 
     def plain_changes(self, changes: Mapping[int, Any]) -> dict[str, Any] | None:
         """
@@ -394,13 +482,22 @@ class TableWriter:
         :param changes: values in SQLite's terms or Python's, by column number.
         :returns: None if each row has to be changed by itself.
         """
-        if not self.plain(changes):
+        if not self.together(changes):
             return None
         columns = self.table.columns
         try:
-            return {columns[n].name: self.stored(n, v) for n, v in changes.items()}
+            values = {number: self.stored(number, v) for number, v in changes.items()}
         except (DataError, IntegrityError):
             return None  # an error, if there is a row
+        batch = self._touched(changes)
+        if batch is not None and (batch.outputs or batch.checks):
+            if not values.keys() >= {*batch.inputs}:
+                return None  # it differs from row to row
+            computed = self._compute(batch, [*values], {(): [*values.values()]})
+            if computed is None:
+                return None
+            values = dict(zip([*values, *batch.outputs], computed[()], strict=True))
+        return {columns[number].name: value for number, value in values.items()}
 
     def change_all(self, query: NonrelQuery, values: Mapping[str, Any]) -> int:
         """
@@ -514,6 +611,14 @@ class TableWriter:
     def number(self, name: str) -> int:
         """Return a column's number by its name in any case."""
         return self._by_name[name.lower()]
+
+
+def _all_plain(column: Column, values: Sequence[Any]) -> Sequence[Any]:
+    """Return stored values in SQLite's terms."""
+    convert = TO_SQLITE.get(column.type)
+    if convert is None:
+        return values
+    return [None if value is None else convert(value) for value in values]
 
 
 def _plain(column: Any, table: str, value: Any) -> Any:

@@ -37,7 +37,7 @@ from .codec import (
     value_unpacker,
 )
 from .indexes import IndexMaintainer, PrimaryKeyExpression
-from .layout import rows_prefix
+from .layout import catalog_key, rows_prefix
 
 #: Choices of columns that a table remembers how to read.
 _PARTS = 200
@@ -347,21 +347,45 @@ class CatalogState:
 
     :param version: as stored.
     :param records: by the table's name.
-    :param sources: records by the bytes that they were read from.
+    :param sources: by the key that each record is stored at: as what, and the record.
+    :param tables: the records' tables, by name, if they are known.
     """
-
-    __slots__ = ("catalog", "ids", "records", "sources", "version")
 
     def __init__(
         self,
         version: bytes,
         records: Mapping[str, TableRecord],
-        sources: Mapping[bytes, TableRecord],
+        sources: Mapping[bytes, tuple[bytes, TableRecord]],
+        tables: Mapping[str, Table] | None = None,
     ) -> None:
         self.version = version
         self.records = records
         self.sources = sources
-        self.ids = frozenset(record.id for record in records.values())
-        self.catalog = Catalog(
-            version, {name: record.table for name, record in records.items()}
-        )
+        if tables is None:
+            tables = {name: record.table for name, record in records.items()}
+        self.catalog = Catalog(version, tables)
+
+    def changed(
+        self,
+        version: bytes,
+        old: TableRecord | None,
+        new: TableRecord | None,
+        source: bytes | None,
+    ) -> CatalogState:
+        """
+        Return the state with one record replaced.
+
+        :param old: None if there is none yet.
+        :param new: None for none any more.
+        :param source: the bytes that the new one is stored as.
+        """
+        records, tables = dict(self.records), dict(self.catalog.tables)
+        sources = dict(self.sources)
+        if old is not None:
+            del records[old.table.name], tables[old.table.name]
+            sources.pop(catalog_key(old.id), None)
+        if new is not None:
+            records[new.table.name], tables[new.table.name] = new, new.table
+            if source is not None:
+                sources[catalog_key(new.id)] = source, new
+        return CatalogState(version, records, sources, tables)

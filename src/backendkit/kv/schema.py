@@ -15,7 +15,7 @@ from backendkit.stores import (
     safe_call,
 )
 
-from .catalog import CatalogState, TableRecord
+from .catalog import TableRecord
 from .codec import MAX_LAYOUTS, pack
 from .indexes import IndexMaintainer
 from .keys import AFTER
@@ -63,15 +63,10 @@ class SchemaSession(TransactionSession):
         """Replace one record, None for no table, and store it."""
         transaction = self.writer()
         state = self._catalog_state()
-        records = dict(state.records)
-        sources = dict(state.sources)
-        if old is not None:
-            del records[old.table.name]
+        source = None
         if new is not None:
             source = new.to_json()
             self._put(catalog_key(new.id), source)
-            records[new.table.name] = new
-            sources[source] = new
         elif old is not None:
             key = catalog_key(old.id)
             if self._undo.active:
@@ -80,7 +75,8 @@ class SchemaSession(TransactionSession):
         # Random: a version that was rolled back never comes again.
         version = os.urandom(16)
         self._put(VERSION_KEY, version)
-        self._state = CatalogState(version, records, sources)
+        self._schema_changed = True
+        self._state = state.changed(version, old, new, source)
 
     @safe_call
     def create_table(self, table: Table) -> None:

@@ -74,17 +74,24 @@ class RecordStore(Store):
         with self._lock:
             known = next(reversed(self._states.values()), None)
             sources = known.sources if known else {}
-        read: dict[bytes, TableRecord] = {}
-        for _, source in transaction.range(CATALOG_PREFIX, CATALOG_STOP):
+        read: dict[bytes, tuple[bytes, TableRecord]] = {}
+        for key, source in transaction.range(CATALOG_PREFIX, CATALOG_STOP):
             # Most tables are the same as in the version known before.
-            read[source] = sources.get(source) or TableRecord.from_json(source)
-        records = {record.table.name: record for record in read.values()}
+            one = sources.get(key)
+            if one is None or one[0] != source:
+                one = source, TableRecord.from_json(source)
+            read[key] = one
+        records = {record.table.name: record for _, record in read.values()}
         state = CatalogState(version, records, read)
+        self.remember(state)
+        return state
+
+    def remember(self, state: CatalogState) -> None:
+        """Keep a version of the catalog, so that nobody has to read it."""
         with self._lock:
-            self._states[version] = state
+            self._states[state.version] = state
             while len(self._states) > _VERSIONS:
                 self._states.popitem(last=False)
-        return state
 
 
 class _Putting(Protocol):

@@ -18,6 +18,7 @@ from backendkit.stores import (
 from .catalog import CatalogState, TableRecord
 from .indexes import IndexMaintainer
 from .keys import AFTER
+from .layout import catalog_key
 from .numbers import Numbers
 from .undo import UndoLog
 
@@ -50,6 +51,8 @@ class TransactionSession(Session):
         #: Queries that are being read in a transaction that writes.
         self.scans: list[Scan] = []
         self._state: CatalogState | None = None
+        #: Whether the catalog may have been changed by this transaction.
+        self._schema_changed = False
         self._numbers: dict[int, Numbers] = {}
         #: Prefixes of dropped tables and indexes, cleared at commit.
         self._dropped: list[bytes] = []
@@ -92,6 +95,8 @@ class TransactionSession(Session):
         except BaseException:
             self.rollback()
             raise
+        if self._state is not None and self._schema_changed:
+            self.store.remember(self._state)
         self._end()
 
     @safe_call
@@ -113,7 +118,7 @@ class TransactionSession(Session):
 
     def _end(self) -> None:
         self.transaction = None
-        self.writing = False
+        self.writing = self._schema_changed = False
         self._state = None
         self._numbers.clear()
         self._dropped.clear()
@@ -123,9 +128,9 @@ class TransactionSession(Session):
     def _flush(self, transaction: KeyValueTransaction) -> None:
         for prefix in self._dropped:
             transaction.clear(prefix, prefix + AFTER)
-        ids = self._catalog_state().ids
+        sources = self._catalog_state().sources
         for table_id, numbers in self._numbers.items():
-            if numbers.changed and table_id in ids:
+            if numbers.changed and catalog_key(table_id) in sources:
                 numbers.save(transaction, table_id)
 
     def savepoint(self) -> int:
