@@ -5,6 +5,7 @@ The process has all modules loaded, and forks for each command.
 """
 
 import contextlib
+import copy
 import json
 import os
 import shutil
@@ -196,6 +197,7 @@ class Project:
         self.path = Path(tempfile.mkdtemp(prefix="dbdev-"))
         self.path.chmod(0o755)
         self.server = server
+        self.databases = databases
         self.configure(databases, settings, before)
         commands = self.path / "shop" / "management" / "commands"
         commands.mkdir(parents=True)
@@ -216,12 +218,21 @@ class Project:
         text = text.replace("{settings}", repr(PATIENT | (settings or {})))
         (self.path / "manage.py").write_text(text.replace("{before}", before))
 
-    def manage(self, *arguments, status=0, answer=None, limit=None, environment=None):
+    def manage(
+        self,
+        *arguments,
+        status=0,
+        answer=None,
+        limit=None,
+        environment=None,
+        traceback=False,
+    ):
         """
-        Run a command; return what it printed.
+        Run a command; return what it printed. ``status``: None if any will do.
 
         :param answer: what somebody types.
         :param limit: the greatest size of a file that it may write, in bytes.
+        :param traceback: whether it ends with one, as other people's commands may.
         """
         typed = None
         if answer is not None:
@@ -230,11 +241,17 @@ class Project:
         request = [str(self.path), list(map(str, arguments)), typed, limit]
         self.server.stdin.write(json.dumps([*request, environment or {}]) + "\n")
         self.server.stdin.flush()
-        found = int(self.server.stdout.readline())
+        self.ended = found = int(self.server.stdout.readline())
         answer = Answer(*((self.path / f).read_text() for f in ("stdout", "stderr")))
-        assert found == status, (arguments, found, answer.out, answer.err)
-        assert "Traceback" not in answer.err, answer.err
+        assert status in {None, found}, (arguments, found, answer.out, answer.err)
+        assert ("Traceback" in answer.err) is traceback, answer.err
         return answer
+
+    def status(self, *arguments, environment):
+        """Run a command that ends well or is killed; return which it was."""
+        self.manage(*arguments, status=None, environment=environment)
+        assert self.ended in {0, -9}
+        return self.ended
 
     def with_full_disk(self, *arguments, folder):
         """Run a command that finds a disk of 8 KB on a folder; what became of it."""
@@ -263,6 +280,16 @@ class Project:
                 yield process
             finally:
                 process.kill()
+
+    def at(self, path):
+        """The same project, of which the folder was copied or moved to another path."""
+        other = copy.copy(self)
+        other.path = Path(path)
+        return other
+
+    def beside(self, name):
+        """A path for a copy of the folder; whoever makes it closes it."""
+        return self.path.with_name(f"{self.path.name}-{name}")
 
     def fill(self, count=20, alias="default"):
         """Make tables and rows."""
@@ -309,6 +336,18 @@ class Project:
             wait_for(lambda: started_at(pid) is None)  # noqa: B023  # used at once
         shutil.rmtree(self.path, ignore_errors=True)
         wait_for(lambda: not self.path.exists() or shutil.rmtree(self.path, True))
+
+    def below(self, pid):
+        """A process and all that it has started, on Linux."""
+        found = {pid}
+        parents = {}
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                fields = path.read_text(errors="replace").rpartition(")")[2].split()
+                parents[int(path.parent.name)] = int(fields[1])
+        while more := {one for one in parents if parents[one] in found} - found:
+            found |= more
+        return found
 
     def unknown(self):
         """Servers of a command that was killed before it noted their id, on Linux."""

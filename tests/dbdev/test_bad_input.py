@@ -517,9 +517,11 @@ def test_lost_state_file(make, postgresql):
     assert f"that dbdev hasn't started uses {project.folder() / 'data'}" in said
     os.kill(pid, 9)
     wait_for(lambda: not os.path.exists(f"/proc/{pid}"))
+    project.configure({"default": postgresql.settings()}, {"DBDEV_TIMEOUT": 2})
     assert project.manage("dbdev_startserver", status=1).err.startswith(
         "CommandError: "
     )
     assert (project.folder() / "data" / "PG_VERSION").exists()
+    project.configure({"default": postgresql.settings()})
     shutil.rmtree(project.folder() / "data")
     project.manage("dbdev_init")

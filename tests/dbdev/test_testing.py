@@ -117,3 +117,100 @@ def test_djangos_runner(project):
     run(project, "django", "test", "--parallel", "2", "--noinput")
     assert len(used(project)) >= 1
     assert not project.info()["running"]
+
+
+LMDB_TESTS = """
+import pytest
+from shop.models import Part
+
+@pytest.mark.django_db
+def test_1():
+    assert Part.objects.count() == 0
+
+def test_2():
+    with pytest.raises(RuntimeError, match="Database access not allowed"):
+        Part.objects.count()
+"""
+OURS = ("-p", "backendkit.dbdev.pytest_plugin")
+# How the two plugins and pytest-xdist can come together.
+ORDERS = {
+    "named": OURS,
+    "ours first": (*OURS, "-p", "pytest_django"),
+    "ours last": ("-p", "pytest_django", *OURS),
+    "workers": (*OURS, "-n2"),
+    "no workers": (*OURS, "-p", "no:xdist"),
+    "in conftest": ("conftest",),
+    "in conftest, workers": ("conftest", "-n2"),
+}
+LATER = [pytest.param(name, marks=pytest.mark.check) for name in ORDERS][1:]
+
+
+@pytest.fixture
+def lmdb(make):
+    pytest.importorskip("pytest_django", reason="needs pytest-django")
+    project = make({"default": "dbsettings('lmdb', BASE_DIR)"})
+    settings = SETTINGS.replace('"postgresql"', '"lmdb"')
+    (project.path / "settings.py").write_text(settings)
+    (project.path / "test_it.py").write_text(LMDB_TESTS)
+    return project
+
+
+@pytest.mark.parametrize("order", ["named", *LATER])
+def test_pytest_with_a_fresh_lmdb(lmdb, order):
+    """pytest-django guards the connection, and the database has to be made."""
+    arguments = list(ORDERS[order])
+    if arguments[0] == "conftest":
+        (lmdb.path / "conftest.py").write_text(
+            "pytest_plugins = ['backendkit.dbdev.pytest_plugin']\n"
+        )
+        del arguments[0]
+    out = run(lmdb, "pytest", *arguments, "-p", "no:randomly")
+    assert "2 passed" in out
+    assert lmdb.info()["initialised"]
+
+
+BAD = {
+    "a fault in the settings": ("settings.py", "1 / 0\n", "division by zero"),
+    "no such engine": (
+        "settings.py",
+        "DATABASES = {'default': {'ENGINE': 'no.such', 'DBDEV': {'X': 1}}}\n",
+        "no development backend for the engine 'no.such'",
+    ),
+    "no such alias": (
+        "pytest.ini",
+        "[pytest]\ndbdev_databases = no\n",
+        "DATABASES has no 'no'",
+    ),
+    "no permission": ("dbdev_tempdata", "a file", "can't be made"),
+}
+# Without pytest-django nobody else says what is wrong.
+WITHOUT = ("-p", "no:django", "-p", "no:pytest_django")
+
+
+@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize(
+    "more",
+    [WITHOUT, pytest.param((), marks=pytest.mark.check)],
+    ids=["alone", "django"],
+)
+def test_pytest_says_what_is_wrong(lmdb, name, more):
+    """In a line, and never as an error of pytest itself."""
+    file, text, said = BAD[name]
+    path = lmdb.path / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(path.read_text() + text if path.exists() else text)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *OURS, *more],
+        cwd=lmdb.path,
+        env=environment() | {"DJANGO_SETTINGS_MODULE": "settings"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    out = done.stdout + done.stderr
+    assert done.returncode not in {0, 3}, out
+    assert "INTERNALERROR" not in out
+    assert said in out
+    if more:
+        assert done.returncode == 4, out
+        assert "Traceback" not in out

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
+from django.db import DEFAULT_DB_ALIAS
 from django.utils.module_loading import import_string
 
 from backendkit.dbdev.errors import DbdevError
@@ -30,6 +31,8 @@ GROUP = "backendkit.dbdev"
 _ENGINES = "backendkit.dbdev.engines"
 #: What :func:`get` takes for a server whose command line is in the settings.
 GENERIC = "generic"
+# What Django puts where there is no ENGINE.
+_NO_ENGINE = "django.db.backends.dummy"
 _BUILT_IN = {
     GENERIC: f"{_ENGINES}.generic.GenericBackend",
     "django.db.backends.sqlite3": f"{_ENGINES}.sqlite.SqliteBackend",
@@ -67,14 +70,26 @@ def engines() -> list[str]:
     return sorted({*_BUILT_IN, *named, *_registered})
 
 
-def for_database(entry: Mapping[str, Any]) -> type[BaseDbdevBackend]:
+def for_database(
+    entry: Mapping[str, Any], alias: str = DEFAULT_DB_ALIAS
+) -> type[BaseDbdevBackend]:
     """
     Return the backend of an entry of ``DATABASES``.
 
-    :raises DbdevError: it has none, or it can't be imported.
+    :param alias: for messages.
+    :raises DbdevError: it has none, or one that can't be used.
     """
-    generic = "COMMAND" in entry.get("DBDEV", {})
-    return get(GENERIC if generic else entry["ENGINE"])
+    if "COMMAND" in (entry.get("DBDEV") or {}):
+        return _complete(GENERIC)
+    engine = entry.get("ENGINE")
+    if not isinstance(engine, str) or engine in {"", _NO_ENGINE}:
+        if engine in _registered:
+            return _complete(str(engine))
+        raise DbdevError(
+            f"DATABASES[{alias!r}] has no ENGINE; there are development backends for"
+            f" {', '.join(engines())}"
+        )
+    return _complete(engine)
 
 
 def get(engine: str) -> type[BaseDbdevBackend]:
@@ -92,15 +107,33 @@ def get(engine: str) -> type[BaseDbdevBackend]:
     if backend is None:
         raise DbdevError(
             f"there is no development backend for the engine {engine!r}; there are"
-            f" some for {', '.join(engines())}. Another one is made known by"
+            f" some for {', '.join(engines())}. Register others with"
             " backendkit.dbdev.backendregistry.register()"
         )
     if isinstance(backend, str):
         try:
             found: type[BaseDbdevBackend] = import_string(backend)
-        except ImportError as error:
+        except Exception as error:
+            # The module of another package may raise anything.
             raise DbdevError(
                 f"the development backend of {engine!r} can't be imported: {error}"
             ) from error
         return found
+    return backend
+
+
+def _complete(engine: str) -> type[BaseDbdevBackend]:
+    """
+    Return the backend of an engine, which can be used.
+
+    :raises DbdevError: it can't be imported, or doesn't implement all methods.
+    """
+    backend = get(engine)
+    missing = sorted(getattr(backend, "__abstractmethods__", ()))
+    if missing:
+        methods = ", ".join(f"{name}()" for name in missing)
+        raise DbdevError(
+            f"the development backend {backend.__name__} of {engine!r} doesn't implement"
+            f" {methods}"
+        )
     return backend

@@ -14,7 +14,7 @@ from django.db import DEFAULT_DB_ALIAS
 from backendkit.dbdev import backendregistry, backups, describing, dumps, keeping
 from backendkit.dbdev.describing import Finding
 from backendkit.dbdev.errors import DbdevError
-from backendkit.dbdev.files import size_of
+from backendkit.dbdev.files import readable_size, size_of
 from backendkit.dbdev.project import Command, ProjectDatabase, Writer, entry_of_alias
 
 __all__ = ["BaseDbdevBackend", "Command", "Finding", "Writer", "backend_of"]
@@ -33,12 +33,17 @@ class BaseDbdevBackend(ProjectDatabase, abc.ABC):
     :raises DbdevError: there is no such alias, or its entry was made for another one.
     """
 
-    #: What the database is called in texts.
+    #: What the database is called in texts; by default from the name of the class.
     display_name: ClassVar[str]
-    #: Scheme of a DATABASE_URL.
-    url_scheme: ClassVar[str]
+    #: Scheme of a DATABASE_URL; by default the last word of the ENGINE.
+    url_scheme: ClassVar[str] = ""
     #: Whether ``restore`` wants a database that ``init`` has made.
     restores_into_new: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not hasattr(cls, "display_name"):
+            cls.display_name = cls.__name__.removesuffix("Backend") or cls.__name__
 
     # What a backend implements
 
@@ -164,8 +169,12 @@ class BaseDbdevBackend(ProjectDatabase, abc.ABC):
         self.instance.create()
         with self.instance.lock.held(self.timeout) as first:
             if first:
-                keeping.recover(self)
+                self.recover()
             yield
+
+    def recover(self) -> None:
+        """Put in order what a killed command left; nobody else works on the database."""
+        keeping.recover(self)
 
     @contextlib.contextmanager
     def replaced_data(self) -> Iterator[None]:
@@ -267,6 +276,14 @@ class BaseDbdevBackend(ProjectDatabase, abc.ABC):
             )
         dumps.load(self.alias, dumpfile)
 
+    def overwritten_by(self, dumpfile: Path) -> str | None:
+        """
+        Return what of the database a dump may change, for a question; None: nothing.
+
+        :raises DbdevError: the dump or the database can't be read.
+        """
+        return dumps.overwritten_in(self, dumpfile)
+
     def load_sql_dbdump(self, dumpfile: Path) -> None:
         """
         Run the SQL statements of a file, all or nothing.
@@ -289,7 +306,10 @@ class BaseDbdevBackend(ProjectDatabase, abc.ABC):
 
     def serverinfo(self) -> None:
         """Write what the server is, and whether it runs."""
-        for key, value in self.info().items():
+        info = self.info()
+        if "size" in info:
+            info["size"] = readable_size(info["size"])
+        for key, value in info.items():
             shown = {"True": "yes", "False": "no", "None": "-"}.get(f"{value}", value)
             self.stdout.write(f"{key + ':':<15}{shown}")
 
@@ -297,9 +317,9 @@ class BaseDbdevBackend(ProjectDatabase, abc.ABC):
         """
         Write the commands and addresses that are of use with this database.
 
-        The template is ``dbdev/<class name in lower case>.rst``, of this class or
-        else of one that it inherits from. It gets ``backend``, ``dbsettings`` and
-        ``info``.
+        The template is ``dbdev/<class name in lower case>.rst``, or the same in
+        ``django_dbdev/``, of this class or else of one that it inherits from; that of
+        this base class fits any engine. It gets ``backend``, ``dbsettings`` and ``info``.
         """
         self.stdout.write(describing.guide(self))
 
@@ -313,6 +333,6 @@ def backend_of(command: Command, alias: str = DEFAULT_DB_ALIAS) -> BaseDbdevBack
     Return the backend of a database of the project.
 
     :param command: for what it writes.
-    :raises DbdevError: there is no such alias, or its engine has none.
+    :raises DbdevError: there is no such alias, or its engine has none that works.
     """
-    return backendregistry.for_database(entry_of_alias(alias))(command, alias)
+    return backendregistry.for_database(entry_of_alias(alias), alias)(command, alias)

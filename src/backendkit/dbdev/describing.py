@@ -8,14 +8,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from django.db import connections
+from django.core.exceptions import AppRegistryNotReady
 from django.template import Context, Engine, TemplateDoesNotExist
 from django.template.base import Template
 
 from backendkit.dbdev.errors import DbdevError
+from backendkit.dbdev.project import loaded_engine
 
 if TYPE_CHECKING:
     from backendkit.dbdev.base import BaseDbdevBackend
+
+
+# What has the drivers of engines.
+_DRIVERS = {
+    "django.db.backends.postgresql": "psycopg[binary]",
+    "django.contrib.gis.db.backends.postgis": "psycopg[binary]",
+    "django.db.backends.mysql": "mysqlclient",
+    "backendkit.backends.lmdb": "django-backendkit[lmdb]",
+    "backendkit.backends.immudb": "django-backendkit[immudb]",
+}
+
+#: Where templates are; backends for the older package have theirs in the second one.
+_FOLDERS = ("dbdev", "django_dbdev")
 
 
 @dataclass(frozen=True)
@@ -52,7 +66,8 @@ def database_url(backend: BaseDbdevBackend) -> str:
     host = database.get("HOST") or ""
     port = f":{database['PORT']}" if database.get("PORT") else ""
     name = quote(str(backend.dbname).lstrip("/"), safe="/")
-    return f"{backend.url_scheme}://{login + '@' if login else ''}{host}{port}/{name}"
+    scheme = backend.url_scheme or str(database["ENGINE"]).rpartition(".")[2]
+    return f"{scheme}://{login + '@' if login else ''}{host}{port}/{name}"
 
 
 def findings(backend: BaseDbdevBackend) -> Iterator[Finding]:
@@ -75,18 +90,30 @@ def findings(backend: BaseDbdevBackend) -> Iterator[Finding]:
             yield Finding(
                 False, f"{program.name} isn't installed", remedy=program.hint()
             )
-    try:
-        driver_version = connections[backend.alias].Database.__name__
-        yield Finding(True, f"Python driver: {driver_version}")
-    except Exception as error:  # noqa: BLE001  # an ENGINE may raise anything; it is what is told
-        yield Finding(False, f"the ENGINE can't be loaded: {error}")
+    yield from _driver(backend)
     what = "there is a database" if backend.is_initialised() else "no database yet"
     yield Finding(True, f"{what} in {backend.data_paths()[0]}")
+
+
+def _driver(backend: BaseDbdevBackend) -> Iterator[Finding]:
+    try:
+        wrapper = loaded_engine(backend.dbsettings["ENGINE"]).DatabaseWrapper
+        driver = getattr(wrapper, "Database", None)
+        if driver is not None:
+            yield Finding(True, f"Python driver: {driver.__name__}")
+    except DbdevError as error:
+        if isinstance(error.__cause__, AppRegistryNotReady):
+            # It has models, and the project's can't be imported.
+            return
+        package = _DRIVERS.get(backend.dbsettings["ENGINE"])
+        remedy = f"python -m pip install '{package}'" if package else ""
+        yield Finding(False, str(error), remedy)
 
 
 def _template(kind: type[BaseDbdevBackend]) -> Template:
     engine = Engine(app_dirs=True)
     for cls in kind.__mro__:
-        with contextlib.suppress(TemplateDoesNotExist):
-            return engine.get_template(f"dbdev/{cls.__name__.lower()}.rst")
+        for folder in _FOLDERS:
+            with contextlib.suppress(TemplateDoesNotExist):
+                return engine.get_template(f"{folder}/{cls.__name__.lower()}.rst")
     raise DbdevError(f"there is no template dbdev/{kind.__name__.lower()}.rst")

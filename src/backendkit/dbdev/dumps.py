@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ from django.db import DatabaseError, connections, router, transaction
 from django.db.models import Model
 
 from backendkit.dbdev.errors import DbdevError
+from backendkit.dbdev.files import counted, reason
+from backendkit.dbdev.project import ProjectDatabase
 
 _NEUTRAL = {".json": "json", ".jsonl": "jsonl"}
+_BATCH = 500  # rows that are compared at a time
 
 
 def is_neutral(dumpfile: Path) -> bool:
@@ -49,7 +53,8 @@ def written(dumpfile: Path) -> Iterator[Path]:
         yield unfinished
         unfinished.replace(dumpfile)
     except OSError as error:
-        raise DbdevError(f"{dumpfile} can't be written: {error}") from error
+        said = reason(error, dumpfile.parent)
+        raise DbdevError(f"{dumpfile} can't be written: {said}") from error
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -106,15 +111,98 @@ def _objects(alias: str) -> Iterator[Model]:
 def load(alias: str, dumpfile: Path) -> None:
     """Load the rows of a file, all or nothing. Tables have to be there."""
     check_readable(dumpfile)
-    try:
+    with _explained(dumpfile):
         call_command("loaddata", str(dumpfile.absolute()), database=alias, verbosity=0)
+
+
+@contextlib.contextmanager
+def _explained(dumpfile: Path) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:
         # The deserializer raises what the text made it raise.
         raise DbdevError(f"{dumpfile} can't be loaded: {error}") from error
 
 
+def overwritten_in(backend: ProjectDatabase, dumpfile: Path) -> str | None:
+    """Return what a dump may change, as ``BaseDbdevBackend.overwritten_by`` does."""
+    try:
+        if is_neutral(dumpfile):
+            model = overwritten(backend.alias, dumpfile)
+            return None if model is None else f"rows of {model}"
+        check_readable(dumpfile)
+        tables = connections[backend.alias].introspection.table_names()
+    except DatabaseError as error:
+        raise DbdevError(f"the database can't be read: {error}") from error
+    return counted(len(tables), "table") if tables else None
+
+
+def overwritten(alias: str, dumpfile: Path) -> str | None:
+    """
+    Return the name of a model of which a dump changes rows; None if there is none.
+
+    Rows that are in the database as they are in the dump don't count: Django makes
+    content types and permissions in every database.
+
+    :raises DbdevError: the file can't be loaded.
+    """
+    check_readable(dumpfile)
+    with _explained(dumpfile), dumpfile.open(encoding="utf-8") as file:
+        rows = serializers.deserialize(
+            _NEUTRAL[dumpfile.suffix], file, using=alias, handle_forward_references=True
+        )
+        for batch in _batched(rows, _BATCH):
+            by_model: dict[type[Model], list[Model]] = {}
+            for row in batch:
+                by_model.setdefault(type(row.object), []).append(row.object)
+            for model, objects in by_model.items():
+                if _differ(alias, model, objects):
+                    return str(model._meta.label)
+    return None
+
+
+def _differ(alias: str, model: type[Model], objects: Sequence[Model]) -> bool:
+    """Whether one of the objects is in the database with other values."""
+    keys = [instance.pk for instance in objects if instance.pk is not None]
+    there = {
+        row.pk: row for row in model._base_manager.using(alias).filter(pk__in=keys)
+    }
+    return any(
+        instance.pk in there and _values(instance) != _values(there[instance.pk])
+        for instance in objects
+    )
+
+
+def _values(instance: Model) -> list[Any]:
+    fields = instance._meta.concrete_fields
+    # A text of the file may stand for the value that the database gives.
+    return [field.to_python(field.value_from_object(instance)) for field in fields]
+
+
+def _batched(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Iterate over lists of so many rows; ``itertools`` has it from Python 3.12 on."""
+    iterator = iter(rows)
+    while batch := list(itertools.islice(iterator, size)):
+        yield batch
+
+
+# Statements that begin or end a transaction, and whether they may be left out.
+_CONTROL = {
+    "BEGIN": True,
+    "START TRANSACTION": True,
+    "COMMIT": True,
+    "END": True,
+    "ROLLBACK": False,
+    "ABORT": False,
+}
+
+
 def run_sql(alias: str, dumpfile: Path) -> None:
-    """Run the statements of a file in one transaction."""
+    """
+    Run the statements of a file in one transaction.
+
+    Those that begin and commit a transaction are left out.
+    """
     import sqlparse  # noqa: PLC0415  # Django has it; few need it
 
     text = read_sql(dumpfile)
@@ -122,10 +210,31 @@ def run_sql(alias: str, dumpfile: Path) -> None:
     try:
         with transaction.atomic(using=alias), connection.cursor() as cursor:
             for statement in sqlparse.split(text, strip_semicolon=True):
-                if sqlparse.format(statement, strip_comments=True).strip():
+                plain = sqlparse.format(statement, strip_comments=True).strip()
+                if plain and not _is_control(plain):
                     cursor.execute(statement)
     except DatabaseError as error:
         raise DbdevError(f"{dumpfile} can't be loaded: {error}") from error
+
+
+def _is_control(statement: str) -> bool:
+    """
+    Whether a statement without comments only begins or commits a transaction.
+
+    :raises DbdevError: it rolls one back.
+    """
+    words = statement.rstrip("; \n\t").upper().split()
+    for control, harmless in _CONTROL.items():
+        own = control.split()
+        if words[: len(own)] != own:
+            continue
+        # ROLLBACK TO a savepoint stays in the transaction.
+        if not harmless and "TO" not in words:
+            raise DbdevError(
+                f"a file is loaded in one transaction, which it may not undo: {statement}"
+            )
+        return harmless
+    return False
 
 
 def read_sql(dumpfile: Path) -> str:

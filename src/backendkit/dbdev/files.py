@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -73,6 +74,34 @@ def to_disk(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def reason(
+    error: OSError, folder: Path | None = None, needed: int | None = None
+) -> str:
+    """
+    Return what went wrong with a file, for a person.
+
+    :param folder: that was being written to. When its disk is full, the message has it
+        and the space that is left.
+    :param needed: about how many bytes had to be written.
+    """
+    text = error.strerror or str(error)
+    if error.filename is not None:
+        text = f"{text}: {os.fsdecode(error.filename)}"
+        folder = folder or Path(os.fsdecode(error.filename)).absolute().parent
+    if error.errno not in {errno.ENOSPC, errno.EDQUOT} or folder is None:
+        return text
+    while not folder.exists():
+        folder = folder.parent
+    free = readable_size(shutil.disk_usage(folder).free)
+    text = f"{text}. The file system of {folder} has {free} left"
+    return text if needed is None else f"{text}; {readable_size(needed)} are needed"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things for a person: ``1 backup``, ``2 backups``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def readable_size(size: float) -> str:

@@ -16,7 +16,8 @@ from backendkit.dbdev.state import Lock, State, StateFile
 #: The folder in a project when ``DBDEV_DATADIR`` names no other one.
 DEFAULT_FOLDER = "dbdev_tempdata"
 
-_LOCK_TIMEOUT = 30.0  # seconds; what is done at the import of settings is short
+#: Seconds; what is done while settings are imported is short.
+LOCK_TIMEOUT = 30.0
 
 
 class Instance:
@@ -65,12 +66,13 @@ class Instance:
         state = self.file.load()
         if state.port is None or state.password is None:
             self.create()
-            with self.lock.held(_LOCK_TIMEOUT):
+            with self.lock.held(LOCK_TIMEOUT):
                 state = self.file.load()
                 if state.port is None:
                     state.port = ports.choose(str(self.folder))
                 if state.password is None:
                     state.password = secrets.token_urlsafe(16)
+                state.folder = os.path.realpath(self.folder)
                 self.file.save(state)
         return state
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from backendkit.dbdev import backups
 from backendkit.dbdev.errors import DbdevError
-from backendkit.dbdev.files import remove
+from backendkit.dbdev.files import reason, remove, size_of
 from backendkit.dbdev.replacing import Replacement
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def create(backend: BaseDbdevBackend, name: str | None) -> Path:
                     stream=sys.stderr,
                 )
     except OSError as error:
-        raise DbdevError(f"the backup can't be written: {error}") from error
+        said = reason(error, unfinished, _size(backend))
+        raise DbdevError(f"the backup can't be written: {said}") from error
     finally:
         remove(unfinished)
 
@@ -70,26 +71,39 @@ def restore(backend: BaseDbdevBackend, directory: Path) -> None:
                 backend.init()
             backend.restore(directory)
         except OSError as error:
-            raise DbdevError(f"the backup can't be restored: {error}") from error
+            said = reason(error, backend.data_paths()[0].parent, size_of(directory))
+            raise DbdevError(f"the backup can't be restored: {said}") from error
+
+
+def _size(backend: BaseDbdevBackend) -> int:
+    return sum(size_of(path) for path in backend.data_paths())
 
 
 @contextlib.contextmanager
-def replaced_data(backend: BaseDbdevBackend) -> Iterator[None]:
+def replaced_data(backend: BaseDbdevBackend) -> Iterator[Replacement]:
     """Set the data aside; they come back if the block raises an error."""
     was_running = backend.quiesce()
     replacement = _replacement(backend)
     replacement.begin()
     try:
-        yield
+        yield replacement
     except BaseException as error:
         backend.quiesce()
         replacement.roll_back()
         if was_running:
             backend.resume()
+        if isinstance(error, OSError):
+            path = replacement.paths[0]
+            error = DbdevError(reason(error, path.parent, size_of(path)))
         if isinstance(error, DbdevError):
             raise DbdevError(f"{error}. The data are as they were") from error
         raise
     replacement.commit()
+
+
+def is_replacing(backend: BaseDbdevBackend) -> bool:
+    """Whether data are set aside now."""
+    return _replacement(backend).is_open
 
 
 def recover(backend: BaseDbdevBackend) -> None:
@@ -99,8 +113,8 @@ def recover(backend: BaseDbdevBackend) -> None:
         backend.quiesce()
         replacement.roll_back()
         backend.stderr.write(
-            "A command that was to replace the data was killed; they are as they"
-            " were before it."
+            "A command that was replacing the data was killed. Its changes are undone:"
+            " they are as they were before it."
         )
     replacement.clean()
 

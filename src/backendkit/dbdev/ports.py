@@ -31,18 +31,19 @@ def answers(port: int) -> bool:
         return probe.connect_ex((HOST, port)) == 0
 
 
-def choose(key: str, *, after: int | None = None) -> int:
+def choose(key: str, *, after: int | None = None, without: int | None = None) -> int:
     """
     Return a free port, for the same key the same one if it can be.
 
     :param key: what tells this instance from others: its folder.
     :param after: one that isn't wanted any more.
+    :param without: one that another instance has.
     :raises DbdevError: all are taken.
     """
     digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
     first = int.from_bytes(digest[:4]) if after is None else after - PORTS.start + 1
     for step in range(len(PORTS)):
         port = PORTS[(first + step) % len(PORTS)]
-        if is_free(port):
+        if port != without and is_free(port):
             return port
     raise DbdevError(f"no port from {PORTS.start} to {PORTS.stop - 1} is free")

@@ -27,6 +27,9 @@ _FIRST_PAUSE, _LAST_PAUSE = 0.01, 0.1
 #: Bytes of a log that are shown.
 _TAIL = 4000
 
+#: The environment variable that tells a server from other processes.
+MARK = "DBDEV_SERVER"
+
 # What this process has started: nobody else can take notice of their end.
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -90,6 +93,66 @@ def command_line(pid: int) -> str:
     ).stdout.strip()
 
 
+def works_in(pid: int, folder: Path) -> bool:
+    """
+    Whether a process has a folder as its working directory.
+
+    Where the system doesn't tell, the folder has to be on its command line.
+    """
+    try:
+        return os.path.samestat(os.stat(f"/proc/{pid}/cwd"), folder.stat())
+    except OSError:
+        words = command_line(pid).split()
+        return str(folder) in {word.rpartition("=")[2] for word in words}
+
+
+def has_lost_its_folder(pid: int) -> bool:
+    """Whether the working directory of a process was removed; False if unknown."""
+    with contextlib.suppress(OSError):
+        return os.readlink(f"/proc/{pid}/cwd").endswith(" (deleted)")
+    return False
+
+
+def find_marked(mark: str, arguments: str) -> int | None:
+    """
+    Return the id of the process that was started with a mark; None if there is none.
+
+    Its children have the mark, too: it is the one whose parent hasn't.
+
+    :param arguments: of its command line. They take the place of the mark where the
+        system doesn't tell the environment of a process.
+    """
+    if sys.platform == "linux":
+        parents = dict(_marked_on_linux(f"{MARK}={mark}".encode()))
+    else:
+        parents = dict(_with_arguments(arguments))
+    return next(
+        (pid for pid, parent in sorted(parents.items()) if parent not in parents), None
+    )
+
+
+def _marked_on_linux(entry: bytes) -> Iterator[tuple[int, int]]:
+    for folder in Path("/proc").glob("[0-9]*"):
+        # Others' processes can't be read, and some end meanwhile.
+        with contextlib.suppress(OSError):
+            if entry in (folder / "environ").read_bytes().split(b"\0"):
+                status = (folder / "stat").read_text("utf-8", "replace")
+                yield int(folder.name), int(status.rpartition(")")[2].split()[1])
+
+
+def _with_arguments(arguments: str) -> Iterator[tuple[int, int]]:
+    listed = subprocess.run(
+        ["ps", "-A", "-ww", "-o", "pid=,ppid=,command="],  # noqa: S607  # where it is differs
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    for line in listed.splitlines():
+        pid, parent, command = line.split(maxsplit=2)
+        if arguments and command.endswith(" " + arguments):
+            yield int(pid), int(parent)
+
+
 def start(
     command: Sequence[str],
     *,
@@ -98,6 +161,7 @@ def start(
     environment: Mapping[str, str],
     user: User | None,
     apart: bool = True,
+    keep: Sequence[int] = (),
 ) -> int:
     """
     Start a process that lives on when this one ends, and return its id.
@@ -106,6 +170,7 @@ def start(
     :param log: for all that it prints; None: where ours goes.
     :param user: who it runs as; None: who we are.
     :param apart: not a process of our group, to which a terminal sends Ctrl-C.
+    :param keep: open files that it gets, too.
     :raises DbdevError: it can't be started.
     """
     try:
@@ -119,6 +184,7 @@ def start(
                 stderr=log,
                 # Ctrl-C is meant for us; we stop it in an orderly way.
                 start_new_session=apart,
+                pass_fds=keep,
                 **(user.popen_arguments() if user else {}),
             )
     except OSError as error:

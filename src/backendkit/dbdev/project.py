@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.utils import load_backend
 
 from backendkit.dbdev.errors import DbdevError
 from backendkit.dbdev.files import remove
@@ -75,7 +77,7 @@ class ProjectDatabase:
     @property
     def dbname(self) -> Any:
         """``NAME`` in the settings."""
-        return self.dbsettings["NAME"]
+        return self.dbsettings.get("NAME", "")
 
     @property
     def timeout(self) -> float:
@@ -140,6 +142,16 @@ class ProjectDatabase:
         """The command that prints address and password."""
         return self.manage("dbdev_env")
 
+    @property
+    def dbshell_command(self) -> str:
+        """The command that opens a shell on the database."""
+        return self.manage("dbshell")
+
+    @property
+    def template_name(self) -> str:
+        """The name of its template for ``dbdev_guide``, without folder and ending."""
+        return type(self).__name__.lower()
+
     # Programs
 
     def programs(self) -> Sequence[Program]:
@@ -194,8 +206,41 @@ def entry_of_alias(alias: str) -> dict[str, Any]:
 
     :raises DbdevError: there is none.
     """
-    databases: dict[str, dict[str, Any]] = connections.databases
+    databases = known_databases()
     if alias not in databases:
         known = ", ".join(sorted(databases))
         raise DbdevError(f"DATABASES has no {alias!r}; there are: {known}")
     return databases[alias]
+
+
+def known_databases() -> dict[str, dict[str, Any]]:
+    """
+    Return the project's ``DATABASES``, with what Django adds.
+
+    :raises DbdevError: they aren't as Django wants them.
+    """
+    try:
+        found: dict[str, dict[str, Any]] = connections.databases
+    except ImproperlyConfigured as error:
+        raise DbdevError(str(error)) from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise DbdevError(
+            "DATABASES isn't a dictionary of dictionaries, one for each alias"
+        ) from error
+    return found
+
+
+def loaded_engine(engine: str) -> Any:
+    """
+    Return the module ``base`` of an ``ENGINE``, which imports its driver.
+
+    :raises DbdevError: it can't be loaded; the message says why.
+    """
+    try:
+        return load_backend(engine)
+    except Exception as error:
+        # A module may raise anything, and Django hides an ImportError behind a list of
+        # engines.
+        cause = error.__cause__ if isinstance(error.__cause__, ImportError) else error
+        said = str(cause).partition("\n")[0] or repr(cause)
+        raise DbdevError(f"the ENGINE {engine!r} can't be loaded: {said}") from error

@@ -9,6 +9,7 @@ each worker its own test databases.
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 from django.conf import settings
@@ -43,11 +44,17 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         return
     if not (settings.configured or os.environ.get("DJANGO_SETTINGS_MODULE")):
         return
-    servers = TestServers(config.getini("dbdev_databases") or None)
     try:
+        servers = TestServers(config.getini("dbdev_databases") or None)
         servers.start()
     except DbdevError as error:
-        raise pytest.UsageError(str(error)) from error
+        raise pytest.UsageError(f"backendkit.dbdev: {error}") from error
+    except Exception as error:
+        # Settings, an ENGINE or a driver may raise anything: it is no error of pytest.
+        raise pytest.UsageError(
+            "backendkit.dbdev: the development databases can't be started:"
+            f" {type(error).__name__}: {error}"
+        ) from error
     if not config.option.dbdev_keep:
         config.stash[_servers] = servers
 
@@ -56,5 +63,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop those that weren't running before, when all workers have ended."""
     servers = config.stash.get(_servers, None)
-    if servers is not None:
+    if servers is None:
+        return
+    try:
         servers.stop()
+    except DbdevError as error:
+        # The tests have ended: their result stands.
+        sys.stderr.write(f"backendkit.dbdev: {error}\n")

@@ -22,8 +22,13 @@ class Replacement:
     """
 
     def __init__(self, file: StateFile, paths: Sequence[Path]) -> None:
+        self.paths = list(paths)
         self._file = file
         self._paths = [(path, path.with_name(path.name + _ASIDE)) for path in paths]
+
+    def aside(self, path: Path) -> Path:
+        """Return where one of the paths is set aside."""
+        return dict(self._paths)[path]
 
     @property
     def is_open(self) -> bool:
@@ -34,7 +39,8 @@ class Replacement:
         """Set the data aside. Nobody may be using them."""
         self.clean()
         state = self._file.load()
-        state.replacing = [str(path) for path, _ in self._paths if path.exists()]
+        # Names, not paths: the project's folder may be moved meanwhile.
+        state.replacing = [path.name for path, _ in self._paths if path.exists()]
         self._file.save(state)
         for path, aside in self._paths:
             if path.exists():
@@ -44,6 +50,7 @@ class Replacement:
         """Keep the new data, and remove the old ones."""
         state = self._file.load()
         state.replacing = None
+        state.doubtful = False
         self._file.save(state)
         self.clean()
 
@@ -52,11 +59,13 @@ class Replacement:
         state = self._file.load()
         if state.replacing is None:
             return
+        # (Earlier versions noted paths.)
+        there = {Path(name).name for name in state.replacing}
         for path, aside in self._paths:
             if aside.exists():
                 remove(path)
                 aside.rename(path)
-            elif str(path) not in state.replacing:
+            elif path.name not in there:
                 # There was none. (One that was there, and isn't aside, never left.)
                 remove(path)
         state.replacing = None

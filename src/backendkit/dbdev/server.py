@@ -7,17 +7,20 @@ import contextlib
 import os
 import secrets
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from backendkit.dbdev import ports, process, users
-from backendkit.dbdev.base import BaseDbdevBackend, Finding
+from django.db import DEFAULT_DB_ALIAS
+
+from backendkit.dbdev import keeping, ports, process, serving, users
+from backendkit.dbdev.base import BaseDbdevBackend, Command, Finding
 from backendkit.dbdev.errors import DbdevError
-from backendkit.dbdev.files import remove
+from backendkit.dbdev.files import copy_tree, remove, size_of
 from backendkit.dbdev.instance import Instance
-from backendkit.dbdev.state import State
+from backendkit.progress import Progress
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 #: Seconds between two looks at a server in the foreground.
@@ -44,6 +47,17 @@ class ServerBackend(BaseDbdevBackend):
     #: Whether the server is in a process group of its own; if not, who ends ours ends it.
     apart = True
 
+    def __init__(
+        self,
+        command: Command,
+        alias: str = DEFAULT_DB_ALIAS,
+        database: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(command, alias, database)
+        port = str(self.dbsettings.get("PORT") or "")
+        chosen = str(self.instance.file.load().port)
+        serving.settle(self.instance, None if port == chosen else port)
+
     # What a subclass says
 
     @abc.abstractmethod
@@ -67,6 +81,13 @@ class ServerBackend(BaseDbdevBackend):
 
     def before_start(self) -> None:
         """Put in order what a killed server left; the server doesn't run."""
+
+    def check_unused(self) -> None:
+        """
+        Check that no server is visible which uses the data; one may be ending.
+
+        :raises DbdevError: there is one. The message names its process.
+        """
 
     def signals(self) -> Sequence[signal.Signals]:
         """Return the signals that stop it, one after the other."""
@@ -98,6 +119,8 @@ class ServerBackend(BaseDbdevBackend):
         cls, entry: dict[str, Any], instance: Instance
     ) -> dict[str, Any]:
         """Add the port and the password of this instance."""
+        port = entry.get("PORT")
+        serving.settle(instance, str(port) if port else None)
         if not entry.get("PORT") or not entry.get("PASSWORD"):
             state = instance.reserved()
             entry["PORT"] = entry.get("PORT") or str(state.port)
@@ -163,19 +186,38 @@ class ServerBackend(BaseDbdevBackend):
                 self.stdout.write(f"There is a database in {self.instance.data}.")
             else:
                 self._create()
-            if self.is_running():
+            if self._is_usable():
                 self.stdout.write(f"The server runs on port {port}.")
             else:
+                self._say_doubt()
                 self._start()
             self.set_up()
             self.stdout.write(
                 f"{self.display_name} is ready on {self.host}:{self.port}."
             )
 
+    @property
+    def _unfinished(self) -> Path:
+        """Data that are being made; after a command was killed, nobody needs them."""
+        return self.instance.data.with_name("data.unfinished")
+
+    def _remove_unfinished(self) -> None:
+        """Remove them; a program of the killed command may be writing to them still."""
+        failures: list[OSError] = []
+
+        def attempt() -> bool:
+            failures[:] = []
+            try:
+                remove(self._unfinished)
+            except OSError as error:
+                failures[:] = [error]
+            return not failures
+
+        if not process.wait_until(attempt, self.timeout):
+            raise DbdevError(f"{self._unfinished} can't be removed: {failures[0]}")
+
     def _create(self) -> None:
-        # Left over from a command that was killed; nobody has used it.
-        fresh = self.instance.data.with_name("data.unfinished")
-        remove(fresh)
+        fresh = self._unfinished
         self.instance.create()
         fresh.mkdir(mode=0o700)
         user = self.user
@@ -199,15 +241,17 @@ class ServerBackend(BaseDbdevBackend):
             self.quiesce()
             remove(self.instance.data)
             remove(self.instance.log)
+            serving.renewed(self.instance)
             self.stdout.write(f"{self.instance.data} is removed.")
 
     def start_database_server(self) -> None:
         """Start the server in the background, unless it runs."""
         with self.locked():
             self._check_initialised()
-            if self.is_running():
+            if self._is_usable():
                 self.stdout.write(f"The server runs already, on port {self.port}.")
                 return
+            self._say_doubt()
             pid = self._start()
             self.stdout.write(
                 f"{self.display_name} runs on {self.host}:{self.port}, process {pid}."
@@ -244,11 +288,12 @@ class ServerBackend(BaseDbdevBackend):
     def _run_in_foreground(self) -> int:
         with self.locked():
             self._check_initialised()
-            if self.is_running():
+            if self._is_usable():
                 raise DbdevError(
                     f"the server runs already, on port {self.port};"
                     f" {self.manage('dbdev_stopserver')} stops it"
                 )
+            self._say_doubt()
             pid = self._start(foreground=True)
         # Other commands may work while it runs.
         self.stdout.write(
@@ -259,26 +304,98 @@ class ServerBackend(BaseDbdevBackend):
             process.wait_until(lambda: process.exit_status(pid) is not None, _LOOK)
         return pid
 
+    def _say_doubt(self) -> None:
+        if self.instance.file.load().doubtful:
+            self.stderr.write(serving.DOUBT)
+
     def is_running(self) -> bool:
-        """Whether the server that was started last still runs."""
-        state = self.instance.file.load()
-        return process.is_running(state.pid, state.started)
+        """Whether a server runs on these data that a command has started."""
+        return serving.server_of(self.instance) is not None
+
+    def _is_usable(self) -> bool:
+        """Whether the server runs. One whose starter was killed may not be ready."""
+        if not self.is_running():
+            return False
+        if self.instance.file.load().starting:
+            process.wait_until(
+                lambda: self.is_ready() or not self.is_running(), self.timeout
+            )
+            if not self.is_running() or not self.is_ready():
+                self.quiesce()
+                return False
+            serving.note_ready(self.instance)
+        return True
 
     def quiesce(self) -> bool:
         """Stop the server; return whether it ran. Says nothing."""
         self.close_connection()
-        state = self.instance.file.load()
-        if state.pid is None or state.started is None:
-            return False
+        server = serving.server_of(self.instance)
         signals = self.signals()
-        number = process.stop(state.pid, state.started, signals, self.timeout)
-        self._forget(state.pid)
+        number = None
+        if server is not None:
+            number = process.stop(*server, signals, self.timeout)
+        state = self.instance.file.load()
+        if state.pid is not None or state.starting:
+            state.forget_server()
+            self.instance.file.save(state)
         if number is not None and number != signals[0]:
             self.stderr.write(
                 f"The server didn't end by itself in {self.timeout:g} s; {number.name}"
                 " ended it."
             )
         return number is not None
+
+    def recover(self) -> None:
+        """Note the server of a killed command; stop one whose data were removed."""
+        serving.recover(self.instance)
+        self._remove_unfinished()
+        state = self.instance.file.load()
+        if state.orphan is not None:
+            pid, started = int(state.orphan[0]), state.orphan[1]
+            if process.stop(pid, started, self.signals(), self.timeout) is not None:
+                self.stderr.write(
+                    f"The server that ran on a folder which was removed, process {pid},"
+                    " is stopped."
+                )
+            state.orphan = None
+            self.instance.file.save(state)
+        super().recover()
+
+    @contextlib.contextmanager
+    def copied_data(self) -> Iterator[None]:
+        """
+        Let the block change a copy of the data, which then takes their place.
+
+        For changes that the server itself can't undo. The server is stopped while its
+        folder is copied. If the block raises an error, the data are as they were.
+
+        :raises DbdevError: the server doesn't run.
+        """
+        self.check_running()
+        if keeping.is_replacing(self):
+            # There are others to go back to already.
+            yield
+            return
+        with keeping.replaced_data(self) as replacement:
+            data = self.instance.data
+            source = replacement.aside(data)
+            with Progress(sys.stderr, "copying", size_of(source)) as shown:
+                copy_tree(source, data, shown)
+            if self.user is not None:
+                self.user.own(data)
+            self.resume()
+            yield
+
+    def check_running(self) -> None:
+        """
+        Check that the server runs.
+
+        :raises DbdevError: it doesn't; the message says how to start it.
+        """
+        if not self.is_running():
+            raise DbdevError(
+                f"the server doesn't run; {self.manage('dbdev_startserver')} starts it"
+            )
 
     def resume(self) -> None:
         """Start the server. Says nothing."""
@@ -288,7 +405,7 @@ class ServerBackend(BaseDbdevBackend):
     def _forget(self, pid: int) -> None:
         state = self.instance.file.load()
         if state.pid == pid:
-            state.pid = state.started = None
+            state.forget_server()
             self.instance.file.save(state)
 
     def _check_initialised(self) -> None:
@@ -298,7 +415,6 @@ class ServerBackend(BaseDbdevBackend):
             )
 
     def _start(self, *, foreground: bool = False) -> int:
-        self.before_start()
         user = self.user
         log = self.instance.log
         began = log.stat().st_size if log.exists() else 0
@@ -312,6 +428,12 @@ class ServerBackend(BaseDbdevBackend):
             try:
                 failures[:] = []
                 self._start_once(self.server_command(), user, foreground=foreground)
+            except serving.ServerLockedError:
+                self.check_unused()
+                said = "can't be started: a server that this command can't see uses"
+                where = f"{self.instance.data}, maybe one of another container"
+                failures[:] = [f"{said} {where}"]
+                return False
             except _NotReadyError as error:
                 failures[:] = [str(error)]
                 text = process.tail(log, position)
@@ -335,18 +457,25 @@ class ServerBackend(BaseDbdevBackend):
             log = None
             if not foreground:
                 log = stack.enter_context(self.instance.log.open("ab"))
-            pid = process.start(
-                command,
-                folder=self.instance.data,
-                log=log,
-                environment=self.server_environment(),
-                user=user,
-                apart=self.apart,
-            )
-        state = self.instance.file.load()
-        # Noted at once: it can be found even if this command is killed now.
-        state.pid, state.started = pid, process.started(pid)
-        self.instance.file.save(state)
+            lock = stack.enter_context(serving.server_lock(self.instance))
+            self.before_start()
+            # Noted before and after: the server can be found even if this command is
+            # killed in between.
+            mark = serving.intend(self.instance, command, self.port)
+            try:
+                pid = process.start(
+                    command,
+                    folder=self.instance.data,
+                    log=log,
+                    environment={**self.server_environment(), process.MARK: mark},
+                    user=user,
+                    apart=self.apart,
+                    keep=[lock],
+                )
+                serving.note(self.instance, pid)
+            except BaseException:
+                self.quiesce()
+                raise
         try:
             ready = process.wait_until(
                 lambda: process.exit_status(pid) is not None or self.is_ready(),
@@ -362,6 +491,7 @@ class ServerBackend(BaseDbdevBackend):
         if not ready:
             self.quiesce()
             raise _NotReadyError(f"wasn't ready in {self.timeout:g} s")
+        serving.note_ready(self.instance)
 
     def _find_port(self) -> None:
         """
@@ -391,12 +521,14 @@ class ServerBackend(BaseDbdevBackend):
 
     def info(self) -> dict[str, Any]:
         """Tell whether it runs, too."""
-        state: State = self.instance.file.load()
-        running = process.is_running(state.pid, state.started)
+        server = serving.server_of(self.instance)
+        state = self.instance.file.load()
+        copied = {"copy_of": state.copy_of} if state.copy_of else {}
         return {
             **super().info(),
-            "running": running,
-            "pid": state.pid if running else None,
+            **copied,
+            "running": server is not None,
+            "pid": None if server is None else server[0],
             "host": self.host,
             "port": self.port,
             "user": self.dbsettings.get("USER") or None,
@@ -419,8 +551,13 @@ class ServerBackend(BaseDbdevBackend):
             yield Finding(False, str(error))
             return
         state = self.instance.file.load()
-        if self.is_running():
-            yield Finding(True, f"it runs on port {port}, process {state.pid}")
+        server = serving.server_of(self.instance)
+        if state.copy_of is not None:
+            yield Finding(True, f"these data were copied from {state.copy_of}")
+        if state.doubtful:
+            yield Finding(True, serving.DOUBT)
+        if server is not None:
+            yield Finding(True, f"the server runs on port {port}, process {server[0]}")
         elif ports.is_free(port):
             yield Finding(True, f"port {port} is free")
         else:
@@ -429,7 +566,7 @@ class ServerBackend(BaseDbdevBackend):
                 f"port {port} is taken by another program",
                 remedy="name another one, or stop the program",
             )
-        if state.pid is not None and not self.is_running():
+        if state.pid is not None and server is None:
             yield Finding(
                 True,
                 f"the server that was started last (process {state.pid}) is gone;"

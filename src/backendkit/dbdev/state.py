@@ -28,8 +28,19 @@ class State:
     :param admin_password: of the server's own administrator.
     :param pid: of the server that was started last.
     :param started: tells that process from a later one with the same id.
-    :param replacing: paths of the data that are set aside until new ones run; None
+    :param replacing: names of the data that are set aside until new ones run; None
         if that isn't going on.
+    :param folder: real path of the instance's folder, for which the port was chosen.
+        A copy of the state file still has that of the original.
+    :param data: device and inode of the data folder that the server was started on.
+    :param server_port: on which the server that was started last listens.
+    :param starting: whether a server is being started. It is saved before the server
+        is there, so that a server whose starter was killed can be found.
+    :param mark: tells the server that is being started from other processes.
+    :param command: the arguments of its command line.
+    :param copy_of: the folder of the instance that this one was copied from.
+    :param doubtful: whether the data were copied while a server may have changed them.
+    :param orphan: id and start of a server whose data folder was removed.
     """
 
     port: int | None = None
@@ -38,6 +49,20 @@ class State:
     pid: int | None = None
     started: str | None = None
     replacing: list[str] | None = None
+    folder: str | None = None
+    data: list[int] | None = None
+    server_port: int | None = None
+    starting: bool = False
+    mark: str | None = None
+    command: str | None = None
+    copy_of: str | None = None
+    doubtful: bool = False
+    orphan: list[str] | None = None
+
+    def forget_server(self) -> None:
+        """Note that no server is known."""
+        self.pid = self.started = self.mark = self.command = None
+        self.starting = False
 
 
 class StateFile:

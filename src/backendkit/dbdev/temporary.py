@@ -20,7 +20,7 @@ from typing import Any
 from django.db import DEFAULT_DB_ALIAS
 from django.db.utils import ConnectionHandler
 
-from backendkit.dbdev import backendregistry, process
+from backendkit.dbdev import backendregistry, process, serving
 from backendkit.dbdev.configuring import ENGINES, entry_of
 from backendkit.dbdev.errors import DbdevError
 from backendkit.dbdev.files import remove
@@ -130,8 +130,8 @@ class TemporaryServer:
     @property
     def pid(self) -> int | None:
         """The id of its process; None if it doesn't run."""
-        state = self._instance.file.load()
-        return state.pid if process.is_running(state.pid, state.started) else None
+        server = serving.server_of(self._instance)
+        return None if server is None else server[0]
 
     @property
     def directory(self) -> Path:
@@ -170,9 +170,9 @@ class TemporaryServer:
 
     def kill(self) -> None:
         """End it at once, as a power cut would. Its data stay."""
-        state = self._instance.file.load()
-        if state.pid is not None and state.started is not None:
-            process.stop(state.pid, state.started, [signal.SIGKILL], _TIMEOUT)
+        server = serving.server_of(self._instance)
+        if server is not None:
+            process.stop(*server, [signal.SIGKILL], _TIMEOUT)
 
     def restart(self) -> None:
         """Stop it and start it again, on the same data and port."""
@@ -235,15 +235,12 @@ def main() -> None:
     """Stop a server whose owner was killed."""
     root, what, names, *told = sys.argv[1:]
     instance = Instance(Path(root), _ALIAS)
-    state = instance.file.load()
     signals = [signal.Signals[name] for name in names.split(",")]
     # What the owner told, and what the folder tells if it is still there.
-    for pid, when in [
-        (state.pid, state.started),
-        *zip(told[::2], told[1::2], strict=True),
-    ]:
-        if pid is not None and when is not None:
-            process.stop(int(pid), when, signals, _TIMEOUT)
+    known = [(int(told[0]), told[1])] if told else []
+    noted = serving.server_of(instance)
+    for pid, when in [noted, *known] if noted else known:
+        process.stop(pid, when, signals, _TIMEOUT)
     if what == "remove":
         remove(instance.root)
 

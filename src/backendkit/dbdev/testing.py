@@ -6,9 +6,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from django.db import connections
-
 from backendkit.dbdev.base import BaseDbdevBackend, Writer, backend_of
+from backendkit.dbdev.project import known_databases
 
 
 class _Quiet:
@@ -43,7 +42,7 @@ class TestServers:
 
     def __init__(self, aliases: Iterable[str] | None = None) -> None:
         if aliases is None:
-            databases = connections.databases
+            databases = known_databases()
             aliases = [alias for alias in databases if "DBDEV" in databases[alias]]
         self._aliases = list(aliases)
         self._started: list[BaseDbdevBackend] = []

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import lmdb
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error, connections
 
 from backendkit import stores
-from backendkit.backends.lmdb.files import check_directory
-from backendkit.backends.lmdb.management import compacting
-from backendkit.backends.lmdb.store import LMDBStore
 from backendkit.dbdev.embedded import EmbeddedBackend
 from backendkit.dbdev.errors import BackupError, DbdevError
-from backendkit.dbdev.files import copy_tree, size_of
+from backendkit.dbdev.files import copy_tree, reason, size_of
 from backendkit.dbdev.instance import Instance
 from backendkit.progress import Progress
+
+if TYPE_CHECKING:
+    from backendkit.backends.lmdb.store import LMDBStore
 
 DBSETTINGS = {"ENGINE": "backendkit.backends.lmdb", "NAME": ""}
 
@@ -54,7 +53,7 @@ class LmdbBackend(EmbeddedBackend):
 
     def version(self) -> str:
         """Return the version of the library."""
-        return "LMDB " + ".".join(map(str, lmdb.version()))
+        return "LMDB " + ".".join(map(str, _driver("lmdb").version()))
 
     def data_paths(self) -> list[Path]:
         """Return the directory."""
@@ -71,8 +70,8 @@ class LmdbBackend(EmbeddedBackend):
                 self.stdout.write(f"There is a database in {self.path}.")
                 return
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            connections[self.alias].ensure_connection()
-            self.close_connection()
+            with self._open():
+                pass
             self.stdout.write(f"{self.path} is made.")
 
     def destroy(self) -> None:
@@ -83,7 +82,7 @@ class LmdbBackend(EmbeddedBackend):
         """
         with self.locked(), _explained():
             self.quiesce()
-            LMDBStore.destroy(self.path)
+            _ours("store").LMDBStore.destroy(self.path)
             self.stdout.write(f"{self.path} is removed.")
 
     def quiesce(self) -> bool:
@@ -91,20 +90,20 @@ class LmdbBackend(EmbeddedBackend):
         self.close_connection()
         if self.is_initialised():
             with _explained():
-                compacting.prepare(os.path.realpath(self.path))
+                _ours("management.compacting").prepare(os.path.realpath(self.path))
         return False
 
     def backup(self, directory: Path) -> None:
         """Copy the database, as of one moment, while others use it."""
         with _explained(), self._open() as store:
             store.clone(directory / _BACKUP)
-            check_directory(str(directory / _BACKUP))
+            _ours("files").check_directory(str(directory / _BACKUP))
 
     def verify_backup(self, directory: Path) -> None:
         """Check that it is a database, too."""
         super().verify_backup(directory)
         try:
-            check_directory(str(directory / _BACKUP))
+            _ours("files").check_directory(str(directory / _BACKUP))
         except stores.Error as error:
             raise BackupError(f"{directory} is damaged: {error}") from error
 
@@ -119,15 +118,33 @@ class LmdbBackend(EmbeddedBackend):
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[LMDBStore]:
-        """Open the database through Django's connection; close it afterwards."""
+        """Open the database apart from Django's connection, which test suites guard."""
         connection = connections[self.alias]
-        was_open = connection.connection is not None
-        connection.ensure_connection()
+        with connection.wrap_database_errors:
+            database = connection.get_new_connection(connection.get_connection_params())
         try:
-            yield connection.connection.store
+            yield database.store
         finally:
-            if not was_open:
-                connection.close()
+            database.close()
+
+
+def _driver(name: str) -> Any:
+    """
+    Return a module that needs the driver; settings and other commands do without.
+
+    :raises DbdevError: a package isn't installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise DbdevError(
+            f"LMDB needs a Python package that isn't installed: {error}. To install it:"
+            " pip install 'django-backendkit[lmdb]'"
+        ) from error
+
+
+def _ours(name: str) -> Any:
+    return _driver(f"backendkit.backends.lmdb.{name}")
 
 
 @contextlib.contextmanager
@@ -135,12 +152,12 @@ def _explained() -> Iterator[None]:
     """Make errors of the database those of a command."""
     try:
         yield
+    except OSError as error:
+        raise DbdevError(reason(error)) from error
     except (
         Error,
         ImproperlyConfigured,
         stores.Error,
-        lmdb.Error,
-        OSError,
-        shutil.Error,
+        _driver("lmdb").Error,
     ) as error:
         raise DbdevError(str(error)) from error

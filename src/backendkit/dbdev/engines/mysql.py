@@ -17,8 +17,9 @@ from django.db.utils import load_backend
 
 from backendkit.dbdev import dumps, process
 from backendkit.dbdev.copying import CopiedServerBackend
-from backendkit.dbdev.errors import BackupError, DbdevError
+from backendkit.dbdev.errors import BackupError
 from backendkit.dbdev.programs import Program, version_of
+from backendkit.dbdev.project import loaded_engine
 from backendkit.progress import Progress
 
 DBSETTINGS = {
@@ -82,6 +83,11 @@ class MySqlBackend(CopiedServerBackend):
     def programs(self) -> Sequence[Program]:
         """Return the server's and the clients' programs."""
         return MYSQLD, INSTALL_DB, MYSQL, MYSQLDUMP
+
+    def check_programs(self) -> None:
+        """Check that the driver is there, too, before anything is made."""
+        super().check_programs()
+        loaded_engine(self.dbsettings["ENGINE"])
 
     def program_folders(self) -> Sequence[Path]:
         """Return the folder of the setting."""
@@ -149,6 +155,11 @@ class MySqlBackend(CopiedServerBackend):
         # The last moments before a power failure are worth nothing here.
         command.append("--innodb-flush-log-at-trx-commit=2")
         return command + self.server_options("DBDEV_MYSQL_OPTIONS")
+
+    def before_start(self) -> None:
+        """Remove the socket of a server that is gone; MySQL minds its lock file."""
+        for path in self.instance.data.glob("server.sock*"):
+            path.unlink(missing_ok=True)
 
     def _users_file(self) -> Path:
         """
@@ -279,23 +290,19 @@ class MySqlBackend(CopiedServerBackend):
 
     def load_sql_dbdump(self, dumpfile: Path) -> None:
         """
-        Let the client run a file.
+        Let the client run a file, all or nothing.
 
-        Statements that define tables commit what was before: MariaDB has no way
-        to undo them. Those after the last one are undone if one fails.
+        MariaDB can't undo statements that define tables, so they change a copy.
         """
         dumps.check_readable(dumpfile)
-        with dumpfile.open("rb") as file:
-            self._client(MYSQL, "--init-command=SET autocommit = 0", stdin=file)
+        with self.copied_data(), dumpfile.open("rb") as file:
+            self._client(MYSQL, stdin=file)
 
     def _client(
         self, program: Program, *arguments: str, as_admin: bool = False, **more: Any
     ) -> bytes:
         """Run a client's program on the database, by default as the settings' user."""
-        if not self.is_running():
-            raise DbdevError(
-                f"the server doesn't run; {self.manage('dbdev_startserver')} starts it"
-            )
+        self.check_running()
         user, password = str(self.dbsettings["USER"]), self.dbsettings.get("PASSWORD")
         if as_admin:
             user, password = _ADMIN, self.admin_password()

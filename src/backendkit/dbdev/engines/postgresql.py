@@ -20,8 +20,8 @@ from django.db.utils import load_backend
 
 from backendkit.dbdev import dumps, process
 from backendkit.dbdev.errors import BackupError, DbdevError
-from backendkit.dbdev.files import remove
 from backendkit.dbdev.programs import Program, version_of
+from backendkit.dbdev.project import loaded_engine
 from backendkit.dbdev.server import ServerBackend
 from backendkit.progress import Progress
 
@@ -96,6 +96,11 @@ class PostgresBackend(ServerBackend):
     def programs(self) -> Sequence[Program]:
         """Return the server's and the clients' programs."""
         return POSTGRES, INITDB, PG_DUMP, PG_RESTORE, PSQL
+
+    def check_programs(self) -> None:
+        """Check that the driver is there, too, before anything is made."""
+        super().check_programs()
+        loaded_engine(self.dbsettings["ENGINE"])
 
     def program_folders(self) -> Sequence[Path]:
         """
@@ -201,19 +206,24 @@ class PostgresBackend(ServerBackend):
                 f" isn't installed; {program} is of another version. Install"
                 f" {wanted}, or make the database anew"
             )
-        file = self.instance.data / "postmaster.pid"
+        self.check_unused()
+        self._pid_file.unlink(missing_ok=True)
+
+    @property
+    def _pid_file(self) -> Path:
+        return self.instance.data / "postmaster.pid"
+
+    def check_unused(self) -> None:
+        """Look for the process that the data name."""
         try:
-            pid = int(file.read_text("utf-8").split("\n", 1)[0])
-        except FileNotFoundError:
+            pid = int(self._pid_file.read_text("utf-8").split("\n", 1)[0])
+        except (OSError, ValueError):
             return
-        except ValueError:
-            pid = 0
-        if pid > 0 and str(self.instance.data) in process.command_line(pid):
+        if pid > 0 and process.works_in(pid, self.instance.data):
             raise DbdevError(
                 f"a PostgreSQL that dbdev hasn't started uses {self.instance.data}:"
                 f" process {pid}. Stop it first"
             )
-        file.unlink(missing_ok=True)
 
     def is_ready(self) -> bool:
         """Whether the administrator can connect."""
@@ -312,12 +322,6 @@ class PostgresBackend(ServerBackend):
             tick=tick,
         )
 
-    def _check_running(self) -> None:
-        if not self.is_running():
-            raise DbdevError(
-                f"the server doesn't run; {self.manage('dbdev_startserver')} starts it"
-            )
-
     # Backups and dumps
 
     def backup(self, directory: Path) -> None:
@@ -382,7 +386,7 @@ class PostgresBackend(ServerBackend):
         if dumps.is_neutral(dumpfile):
             super().create_dbdump(dumpfile)
             return
-        self._check_running()
+        self.check_running()
         plain = ("--format=plain",) if dumpfile.suffix == ".sql" else ()
         with dumps.written(dumpfile) as unfinished:
             self._dump(unfinished, *plain)
@@ -396,14 +400,17 @@ class PostgresBackend(ServerBackend):
             self.load_sql_dbdump(dumpfile)
             return
         dumps.check_readable(dumpfile)
-        self._check_running()
+        self.check_running()
         self._pg_restore(dumpfile, "--single-transaction")
 
     def load_sql_dbdump(self, dumpfile: Path) -> None:
-        """Let psql run a file, all or nothing."""
+        """
+        Let psql run a file, all or nothing.
+
+        A script may end the transaction that is around it: it changes a copy.
+        """
         dumps.check_readable(dumpfile)
-        self._check_running()
-        with Progress(sys.stderr, "psql") as progress:
+        with self.copied_data(), Progress(sys.stderr, "psql") as progress:
             self._client(
                 PSQL,
                 "--no-psqlrc",
@@ -413,11 +420,6 @@ class PostgresBackend(ServerBackend):
                 f"--file={dumpfile.absolute()}",
                 tick=progress.add,
             )
-
-    def destroy(self) -> None:
-        """Stop the server, and remove data and log."""
-        super().destroy()
-        remove(self.instance.data.with_name("data.unfinished"))
 
     def info(self) -> dict[str, Any]:
         """Tell the administrator's name, too."""

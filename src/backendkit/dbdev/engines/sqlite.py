@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 from backendkit.dbdev import dumps
 from backendkit.dbdev.embedded import EmbeddedBackend
 from backendkit.dbdev.errors import BackupError, DbdevError
+from backendkit.dbdev.files import reason
 from backendkit.dbdev.instance import Instance
 from backendkit.progress import Progress
 
@@ -81,7 +83,7 @@ class SqliteBackend(EmbeddedBackend):
                 path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise DbdevError(
-                    f"{path.parent} can't be made: {error.strerror}"
+                    f"{path.parent} can't be made: {reason(error)}"
                 ) from error
             with _opened(path, "rwc") as database:
                 # SQLite makes the file when there is something to write.
@@ -125,7 +127,7 @@ class SqliteBackend(EmbeddedBackend):
     def backup(self, directory: Path) -> None:
         """Copy the database, as of one moment, while others use it."""
         with (
-            self._explained(self.path),
+            self._explained(directory),
             _opened(self.path, "ro") as source,
             _opened(directory / _BACKUP, "rwc") as target,
         ):
@@ -200,6 +202,10 @@ class SqliteBackend(EmbeddedBackend):
         try:
             yield
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                full = OSError(errno.ENOSPC, f"{path}: {error}")
+                said = reason(full, path, self.path.stat().st_size)
+                raise DbdevError(said) from error
             raise DbdevError(f"{path}: {error}") from error
 
 

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, Error
+from django.db.utils import ConnectionDoesNotExist
 
 from backendkit.dbdev import backups
 from backendkit.dbdev.base import BaseDbdevBackend, backend_of
 from backendkit.dbdev.errors import DbdevError
+from backendkit.dbdev.files import reason
 
 
 class BaseDbdevCommand(BaseCommand):
@@ -56,9 +59,9 @@ class BaseDbdevCommand(BaseCommand):
         self.options = options
         with one_line():
             backend = self.dbdev_backend
-            if self.asks:
+            if self.asks and options["interactive"]:
                 question = self.question()
-                if question is not None and options["interactive"]:
+                if question is not None:
                     self._confirm(question)
             with backend.locked() if self.takes_lock else contextlib.nullcontext():
                 self.dbdev_handle()
@@ -87,11 +90,14 @@ class BaseDbdevCommand(BaseCommand):
             # Django's prompts are on standard output, too.
             answer = input(f"{question} [y/N] ")
         except EOFError:
+            # The prompt has no end of its line, which the error would go on with.
+            self.stdout.write("")
             raise DbdevError(
-                "nothing is done: there is nobody to ask. --noinput does without"
+                "aborted, nothing is done: no terminal to confirm on. Pass --noinput to"
+                " skip the question"
             ) from None
         if answer.strip().lower() not in {"y", "yes"}:
-            raise DbdevError("nothing is done")
+            raise DbdevError("aborted, nothing is done")
 
 
 def add_backup_arguments(parser: CommandParser) -> None:
@@ -132,11 +138,26 @@ def chosen_backup(backend: BaseDbdevBackend, options: dict[str, Any]) -> Path:
 
 @contextlib.contextmanager
 def one_line() -> Iterator[None]:
-    """Make errors of ours and of the operating system those of a command."""
+    """Make errors that aren't faults of a program those of a command."""
     try:
         yield
-    except (DbdevError, OSError) as error:
-        raise CommandError(str(error)) from error
+    except (
+        DbdevError,
+        # Of a database or an ENGINE.
+        ConnectionDoesNotExist,
+        Error,
+        ImproperlyConfigured,
+        ImportError,
+    ) as error:
+        said = str(error) or repr(error)
+        # Django lists its engines on a line of their own.
+        said = said if isinstance(error, DbdevError) else " ".join(said.split())
+        raise CommandError(said) from error
+    except OSError as error:
+        raise CommandError(reason(error)) from error
+    except NotImplementedError as error:
+        said = str(error) or "the development backend doesn't implement this"
+        raise CommandError(said) from error
     except KeyboardInterrupt:
         sys.stderr.write("\n")
         raise CommandError("interrupted") from None

@@ -2,7 +2,8 @@
 
 from django.core.management.base import CommandParser
 
-from backendkit.dbdev.files import readable_size, size_of
+from backendkit.dbdev import backups
+from backendkit.dbdev.files import readable_size
 from backendkit.dbdev.management.base import BaseDbdevCommand
 
 
@@ -18,4 +19,5 @@ class Command(BaseDbdevCommand):
     def dbdev_handle(self) -> None:
         """Make it, and tell where it is."""
         directory = self.dbdev_backend.create_backup(self.options["name"])
-        self.stdout.write(f"{directory} ({readable_size(size_of(directory))})")
+        size = readable_size(backups.read(directory).size)
+        self.stdout.write(f"{directory} ({size})")

@@ -1,6 +1,6 @@
 """``manage.py dbdev_clearbackups``."""
 
-from backendkit.dbdev.files import remove
+from backendkit.dbdev.files import counted, remove
 from backendkit.dbdev.management.base import BaseDbdevCommand
 
 
@@ -16,11 +16,12 @@ class Command(BaseDbdevCommand):
         count = len(backend.get_backupdirs())
         if not count:
             return None
-        return f"Remove {count} backups in {backend.root_backupdir}?"
+        return f"Remove {counted(count, 'backup')} in {backend.root_backupdir}?"
 
     def dbdev_handle(self) -> None:
         """Remove them."""
         backend = self.dbdev_backend
         count = len(backend.get_backupdirs())
         remove(backend.root_backupdir)
-        self.stdout.write(f"{count} backups are removed.")
+        what = counted(count, "backup")
+        self.stdout.write(f"{what} {'is' if count == 1 else 'are'} removed.")

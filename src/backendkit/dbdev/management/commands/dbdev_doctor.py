@@ -3,12 +3,12 @@
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
-from django.db import connections
 
 from backendkit.dbdev import backendregistry
 from backendkit.dbdev.base import backend_of
 from backendkit.dbdev.errors import DbdevError
-from backendkit.dbdev.management.base import BaseDbdevCommand
+from backendkit.dbdev.management.base import BaseDbdevCommand, one_line
+from backendkit.dbdev.project import known_databases
 
 
 class Command(BaseDbdevCommand):
@@ -30,7 +30,11 @@ class Command(BaseDbdevCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Look at each database."""
-        aliases = [options["database"]] if options["database"] else [*connections]
+        with one_line():
+            self._look(options["database"])
+
+    def _look(self, database: str | None) -> None:
+        aliases = [database] if database else [*known_databases()]
         wrong = 0
         for alias in aliases:
             self.stdout.write(f"{alias}:")
