@@ -22,16 +22,6 @@ class Select(str):
     __slots__ = ()
 
 
-class ResetSequences(str):
-    """
-    A statement that lets the numbering of tables begin anew.
-
-    :param tables: their names.
-    """
-
-    tables: tuple[str, ...]
-
-
 class Insert(str):
     """
     An INSERT by the compiler, with what it means beside its text.

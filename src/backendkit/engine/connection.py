@@ -20,7 +20,7 @@ from backendkit.stores import (
     turns,
 )
 
-from . import ddl
+from . import ddl, schema_tables
 from .cursor import Cursor
 from .declarations import Declarations, is_view
 from .errors import translated
@@ -30,6 +30,7 @@ from .insert_text import insert_head
 from .limits import ScanLimits
 from .native import Prepared
 from .running import Handed, Running
+from .schema_text import view_with_schema
 from .tables import Tables
 from .transactions import Transactions
 from .values import adapt
@@ -90,6 +91,7 @@ class Connection:
         if self.turns is turns:
             self.sqlite.set_progress_handler(_pause, _STEPS)
         self.declarations = Declarations(self._set_up)
+        schema_tables.register(self)
         self._set_up(self.sqlite)
         tell_children(self)
 
@@ -309,7 +311,7 @@ class Connection:
                 running.limits = None
                 self._start(running, sql)
                 with translated():
-                    self.sqlite.execute(sql, params).fetchall()
+                    self.sqlite.execute(view_with_schema(sql), params).fetchall()
             finally:
                 self.transactions.finish_read(session)
             return
@@ -388,18 +390,6 @@ class Connection:
         finally:
             self.transactions.finish_read(session)
         return found
-
-    def reset_sequences(self, names: Sequence[str]) -> None:
-        """Let the numbering of tables begin anew."""
-
-        def work(running: Running) -> None:
-            catalog = running.session.catalog()
-            for name in names:
-                table = self.tables.named(name, catalog)
-                if table.auto_increment is not None:
-                    running.session.reset_sequence(table)
-
-        self.run_write(work)
 
     def quote_values(self, values: Sequence[Any]) -> list[str]:
         """Return values as SQL literals, for people to read."""

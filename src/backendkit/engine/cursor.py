@@ -20,13 +20,14 @@ from backendkit.stores import (
 
 from . import inserting
 from .classifying import Kind, classify
-from .compiled import Insert, NativeRead, NativeWrite, ResetSequences, Select
+from .compiled import Insert, NativeRead, NativeWrite, Select
 from .errors import reraise
+from .insert_clauses import InsertClauses, insert_clauses
 from .insert_text import refuse_returning
 from .pragmas import MIRRORED_PRAGMAS, Pragma, pragma_of
 from .running import Handed, Running
+from .schema_text import names_schema, reads_only_schema, with_schema
 from .sqltext import is_backup, split, without_for_update
-from .tokens import TokenKind, significant
 from .values import BINDING_ERRORS, adapt_all, reraise_binding
 
 if TYPE_CHECKING:
@@ -61,6 +62,14 @@ class Cursor:
     def execute(self, sql: str, params: Params = ()) -> Self:
         """Execute a statement; return the cursor."""
         self._reset()
+        try:
+            return self._execute(sql, params)
+        finally:
+            # As sqlite3 does it, whatever the statement was.
+            if not self.connection.closed:
+                self.lastrowid = self.connection.sqlite.last_insert_rowid()
+
+    def _execute(self, sql: str, params: Params) -> Self:
         if sql.__class__ is NativeRead:
             self._read_natively(sql)
             return self
@@ -74,9 +83,13 @@ class Cursor:
         if locked is not None:
             sql = Select(locked) if isinstance(sql, Select) else locked
         kind = classify(sql)
-        if isinstance(sql, ResetSequences):
-            self.connection.reset_sequences(sql.tables)
-        elif kind is Kind.READ:
+        if kind in (Kind.READ, Kind.WRITE) and names_schema(sql):
+            if kind is Kind.READ and reads_only_schema(self.connection.schema(), sql):
+                self._schema(sql, params)
+                return self
+            whole = with_schema(sql)
+            sql = Select(whole) if isinstance(sql, Select) else whole
+        if kind is Kind.READ:
             if locked is not None:
                 self.connection.transactions.lock()
             self._read(sql, params)
@@ -90,7 +103,11 @@ class Cursor:
             self.rowcount, rows = result
             self._rows = iter(rows)
         elif kind is Kind.WRITE:
-            self._write(sql, params)
+            clauses = insert_clauses(sql)
+            if clauses is None:
+                self._write(sql, params)
+            else:
+                self._insert(clauses, params)
         elif kind is Kind.DDL:
             self.connection.run_ddl(sql, _bindings(params))
         elif kind is Kind.TRANSACTION:
@@ -107,10 +124,13 @@ class Cursor:
 
     def executemany(self, sql: str, param_list: Iterable[Params]) -> Self:
         """Execute a statement that returns nothing for each set of parameters."""
-        total = 0
-        for params in param_list:
-            self.execute(sql, params)
-            total += max(self.rowcount, 0)
+        total, lastrowid = 0, self.lastrowid
+        try:
+            for params in param_list:
+                self.execute(sql, params)
+                total += max(self.rowcount, 0)
+        finally:
+            self.lastrowid = lastrowid
         self.rowcount = total
         return self
 
@@ -179,9 +199,21 @@ class Cursor:
         rows = self.connection.run_write(work, sql)
         self._rows = iter(rows)
 
+    def _insert(self, insert: InsertClauses, params: Params) -> None:
+        """Run an INSERT of raw SQL that returns, or changes what is there."""
+        if isinstance(params, Iterator):
+            params = tuple(params)  # it may be run more than once
+        bindings = _bindings(params)
+        self.rowcount, rows, select = self.connection.run_write(
+            lambda running: inserting.run_clauses(running, insert, bindings)
+        )
+        self._rows = iter(rows)
+        if insert.returning:
+            some = inserting.numbered_bindings(select, bindings)
+            self._statement = self.connection.sqlite, Select(select), some
+
     def _schema(self, sql: str, params: Params) -> None:
         """Run a PRAGMA, or a query of SQLite's own tables."""
-        _refuse_sequence(sql)
         connection = self.connection
         pragma = pragma_of(sql)
         if pragma is not None and pragma.name == "foreign_keys":
@@ -193,9 +225,6 @@ class Cursor:
         try:
             with _reading(database) if mirrored else contextlib.nullcontext():
                 self._rows = iter(database.execute(sql, bindings).fetchall())
-        except apsw.ReadOnlyError as error:
-            msg = "A statement that writes can't read SQLite's own tables."
-            raise NotSupportedError(msg) from error
         except apsw.Error as error:
             reraise(error)
         except BINDING_ERRORS as error:
@@ -319,18 +348,6 @@ class Cursor:
 
     def setoutputsize(self, size: Any, column: Any = None) -> None:
         """Do nothing: PEP 249 allows that."""
-
-
-def _refuse_sequence(sql: str) -> None:
-    if any(
-        token.kind is not TokenKind.STRING
-        and (token.name or "").lower() == "sqlite_sequence"
-        for token in significant(sql)
-    ):
-        raise NotSupportedError(
-            "The table sqlite_sequence isn't there: the store numbers rows itself."
-            " Numbers begin anew with connection.ops.sequence_reset_by_name_sql()."
-        )
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ from backendkit.stores import (
 from .ddl_text import created_as, ddl_name
 from .declarations import is_view
 from .errors import reraise
+from .schema_text import view_with_schema, with_schema
 from .tokens import has_keyword, quote, significant
 from .values import row_converter, to_store
 
@@ -159,7 +160,9 @@ def _copy_rows(
     name, select = copied
     connection.tables.use(session.catalog())
     try:
-        connection.sqlite.execute(f"INSERT INTO {quote(name)} {select}", params)
+        connection.sqlite.execute(
+            f"INSERT INTO {quote(name)} {with_schema(select)}", params
+        )
     except apsw.Error as error:
         reraise(error)
 
@@ -329,4 +332,4 @@ def _computed(
 def declare_view(database: apsw.Connection, view: Table) -> None:
     """Declare a view of the catalog in a connection's SQLite."""
     database.execute(f"DROP VIEW IF EXISTS {quote(view.name)}")
-    database.execute(view.sql)
+    database.execute(view_with_schema(view.sql))

@@ -38,25 +38,31 @@ def temporary_ddl(sql: str) -> bool:
 
 
 def ddl_name(sql: str) -> str | None:
-    """
-    Return the name of what a statement drops, alters or indexes.
+    """Return the name of what a statement drops, alters or indexes."""
+    return _target(sql)[1]
 
-    :returns: None if it says that this isn't a temporary one.
-    """
+
+def may_be_temporary(sql: str) -> str | None:
+    """Return that name, if the statement doesn't say that it's in another schema."""
+    schema, name = _target(sql)
+    return name if schema in (None, "temp") else None
+
+
+def _target(sql: str) -> tuple[str | None, str | None]:
+    """Return schema and name of what a statement drops, alters or indexes."""
     tokens = _start(sql)
     keywords = [token.keyword for token in tokens]
     if keywords[:1] == ["DROP"] or keywords[:2] == ["ALTER", "TABLE"]:
         place = _behind_if(tokens, 2)
     elif keywords[:2] == ["CREATE", "INDEX"] or keywords[1:3] == ["UNIQUE", "INDEX"]:
         if "ON" not in keywords:
-            return None
+            return None, None
         place = keywords.index("ON") + 1
     else:
-        return None
+        return None, None
     behind = _behind_schema(tokens, place)
-    if behind > place and (tokens[place].name or "").lower() != "temp":
-        return None
-    return tokens[behind].name if behind < len(tokens) else None
+    schema = (tokens[place].name or "").lower() if behind > place else None
+    return schema, tokens[behind].name if behind < len(tokens) else None
 
 
 def _start(sql: str) -> list[Token]:

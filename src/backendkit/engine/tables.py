@@ -9,7 +9,7 @@ import apsw
 from backendkit.stores import Catalog, OperationalError, Session, Table
 
 from . import ddl
-from .ddl_text import ddl_name, temporary_ddl
+from .ddl_text import may_be_temporary, temporary_ddl
 from .declarations import is_view
 from .sqltext import lists_are_literal
 from .tokens import quote
@@ -142,7 +142,7 @@ class Tables:
         if temporary_ddl(sql):
             self._temporary = True
             return True
-        name = ddl_name(sql) if self._temporary else None
+        name = may_be_temporary(sql) if self._temporary else None
         if name is None:
             return False
         found = self._connection.sqlite.execute(

@@ -409,7 +409,8 @@ class VirtualTable:
             self.table, fields[: len(self.visible)], key
         )
         if row is None or self.rowid_column is None:
-            return 0
+            # Nothing that SQLite would tell as the last row.
+            return self.connection.sqlite.last_insert_rowid()
         return int(row[self.rowid_column])
 
     def UpdateChangeRow(

@@ -19,6 +19,7 @@ from backendkit.stores import (
     Session,
     Table,
     UniqueViolation,
+    ValueType,
 )
 
 from .computing import Batch
@@ -42,6 +43,8 @@ class TableWriter:
 
     #: In a transaction with the right to write.
     session: Session
+    #: The number of the last row inserted, where the table numbers its rows.
+    last_rowid: int | None = None
 
     def __init__(
         self,
@@ -89,6 +92,12 @@ class TableWriter:
         }
         if table.auto_increment is not None:
             self._apart.add(table.auto_increment)
+        key = table.key_positions
+        self._rowid = (
+            key[0]
+            if len(key) == 1 and table.columns[key[0]].type is ValueType.INTEGER
+            else None
+        )
         self._by_name = {
             table.columns[number].name.lower(): number for number in self._visible
         }
@@ -216,6 +225,8 @@ class TableWriter:
                 (*row[:number], key[place], *row[number + 1 :])
                 for row, key in zip(complete, keys, strict=True)
             ]
+        if result and self._rowid is not None:
+            self.last_rowid = result[-1][self._rowid]
         if table.foreign_keys:
             self._foreign_keys.note_children(table, result)
         return result

@@ -18,7 +18,6 @@ from backendkit.engine.compiled import (
     Insert,
     NativeRead,
     NativeWrite,
-    ResetSequences,
     Select,
 )
 from backendkit.engine.placeholders import to_named, to_qmark, write_out
@@ -270,7 +269,7 @@ class FormatCursor(dbapi.Cursor):
 
     def execute(self, sql: str, params: Any = None) -> FormatCursor:
         """Execute a statement with ``%s`` or ``%(name)s``; None: as it is."""
-        if isinstance(sql, (Insert, NativeRead, NativeWrite, ResetSequences)):
+        if isinstance(sql, (Insert, NativeRead, NativeWrite)):
             return super().execute(sql, params or ())
         if params is None:
             return super().execute(sql)

@@ -8,7 +8,6 @@ from typing import Any
 
 from django.db.backends.sqlite3.operations import DatabaseOperations
 
-from backendkit.engine.compiled import ResetSequences
 from backendkit.engine.tokens import unquote
 
 #: How many objects bulk_update() writes with one statement.
@@ -69,14 +68,12 @@ class NonrelDatabaseOperations(DatabaseOperations):
         self, style: Any, sequences: Iterable[dict[str, Any]]
     ) -> list[str]:
         """Return a statement that lets the numbering of tables begin anew."""
-        sequences = list(sequences)
-        tables = [sequence["table"] for sequence in sequences]
-        if not tables:
-            return []
-        (sql,) = super().sequence_reset_by_name_sql(style, sequences)
-        statement = ResetSequences(sql)
-        statement.tables = tuple(tables)
-        return [statement]
+        named = [
+            {**sequence, "table": self.bare_name(sequence["table"])}
+            for sequence in sequences
+        ]
+        found: list[str] = super().sequence_reset_by_name_sql(style, named)
+        return found
 
     def _quote_params_for_last_executed_query(
         self, params: Sequence[Any]
