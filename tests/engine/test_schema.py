@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from backendkit.backends.memory.store import MemoryStore
 from backendkit.engine import dbapi
-from backendkit.stores import Column, ForeignKey, NotSupportedError, Table, ValueType
+from backendkit.stores import Column, ForeignKey, Table, ValueType
 from tests.effort import examples
 
 from .names import NAMES
@@ -282,20 +282,22 @@ def test_changes_of_tables_with_rows(any_connection, statements):
     plain.close()
 
 
-def test_sqlites_own_tables_are_only_read(any_connection):
-    """What would write rows from them isn't carried out on the mirror, but refused."""
+def test_sqlites_own_tables_are_rows_to_write(any_connection):
+    """What is written from them is written to the store, not to the mirror."""
     c = any_connection
     c.execute("CREATE TABLE t (a text)")
     names = "WITH names AS (SELECT name FROM sqlite_master) SELECT * FROM names"
     assert rows(c, names) == [("t",)]
-    for sql in (
-        "INSERT INTO t SELECT name FROM sqlite_master",
-        "WITH n AS (SELECT name FROM sqlite_master) INSERT INTO t SELECT * FROM n",
-        "DELETE FROM t WHERE a IN (SELECT name FROM sqlite_master)",
-    ):
-        with pytest.raises(NotSupportedError, match="SQLite's own tables"):
+    c.execute("INSERT INTO t SELECT name FROM sqlite_master")
+    c.execute(
+        "WITH n AS (SELECT name || 2 FROM main.sqlite_schema) INSERT INTO t SELECT * FROM n"
+    )
+    assert rows(c, "SELECT * FROM t") == [("t",), ("t2",)]
+    c.execute("DELETE FROM t WHERE a IN (SELECT name FROM sqlite_master)")
+    assert rows(c, "SELECT * FROM t") == [("t2",)]
+    for sql in ("DELETE FROM sqlite_master", "UPDATE sqlite_schema SET name = 'x'"):
+        with pytest.raises(dbapi.OperationalError, match="may not be modified"):
             c.execute(sql)
-    assert rows(c, "SELECT * FROM t") == []
     # The mirror itself goes on to be written.
     c.execute("CREATE TABLE u (a text DEFAULT 'x')")
     c.execute("INSERT INTO u DEFAULT VALUES")

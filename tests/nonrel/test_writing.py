@@ -323,14 +323,16 @@ class TestRawSQL:
             assert cursor.fetchall() == []
 
     def test_returning(self, items):
-        """Where RETURNING isn't possible it is refused, and nothing is written."""
+        """An INSERT returns columns and expressions, UPDATE is refused on a store."""
         sql = "INSERT INTO nonrel_item (code, number) VALUES ('a', 1) RETURNING id"
+        assert run(sql) == [(1,)]
+        sql = sql.replace("'a'", "'b'")
+        assert run(f"{sql}, number + 1 AS n, upper(code)") == [(2, 2, "B")]
         if items.is_oracle:
-            assert run(sql) == [(1,)]
             return
         with pytest.raises(OperationalError, match="RETURNING"):
-            run(sql)
-        assert rows() == []
+            run("UPDATE nonrel_item SET number = 2 RETURNING id")
+        assert {number for _, number in rows()} == {1}
 
 
 class TestAggregates:
