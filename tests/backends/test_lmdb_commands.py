@@ -11,6 +11,7 @@ import textwrap
 
 import lmdb
 import pytest
+from tests.waiting import PATIENCE
 
 import backendkit
 from backendkit.backends.lmdb.files import DATA_FILE, LOCK_FILE
@@ -360,7 +361,7 @@ class TestInfo:
         with project.process(looking) as process:
             with project.process(READING) as reader:
                 pass
-            output, errors = process.communicate("go\n", timeout=60)
+            output, errors = process.communicate("go\n", timeout=PATIENCE)
         assert f"  process {reader.pid}, transaction" in output, errors
         assert "gone: its place is stale" in output
 
@@ -710,7 +711,7 @@ class TestCompact:
             compacting.swap(path, copy, transaction)
         assert waiting.stdout.readline() == f"{rows[0]}\n", waiting.stderr.read()
         project.run("INSERT INTO author (name) VALUES ('Dan')")
-        output, errors = waiting.communicate("go\n", timeout=30)
+        output, errors = waiting.communicate("go\n", timeout=PATIENCE)
         assert waiting.returncode == 0, errors
         assert output == f"{[*rows[0], (4, 'Dan')]}\n"
         written = 4 if readonly else 5

@@ -12,6 +12,7 @@ import time
 import lmdb
 import pytest
 from tests.effort import effort
+from tests.waiting import PATIENCE
 
 from backendkit.backends.lmdb import environment as environments
 from backendkit.backends.lmdb.store import DatabaseFullError, LMDBStore
@@ -229,7 +230,7 @@ def test_another_process_grew_it_while_we_read(small, path):
     started = time.monotonic()
     with pytest.raises(OperationalError, match="end the open transactions"):
         count(small)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < PATIENCE
     assert list(reader.query(BOOK, ("id",), FULL).fetch()) == [(1,)]
     with pytest.raises(ConflictError):
         reader.upgrade()
@@ -238,7 +239,7 @@ def test_another_process_grew_it_while_we_read(small, path):
 
 def test_threads_meet_a_larger_map(small, path, opened):
     """All threads go on while the map is made anew under them."""
-    patient = opened(timeout=60)
+    patient = opened(timeout=PATIENCE)
     stop = threading.Event()
     errors, counts = [], set()
 

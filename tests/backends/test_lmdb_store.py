@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 import lmdb
 import pytest
+from tests.waiting import PATIENCE
 
 from backendkit.backends.lmdb.store import (
     LMDBOptions,
@@ -232,7 +233,7 @@ def test_a_writer_waits_for_another_process_and_gives_up(store, path):
             match=rf"database is locked: .*process {child.pid} \(-c\) has been writing",
         ):
             session.begin(write=True)
-        assert 0.09 < time.monotonic() - started < 3
+        assert 0.09 < time.monotonic() - started < PATIENCE
         assert rows(store) == []  # readers don't wait
     finally:
         child.kill()
@@ -316,7 +317,7 @@ def test_a_second_writer_in_one_thread_fails_at_once(opened):
 
 
 def test_a_waiting_writer_gets_its_turn(opened):
-    store = opened(timeout=10)
+    store = opened(timeout=PATIENCE)
     first, second = store.session(), store.session()
     first.begin(write=True)
     done = []
@@ -330,7 +331,7 @@ def test_a_waiting_writer_gets_its_turn(opened):
     time.sleep(0.05)
     assert not done
     first.rollback()
-    thread.join(5)
+    thread.join(PATIENCE)
     assert done
 
 

@@ -3,11 +3,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 from backendkit.conformance.cli import main
+from tests.waiting import PATIENCE, until
 
 PLANS = {
     "good": {"good.T.a": "pass", "good.T.b": "skip"},
@@ -286,19 +286,11 @@ def test_nothing_outlives_the_run(make_archive, tmp_path, signum, status):
     )
     with run:
         # The job's log says that its test has begun.
-        wait_for(lambda: any(p.stat().st_size for p in scratch.rglob("log")))
+        until(lambda: any(p.stat().st_size for p in scratch.rglob("log")))
         run.send_signal(signum)
-        assert run.wait(10) == status
-    wait_for(lambda: not list(scratch.iterdir()))
-    wait_for(lambda: not processes(str(scratch)))
-
-
-def wait_for(condition):
-    for _ in range(200):
-        if condition():
-            return
-        time.sleep(0.05)
-    pytest.fail("it didn't happen in 10 seconds")
+        assert run.wait(PATIENCE) == status
+    until(lambda: not list(scratch.iterdir()))
+    until(lambda: not processes(str(scratch)))
 
 
 def processes(text):

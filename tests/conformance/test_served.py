@@ -5,13 +5,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
 from backendkit.backends.immudb.server import ServerNotFound, find
 from backendkit.conformance import _served
 from backendkit.conformance.cli import main
+from tests.waiting import PATIENCE, until
 
 ENGINE = "backendkit.backends.immudb"
 
@@ -88,14 +88,9 @@ def test_an_interrupted_run_leaves_no_server(archive, immudb, tmp_path, number):
     ) as run:
         # The label's server; the first one was that of the look at the ENGINE.
         begun = f"{tmp_path}/.*/run/queries/.*--port="
-        for _ in range(6000):
-            if any(re.search(begun, line) for line in processes(str(tmp_path))):
-                break
-            time.sleep(0.01)
-        else:
-            pytest.fail("no server in a minute")
+        until(lambda: any(re.search(begun, line) for line in processes(str(tmp_path))))
         run.send_signal(number)
-        assert run.wait(60) == (130 if number == signal.SIGINT else -number)
+        assert run.wait(PATIENCE) == (130 if number == signal.SIGINT else -number)
         # The guards have it too, and close it when they have done their work.
         assert run.stderr.read().strip() in ("", "Interrupted.")
     assert list(tmp_path.iterdir()) == []

@@ -18,6 +18,7 @@ from backendkit.conformance.cli import main
 from backendkit.dbdev.temporary import TemporaryServer
 from tests.dbdev import engines
 from tests.dbdev.engines import available
+from tests.waiting import PATIENCE, until
 
 ENGINE = "django.db.backends.postgresql"
 
@@ -100,12 +101,12 @@ def start_run(archive, server, tmp_path):
 
 def made(server, count):
     """Wait until there are some test databases."""
-    for _ in range(6000):
-        found = {name for name in server.databases() if name.startswith("test_")}
-        if len(found) >= count:
-            return found
-        time.sleep(0.01)
-    pytest.fail(f"no {count} test databases in a minute")
+
+    def found():
+        names = {name for name in server.databases() if name.startswith("test_")}
+        return names if len(names) >= count else None
+
+    return until(found)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,9 @@ def test_an_interrupted_run_leaves_nothing(server, start_run, signals, count):
         for number in signals:
             run.send_signal(number)
             time.sleep(0.2)
-        assert run.wait(60) == (-signal.SIGKILL if signal.SIGKILL in signals else 130)
+        assert run.wait(PATIENCE) == (
+            -signal.SIGKILL if signal.SIGKILL in signals else 130
+        )
         # The guards have it too, and close it when they have done their work.
         complaints = run.stderr.read()
     assert complaints.strip() in ("", "Interrupted.")
@@ -170,7 +173,7 @@ def test_what_cannot_be_dropped_is_named(server, start_run):
         made(server, 2)
         server.execute("ALTER ROLE guest NOLOGIN")
         run.send_signal(signal.SIGINT)
-        assert run.wait(60) == 130
+        assert run.wait(PATIENCE) == 130
         complaints = run.stderr.read()
     left = made(server, 1)
     for name in left:

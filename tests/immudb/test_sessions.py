@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE, until
+
 from .servers import Server
 
 driver = pytest.importorskip(
@@ -24,20 +26,26 @@ driver = pytest.importorskip(
 
 grpc = pytest.importorskip("grpc", reason="needs the extra immudb")
 
-from backendkit.backends.immudb.driver._methods import EMPTY, KEEP_ALIVE  # noqa: E402
+from backendkit.backends.immudb.driver._methods import (  # noqa: E402
+    CLOSE_SESSION,
+    EMPTY,
+    KEEP_ALIVE,
+)
 
+#: Seconds after which the server forgets a silent session.
+FORGETFUL = 4
 SOURCE = str(Path(driver.__file__).parents[4])
 
 
 @pytest.fixture(scope="module")
 def own(immudb_program, tmp_path_factory):
-    """A server for this module: it is killed, and forgets sessions after a second."""
+    """A server for this module: it is killed, and forgets sessions after seconds."""
     directory = tmp_path_factory.mktemp("own")
     with Server(
         directory,
         options={
-            "max-session-inactivity-time": "900ms",
-            "session-timeout": "1s",
+            "max-session-inactivity-time": f"{FORGETFUL}s",
+            "session-timeout": f"{FORGETFUL}s",
             "sessions-guard-check-interval": "200ms",
         },
     ) as server:
@@ -84,6 +92,13 @@ def session(connection):
     return connection._link.metadata
 
 
+def forget(connection):
+    """Let the server drop a session, as it drops one that is silent for too long."""
+    link = connection._link
+    link.callable(CLOSE_SESSION)(EMPTY, metadata=link.metadata)
+    until(lambda: not is_known(link, link.metadata))
+
+
 class TestExpiry:
     def test_a_session_that_was_dropped_is_renewed_for_reads_and_writes(
         self, connection
@@ -96,7 +111,7 @@ class TestExpiry:
             lambda: (connection.begin(), connection.rollback()),
         ):
             before = session(connection)
-            time.sleep(1.5)
+            forget(connection)
             call()
             assert session(connection) != before
         assert sorted(numbers(connection)) == [0, 1]
@@ -109,7 +124,7 @@ class TestExpiry:
             lambda: writer.run("INSERT INTO t (n) VALUES (2)"),
         ):
             writer.run("INSERT INTO t (n) VALUES (1)")
-            time.sleep(1.5)
+            forget(writer)
             with pytest.raises(driver.OperationalError, match=r"transaction.* lost"):
                 last()
             writer.rollback()
@@ -119,15 +134,18 @@ class TestExpiry:
     def test_rolling_back_what_is_lost_is_no_error(self, connect):
         writer = connect(autocommit=False)
         writer.query("SELECT 1")
-        time.sleep(1.5)
+        forget(writer)
         writer.rollback()
         writer.query("SELECT 1")
 
     def test_the_keep_alive_keeps_the_session_and_the_transaction(self, connect):
         kept = connect(autocommit=False, keepalive=0.3)
         kept.run("CREATE TABLE IF NOT EXISTS kept (id INTEGER, PRIMARY KEY id)")
-        before = session(kept)
-        time.sleep(3)
+        before, idle = session(kept), connect()
+        # Whoever isn't kept is forgotten meanwhile.
+        until(
+            lambda: time.sleep(FORGETFUL + 1) or not is_known(idle._link, session(idle))
+        )
         assert session(kept) == before
         kept.commit()
         kept.run("DROP TABLE kept")
@@ -151,10 +169,7 @@ class TestExpiry:
         assert len(running()) == 1
         two.close()
         if not others:
-            deadline = time.monotonic() + 5
-            while running() and time.monotonic() < deadline:
-                time.sleep(0.01)
-            assert running() == []
+            until(lambda: not running())
 
 
 class TestRestart:
@@ -170,19 +185,21 @@ class TestRestart:
         assert numbers(connection) == [3]
 
     def test_while_there_is_no_server_the_error_is_quick_and_tells(
-        self, connection, own
+        self, connect, connection, own
     ):
+        patient = connect(connect_timeout=2 * PATIENCE, timeout=2 * PATIENCE)
         own.stop()
         try:
             for call in (
-                lambda: numbers(connection),
-                lambda: connection.run("INSERT INTO t (n) VALUES (1)"),
-                connection.begin,
+                lambda: numbers(patient),
+                lambda: patient.run("INSERT INTO t (n) VALUES (1)"),
+                patient.begin,
             ):
                 started = time.monotonic()
                 with pytest.raises(driver.OperationalError, match="is it there"):
                     call()
-                assert time.monotonic() - started < 5
+                # It doesn't wait as for a server that is slow.
+                assert time.monotonic() - started < PATIENCE
         finally:
             own.start()
         assert numbers(connection) == [0]
@@ -241,7 +258,13 @@ class TestRestart:
         """Each transaction writes two rows; the server dies in the midst of them."""
         acknowledged = []
         writer = connect(autocommit=False)
-        killer = threading.Timer(1.0, own.kill)
+        begun = threading.Event()
+
+        def kill():
+            assert begun.wait(PATIENCE)
+            own.kill()
+
+        killer = threading.Thread(target=kill)
         killer.start()
         with pytest.raises(driver.OperationalError):
             for n in range(1, 100_000):
@@ -249,6 +272,8 @@ class TestRestart:
                 writer.run("INSERT INTO t (n) VALUES (?)", (-n,))
                 writer.commit()
                 acknowledged.append(n)
+                if n == 20:
+                    begun.set()
         killer.join()
         own.start()
         assert acknowledged
@@ -289,7 +314,7 @@ class TestTimeOut:
                 started = time.monotonic()
                 with pytest.raises(driver.OperationalError, match="time-out"):
                     call()
-                assert 0.4 < time.monotonic() - started < 5
+                assert 0.4 < time.monotonic() - started < PATIENCE
         inside.rollback()
         waiting.rollback()
         # The next ones work: on a new channel, and without the old snapshot.
@@ -305,18 +330,16 @@ class TestTimeOut:
         writer._transaction = None
         writer._link.renew()
         assert session(writer) != old
-        assert not is_known(writer._link, old)
+        until(lambda: not is_known(writer._link, old))
 
 
 def is_known(link, metadata):
-    """Whether the server still has a session, or will within seconds have it no more."""
-    for _ in range(50):
-        try:
-            link.callable(KEEP_ALIVE)(EMPTY, metadata=metadata)
-        except grpc.RpcError as error:
-            assert error.details() == "session not found"  # noqa: PT017  # in a helper
-            return False
-        time.sleep(0.1)
+    """Whether the server still has a session. Asking keeps it."""
+    try:
+        link.callable(KEEP_ALIVE)(EMPTY, metadata=metadata)
+    except grpc.RpcError as error:
+        assert error.details() == "session not found"  # noqa: PT017  # in a helper
+        return False
     return True
 
 
@@ -350,7 +373,7 @@ class TestClose:
                 call()
 
     def test_another_thread_may_close_and_so_cancel(self, connect, own):
-        running = connect(timeout=60)
+        running = connect(timeout=2 * PATIENCE)
         raised = []
 
         def work():
@@ -364,7 +387,7 @@ class TestClose:
             thread.start()
             time.sleep(0.3)
             running.close()
-            thread.join(timeout=10)
+            thread.join(timeout=PATIENCE)
             assert not thread.is_alive()
         (error,) = raised
         assert isinstance(error, driver.InterfaceError)
@@ -376,7 +399,8 @@ class TestClose:
         del connection
         gc.collect()
         # Sooner than the server would drop it by itself.
-        assert not is_known(connect()._link, metadata)
+        other = connect()
+        until(lambda: not is_known(other._link, metadata))
 
     def test_a_process_that_ends_without_closing_ends(self, own):
         script = f"""
@@ -479,7 +503,7 @@ def run(script):
         env={**os.environ, "PYTHONPATH": SOURCE},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 

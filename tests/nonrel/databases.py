@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from django.db import connection, connections
 from django.db.utils import ConnectionHandler
 
+from tests.waiting import PATIENCE
+
 OURS = ("memory", "lmdb", "buffered")
 ENGINES = (*OURS, "sqlite3")
 
@@ -139,7 +141,7 @@ class OtherThread:
 
     def do(self, work, *args):
         """Let the thread do something; return what it returns, raise what it raises."""
-        return self.start(work, *args).result(timeout=30)
+        return self.start(work, *args).result(timeout=PATIENCE)
 
 
 def forget_connection():

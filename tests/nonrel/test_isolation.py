@@ -17,6 +17,8 @@ from django.db import (
 from django.db.models import F
 from django.db.transaction import TransactionManagementError
 
+from tests.waiting import PATIENCE
+
 from .databases import OtherThread, forget_connection, run
 from .models import Author, Book, Item
 
@@ -33,7 +35,7 @@ def other(database):
 @pytest.fixture
 def patient(ours):
     """Another thread that waits for locks as long as it takes."""
-    ours.set_options(timeout=30)
+    ours.set_options(timeout=PATIENCE)
     ours.create(Item)
     with OtherThread() as other:
         yield other
@@ -144,7 +146,7 @@ class TestLocks:
             create("a")
             waiting = patient.start(create, "b")
             assert not waiting.done()
-        waiting.result(timeout=30)
+        waiting.result(timeout=PATIENCE)
         assert codes() == ["a", "b"]
 
 
@@ -224,7 +226,7 @@ class TestConflicts:
             # It has begun when it waits for the lock; there's no event for that.
             with contextlib.suppress(FutureTimeout):
                 waiting.result(timeout=0.05)
-        waiting.result(timeout=30)
+        waiting.result(timeout=PATIENCE)
         assert codes() == ["a", "b"]
 
     def test_savepoints_before_the_first_statement(self, database):
@@ -352,7 +354,7 @@ class TestSelectForUpdate:
         start = threading.Barrier(2)
 
         def count():
-            start.wait(timeout=30)
+            start.wait(timeout=PATIENCE)
             for _ in range(25):
                 with transaction.atomic():
                     item = Item.objects.select_for_update().get()
@@ -361,7 +363,7 @@ class TestSelectForUpdate:
 
         future = patient.start(count)
         count()
-        future.result(timeout=30)
+        future.result(timeout=PATIENCE)
         assert Item.objects.get().number == 50
 
 
@@ -373,7 +375,7 @@ class TestConstraints:
         start = threading.Barrier(2)
 
         def fill():
-            start.wait(timeout=30)
+            start.wait(timeout=PATIENCE)
             made = 0
             for number in range(60):
                 try:
@@ -385,7 +387,7 @@ class TestConstraints:
 
         future = patient.start(fill)
         made = fill()
-        assert made + future.result(timeout=30) == 60
+        assert made + future.result(timeout=PATIENCE) == 60
         assert len(codes()) == 60
 
     def test_get_or_create(self, patient):
@@ -393,14 +395,14 @@ class TestConstraints:
         start = threading.Barrier(2)
 
         def fill():
-            start.wait(timeout=30)
+            start.wait(timeout=PATIENCE)
             return [
                 Item.objects.get_or_create(code=f"{number}")[0].pk
                 for number in range(40)
             ]
 
         future = patient.start(fill)
-        assert fill() == future.result(timeout=30)
+        assert fill() == future.result(timeout=PATIENCE)
 
     def test_parent_is_deleted(self, other):
         """A parent that one deletes can't get a child from one who read before."""
@@ -418,13 +420,13 @@ class TestConstraints:
         start = threading.Barrier(2)
 
         def fill(prefix):
-            start.wait(timeout=30)
+            start.wait(timeout=PATIENCE)
             return [
                 Item.objects.create(code=f"{prefix}{number}").pk for number in range(60)
             ]
 
         future = patient.start(fill, "a")
-        numbers = fill("b") + future.result(timeout=30)
+        numbers = fill("b") + future.result(timeout=PATIENCE)
         assert len(set(numbers)) == 120
 
 
@@ -478,14 +480,14 @@ class TestThreads:
         start = threading.Barrier(8)
 
         def read():
-            start.wait(timeout=30)
+            start.wait(timeout=PATIENCE)
             return [codes() for _ in range(5)]
 
         others = [OtherThread().__enter__() for _ in range(8)]
         try:
             futures = [other.start(read) for other in others]
             for future in futures:
-                assert future.result(timeout=30) == [["a", "b", "c"]] * 5
+                assert future.result(timeout=PATIENCE) == [["a", "b", "c"]] * 5
         finally:
             for other in others:
                 other.__exit__()

@@ -6,6 +6,8 @@ import signal
 import pytest
 from django.db import OperationalError, connection
 
+from tests.waiting import PATIENCE
+
 from .databases import run, settings_of
 from .models import Item
 from .projects import Project
@@ -103,7 +105,7 @@ def test_changed_catalog(project):
         assert told(child) == "[(1, 'a', 0, None, 7)]"
         assert told(child) == "made"
         assert run("SELECT n FROM mine") == [(5,)]
-        assert child.wait(timeout=30) == 0
+        assert child.wait(timeout=PATIENCE) == 0
     finally:
         child.kill()
         child.communicate()
@@ -244,7 +246,7 @@ def test_killed_while_migrating(project):
     )
     assert told(child) == "working"
     os.kill(child.pid, signal.SIGKILL)
-    child.communicate(timeout=30)
+    child.communicate(timeout=PATIENCE)
     assert codes() == ["a", "b", "c"]
     with connection.cursor() as cursor:
         assert "i" not in connection.introspection.get_constraints(

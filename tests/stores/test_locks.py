@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from backendkit.stores import OperationalError, WriterLock
+from tests.waiting import PATIENCE
 
 
 def test_one_session_at_a_time():
@@ -25,10 +26,10 @@ def test_one_session_at_a_time():
 
 def test_who_waits_gets_it():
     """A lock that is released in time, by any thread, is had by who waits for it."""
-    lock, one, two = WriterLock(timeout=30), object(), object()
+    lock, one, two = WriterLock(timeout=PATIENCE), object(), object()
     lock.acquire(one)
     waiting = threading.Thread(target=lock.acquire, args=(two,), daemon=True)
     waiting.start()
     lock.release(one)
-    waiting.join(30)
+    waiting.join(PATIENCE)
     assert lock.owner is two
