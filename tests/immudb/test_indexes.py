@@ -5,17 +5,20 @@ An index that was made later than the rows is wrong for moments before it: what 
 past doesn't use one. Statements of now read ``UNTIL TX`` the last transaction by any.
 """
 
-import random
 import threading
 
 import pytest
 from django.db import DatabaseError, connections, models, transaction
 
+from tests.effort import chance as seeded
+from tests.effort import examples
 from tests.nonrel.models import Registry
 
 pytest.importorskip("grpc", reason="needs the extra immudb")
 
 ROWS, GROUPS = 40, 5
+#: Transactions of the writers, meanwhile.
+CHANGES = examples(test=15, check=100, soak=2000)
 
 
 class Member(models.Model):
@@ -32,7 +35,7 @@ class Writer(threading.Thread):
 
     def __init__(self, seed):
         super().__init__()
-        self.chance = random.Random(seed)
+        self.chance = seeded("writer", seed)
         self.over = threading.Event()
         self.done = 0
 
@@ -86,7 +89,7 @@ def test_beside_writers_and_after_a_crash(database, connection, server):
     Member.objects.bulk_create(Member(group=n % GROUPS, card=n) for n in range(ROWS))
     began = connection.state().txId
     writers = [Writer(seed) for seed in range(4)]
-    chance = random.Random(1)
+    chance = seeded("moments")
 
     def moments():
         last = connection.state().txId
@@ -97,7 +100,7 @@ def test_beside_writers_and_after_a_crash(database, connection, server):
     for writer in writers:
         writer.start()
     try:
-        while sum(writer.done for writer in writers) < 100:
+        while sum(writer.done for writer in writers) < CHANGES:
             assert all(writer.is_alive() for writer in writers)
             for tx in moments():
                 assert differing(connection, tx) == []

@@ -22,6 +22,8 @@ pytest.importorskip("grpc", reason="needs the extra immudb")
 
 from backendkit.backends.immudb import driver, ledger  # after the skip
 from backendkit.backends.immudb.ledger import aliases, proofs, revisions  # the same
+from tests.effort import chance as seeded  # the same
+from tests.effort import examples  # the same
 from tests.nonrel.models import Registry  # the same
 
 from .ledger_models import MODELS, Author, Book, Novel, Shelf, Tag  # the same
@@ -442,9 +444,9 @@ class TestRandomWrites:
 
     @pytest.fixture
     def log(self):
-        chance = random.Random(11)
+        chance = seeded("log")
         rows, found = {}, []
-        for _ in range(60):
+        for _ in range(examples(test=25, check=60, soak=500)):
             before = last_tx()
             with transaction.atomic():
                 for _ in range(chance.randint(1, 4)):

@@ -93,6 +93,7 @@ def project(tmp_path, settings_of_database, connection, place):
     return project
 
 
+@pytest.mark.check
 def test_stock_apps(project):
     """Migrations, a superuser, the admin, sessions, content types and the cache."""
     project.manage("makemigrations", "shop")
