@@ -31,6 +31,9 @@ PYTEST ?=
 SEED     ?=
 EXAMPLES ?=
 
+# Hundreds of processes are started here: each would compile all modules again.
+export PYTHONDONTWRITEBYTECODE :=
+
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
 
