@@ -164,6 +164,8 @@ class Cursor:
         alone = not sql.prepared.read.steps
         self._running = running = self.connection.start_native(self, alone=alone)
         try:
+            # The tables may have changed since it was prepared.
+            sql.prepared.check(running.session)
             if alone and sql.prepared.access(running.session).unique:
                 # It is done sooner than a turn would come.
                 self._turns = NO_TURNS
