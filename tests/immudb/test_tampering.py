@@ -19,11 +19,28 @@ driver = pytest.importorskip(
 )
 from backendkit.backends.immudb.driver import _proofs as proofs  # noqa: E402  # after the skip
 from backendkit.backends.immudb.driver import immudb_pb2 as pb  # noqa: E402  # after the skip
+from tests.effort import chance as seeded  # noqa: E402  # after the skip
 from tests.effort import examples  # noqa: E402  # after the skip
 
 from .servers import Server  # noqa: E402  # after the skip
 
+FLIPS = examples(test=100, check=300, soak=5000)
 READS = examples(test=60, check=600, soak=10_000)
+
+
+@pytest.fixture(scope="module")
+def server(immudb_program, tmp_path_factory):
+    """A server whose log is short: a client that knows nothing has all of it proven."""
+    with Server(tmp_path_factory.mktemp("tampering")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared(server):
+    with driver.connect(
+        server.host, server.port, password=server.password, autocommit=True
+    ) as connection:
+        yield connection
 
 
 @pytest.fixture
@@ -155,7 +172,7 @@ class TestOnTheWire:
         """Any byte of a proof's answer: the row is as it was, or it is an error."""
         honest = through.verified_get("t", (5,))
         state = through.verified_state()
-        chance = random.Random(7)
+        chance = seeded("flips")
 
         def flip(name, data):
             if name != "VerifiableSQLGet":
@@ -166,7 +183,7 @@ class TestOnTheWire:
 
         proxy.change = flip
         tampered = 0
-        for _ in range(300):
+        for _ in range(FLIPS):
             try:
                 found = through.verified_get("t", (5,))
             except driver.TamperedError:
@@ -177,7 +194,7 @@ class TestOnTheWire:
             else:
                 assert found == honest
             assert through.verified_state() == state
-        assert tampered > 100
+        assert tampered > FLIPS / 3
 
     def test_a_change_of_the_catalog(self, through, proxy, connection):
         """The transactions that the catalog is read from are altered."""
