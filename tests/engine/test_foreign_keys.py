@@ -526,3 +526,60 @@ def test_a_table_that_is_referred_to_is_dropped(any_connection, action, within):
     query = "SELECT * FROM c ORDER BY id"
     assert rows(any_connection, query) == rows(plain, query)
     plain.close(True)
+
+
+@pytest.mark.parametrize("action", ["NO ACTION", "CASCADE", "SET NULL", "SET DEFAULT"])
+@pytest.mark.parametrize("kind", ["integer", "text", "both"])
+def test_parents_are_deleted_with_one_scan(any_connection, action, kind):
+    """However many rows are deleted, one scan finds those that refer to them."""
+    connection = any_connection
+    key = ("a", "b") if kind == "both" else ("a",)
+    declared = "text" if kind == "text" else "integer"
+    connection.execute(
+        f"CREATE TABLE p ({', '.join(f'{n} integer' for n in key)},"
+        f" PRIMARY KEY ({', '.join(key)}))"
+    )
+    connection.execute(
+        f"CREATE TABLE c ({', '.join(f'{n} {declared}' for n in key)},"
+        f" FOREIGN KEY ({', '.join(key)}) REFERENCES p ON DELETE {action}"
+        " DEFERRABLE INITIALLY DEFERRED)"
+    )
+    few, many = 5, 60
+    marks = ", ".join("?" * len(key))
+    for table, count in (("p", many), ("c", many)):
+        connection.cursor().executemany(
+            f"INSERT INTO {table} VALUES ({marks})",
+            [(n,) * len(key) for n in range(count)],
+        )
+
+    def scans(first, last):
+        """Return how often the children were read."""
+        connection.execute("BEGIN")
+        session = connection.transactions.current(write=True)
+        with pytest.MonkeyPatch.context() as patch:
+            query, read = session.query, []
+
+            def counted(table, columns, access):
+                read.extend([table.name] if table.name == "c" else [])
+                return query(table, columns, access)
+
+            patch.setattr(session, "query", counted)
+            if action == "NO ACTION":
+                number = "CAST(a AS integer)"
+                connection.execute(
+                    f"DELETE FROM c WHERE {number} >= {first} AND {number} < {last}"
+                )
+                read.clear()
+            connection.execute(f"DELETE FROM p WHERE a >= {first} AND a < {last}")
+            connection.execute("COMMIT")
+        return len(read)
+
+    expected = scans(0, few)
+    assert scans(few, many) <= expected + 1
+    left = {"SET NULL": many, "SET DEFAULT": many}.get(action, 0)
+    assert rows(connection, "SELECT count(*), count(a) FROM c") == [(left, 0)]
+    connection.execute(f"INSERT INTO p VALUES ({marks})", (7,) * len(key))
+    connection.execute(f"INSERT INTO c VALUES ({marks})", (7,) * len(key))
+    if action == "NO ACTION":
+        with pytest.raises(dbapi.IntegrityError, match=r"c\.a"):
+            connection.execute("DELETE FROM p")

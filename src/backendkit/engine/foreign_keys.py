@@ -10,7 +10,7 @@ their partner; at its end each of these is looked up.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from backendkit.stores import (
@@ -19,6 +19,7 @@ from backendkit.stores import (
     FilterShape,
     ForeignKey,
     IntegrityError,
+    NonrelQuery,
     Precision,
     Row,
     Session,
@@ -322,12 +323,16 @@ def _broken(
     """Return a row that has one of the values noted and refers to nothing, or None."""
     if of_parent and parent is not None:
         there = _present(session, parent, references_of(key, parent), noted)
-        for values in noted:
-            if values not in there:
-                for row in rows_referring(session, child, key, parent, values):
-                    return row
-        return None
-    for values in _lost(session, child, key, parent, noted):
+        gone = [values for values in noted if values not in there]
+        return next(rows_referring(session, child, key, parent, gone), None)
+    lost = _lost(session, child, key, parent, noted)
+    if len(lost) > 1 and len(key.columns) == 1:
+        (name,) = key.columns
+        columns = [column.name for column in child.columns]
+        query = _query_in(session, child, columns, name, [value for (value,) in lost])
+        if query is not None:
+            return next(query.fetch(), None)
+    for values in lost:
         # The row may have been deleted since.
         found = _first(session, child, key.columns, values)
         if found is not None:
@@ -345,10 +350,7 @@ def _orphan(
     """Return a row that refers to one of the rows of a dropped table, or None."""
     if dropped is None:
         return None  # not in this transaction: its rows had been deleted before
-    for values in noted:
-        for row in rows_referring(session, child, key, dropped, values):
-            return row
-    return None
+    return next(rows_referring(session, child, key, dropped, noted), None)
 
 
 def _lost(
@@ -393,11 +395,8 @@ def _present(
     """
     if len(wanted) > 1 and len(columns) == 1:
         (name,) = columns
-        kind = table.column(name).type
-        if session.store.capabilities.precision(kind, "in") is Precision.EXACT:
-            access = session.access(table, [FilterShape(name, "in")])
-            query = session.query(table, [name], access)
-            query.add_filter(name, "in", False, kind, [value for (value,) in wanted])
+        query = _query_in(session, table, columns, name, [one for (one,) in wanted])
+        if query is not None:
             return set(query.fetch())
     return {
         values
@@ -447,37 +446,62 @@ def rows_referring(
     child: Table,
     key: ForeignKey,
     parent: Table,
-    values: tuple[Any, ...],
+    wanted: Sequence[_Values],
 ) -> Iterator[Row]:
     """
-    Return the rows of a table that refer to a row of another.
+    Return the rows of a table that refer to one of some rows of another.
 
-    :param values: what they refer to, of the other table's types; none NULL.
+    Without an index all of them are found by one scan.
+
+    :param wanted: what they refer to, of the other table's types; none NULL.
     """
     references = references_of(key, parent)
-    try:
-        same = [
-            child.column(mine).type is parent.column(theirs).type
-            for mine, theirs in zip(key.columns, references, strict=True)
-        ]
-    except (KeyError, ValueError):
+    if not wanted or not (
+        child.positions.keys() >= {*key.columns}
+        and parent.positions.keys() >= {*references}
+        and len(key.columns) == len(references)
+    ):
         return iter(())
-    if all(same):
-        return rows_where(session, child, key.columns, values)
+    if _same_types(child, key.columns, parent, references):
+        if len(wanted) == 1:
+            return rows_where(session, child, key.columns, wanted[0])
+        if len(key.columns) == 1:
+            (name,) = key.columns
+            columns = [column.name for column in child.columns]
+            query = _query_in(session, child, columns, name, [one for (one,) in wanted])
+            if query is not None:
+                return query.fetch()
+        shapes = [FilterShape(name, "exact") for name in key.columns]
+        if session.access(child, shapes).equalities:
+            return chain.from_iterable(
+                rows_where(session, child, key.columns, values) for values in wanted
+            )
     # Several values of another type may come to one: '1' and '01' to 1.
-    found = rows_where(
-        session,
-        child,
-        [name for name, one in zip(key.columns, same, strict=True) if one],
-        [value for value, one in zip(values, same, strict=True) if one],
-    )
     places = [child.positions[name] for name in key.columns]
+    values = {*wanted}
 
     def refers(row: Row) -> bool:
         own = tuple(row[place] for place in places)
-        return None not in own and _translate(child, key, parent, own) == values
+        return None not in own and _translate(child, key, parent, own) in values
 
-    return filter(refers, found)
+    return filter(refers, rows_where(session, child, (), ()))
+
+
+def _query_in(
+    session: Session,
+    table: Table,
+    columns: Sequence[str],
+    name: str,
+    values: Sequence[Any],
+) -> NonrelQuery | None:
+    """Return a query of the rows in which a column has one of these values, or None."""
+    kind = table.column(name).type
+    if session.store.capabilities.precision(kind, "in") is not Precision.EXACT:
+        return None
+    access = session.access(table, [FilterShape(name, "in")])
+    query = session.query(table, columns, access)
+    query.add_filter(name, "in", False, kind, values)
+    return query
 
 
 def _first(

@@ -522,65 +522,96 @@ class TableWriter:
             raise self._named(error) from error
 
     def delete_all(self, keys: Sequence[Key]) -> int:
-        """Delete rows as :meth:`delete` does; return how many of them were there."""
-        if self._foreign_keys.enforced and self._foreign_keys.referring(self.table):
-            # A cascade may delete others of them.
+        """
+        Delete rows, and do what foreign keys say; return how many there were.
+
+        What refers to them is looked for together, unless the order in which rows are
+        deleted matters.
+        """
+        if not self._foreign_keys.enforced or not self._foreign_keys.referring(
+            self.table
+        ):
+            self._foreign_keys.note_unchecked(self.table)
+            return self.session.delete(self.table, keys)
+        if self._order_matters():
             return sum(map(self.delete, keys))
-        self._foreign_keys.note_unchecked(self.table)
-        return self.session.delete(self.table, keys)
+        return self._delete_with(keys)
 
     def delete(self, key: Key) -> bool:
         """Delete a row, and do what foreign keys say; return whether it was there."""
+        return self._delete_with([key]) > 0
+
+    def _order_matters(self) -> bool:
+        """Whether a cascade may delete others of the rows, or a row may be kept."""
+        tables = [self.table]
+        for table in tables:
+            for child, key in self._foreign_keys.referring(table):
+                if key.on_delete == "RESTRICT":
+                    return True
+                if key.on_delete == "CASCADE" and child.name == self.table.name:
+                    return True
+                if key.on_delete == "CASCADE" and child not in tables:
+                    tables.append(child)
+        return False
+
+    def _delete_with(self, keys: Sequence[Key]) -> int:
         # Not recursive: a tree may be deeper than Python's stack.
-        waiting: list[tuple[TableWriter, Key]] = []
-        found = self._delete(key, waiting)
+        waiting: list[tuple[TableWriter, Sequence[Key]]] = []
+        found = self._delete(keys, waiting)
         while waiting:
-            writer, other = waiting.pop()
-            writer._delete(other, waiting)
+            writer, others = waiting.pop()
+            writer._delete(others, waiting)
         return found
 
-    def _delete(self, key: Key, waiting: list[tuple[TableWriter, Key]]) -> bool:
-        """Delete a row; note those that are to be deleted with it."""
+    def _delete(
+        self, keys: Sequence[Key], waiting: list[tuple[TableWriter, Sequence[Key]]]
+    ) -> int:
+        """Delete rows; note those that are to be deleted with them."""
         references = self._foreign_keys.referring(self.table)
         if not references or not self._foreign_keys.enforced:
             self._foreign_keys.note_unchecked(self.table)
-            return bool(self.session.delete(self.table, [key]))
-        old = self.session.get(self.table, key)
-        if old is None:
-            return False
-        self.session.delete(self.table, [key])
+            return self.session.delete(self.table, keys)
+        get = self.session.get
+        found = [get(self.table, key) for key in dict.fromkeys(keys)]
+        olds = [old for old in found if old is not None]
+        self.session.delete(self.table, [self.table.key_of(old) for old in olds])
         for child, foreign_key in references:
             if foreign_key.on_delete in _ACTIONS:
-                self._act(child, foreign_key, old, waiting)
-        self._foreign_keys.note_parent(self.table, old, None)
-        return True
+                self._act(child, foreign_key, olds, waiting)
+        for old in olds:
+            self._foreign_keys.note_parent(self.table, old, None)
+        return len(olds)
 
     def _act(
         self,
         child: Table,
         foreign_key: ForeignKey,
-        old: Row,
-        waiting: list[tuple[TableWriter, Key]],
+        olds: Sequence[Row],
+        waiting: list[tuple[TableWriter, Sequence[Key]]],
     ) -> None:
-        """Carry out an ON DELETE action for the rows that refer to a deleted row."""
+        """Carry out an ON DELETE action for the rows that refer to deleted rows."""
         table = self.table
-        names = references_of(foreign_key, table)
-        values = tuple(old[table.positions[name]] for name in names)
-        if None in values:
-            return
+        places = [table.positions[name] for name in references_of(foreign_key, table)]
+        wanted = [
+            values
+            for old in olds
+            if None not in (values := tuple(old[place] for place in places))
+        ]
         writer = self._writers(self.session, child)
-        rows = list(rows_referring(self.session, child, foreign_key, table, values))
+        rows = list(rows_referring(self.session, child, foreign_key, table, wanted))
         if rows and foreign_key.on_delete == "RESTRICT":
             raise IntegrityError(
                 f"FOREIGN KEY constraint failed: {child.name} refers to a row of"
                 f" {table.name} that was to be deleted"
             )
         numbers = [child.positions[name] for name in foreign_key.columns]
-        for row in rows:
-            key = child.key_of(row)
-            if foreign_key.on_delete == "CASCADE":
-                waiting.append((writer, key))
-            elif foreign_key.on_delete == "SET NULL":
+        keys = [child.key_of(row) for row in rows]
+        if foreign_key.on_delete == "CASCADE":
+            if keys:
+                waiting.append((writer, keys))
+            return
+        for key in keys:
+            if foreign_key.on_delete == "SET NULL":
                 writer.change(key, dict.fromkeys(numbers))
             else:
                 writer.set_defaults(key, numbers)
