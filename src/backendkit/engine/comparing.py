@@ -17,10 +17,9 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any, NamedTuple
 
-import apsw
-
 from backendkit.stores import Column, ValueType
 
+from .database import Database
 from .values import (
     FLOAT_DIGITS,
     INT64,
@@ -168,7 +167,7 @@ def _text_as_number(text: str) -> int | float | None:
 
 @functools.lru_cache(maxsize=1000)
 def _ask_sqlite(text: str) -> int | float | None:
-    database = apsw.Connection(":memory:")
+    database = Database(few=True)
     try:
         database.execute("CREATE TABLE t (number NUMERIC)")
         database.execute("INSERT INTO t VALUES (?)", (text,))

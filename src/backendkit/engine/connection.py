@@ -22,6 +22,7 @@ from backendkit.stores import (
 
 from . import ddl, schema_tables
 from .cursor import Cursor
+from .database import Database
 from .declarations import Declarations, is_view
 from .errors import translated
 from .foreign_keys import ForeignKeys, Violation
@@ -86,7 +87,7 @@ class Connection:
             store, self.foreign_keys, self.turns, self._drain, immediate=immediate
         )
         self.tables = Tables(self)
-        self.sqlite = apsw.Connection(":memory:", statementcachesize=500)
+        self.sqlite = Database(statementcachesize=500)
         self.sqlite.execute("PRAGMA temp_store = MEMORY")
         if self.turns is turns:
             self.sqlite.set_progress_handler(_pause, _STEPS)

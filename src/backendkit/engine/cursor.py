@@ -21,6 +21,7 @@ from backendkit.stores import (
 from . import inserting
 from .classifying import Kind, classify
 from .compiled import Insert, NativeRead, NativeWrite, Select
+from .database import calls
 from .errors import reraise
 from .insert_clauses import InsertClauses, insert_clauses
 from .insert_text import refuse_returning
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from .connection import Connection
 
 Params = Sequence[Any] | Mapping[str, Any]
+
+_NOTHING = contextlib.nullcontext()
 
 
 class Cursor:
@@ -260,7 +263,7 @@ class Cursor:
             return read()
         self.connection.activate(running)
         try:
-            with self._turns:
+            with self._turns, _NOTHING if self._sqlite is None else calls:
                 rows = read()
             self.connection.raise_failure()
         except apsw.Error as error:

@@ -27,6 +27,7 @@ from backendkit.stores import (
 )
 
 from .computing import Computation
+from .database import Database
 from .ddl_text import index_parts
 from .tokens import has_keyword, quote
 from .values import size_of, value_type
@@ -108,7 +109,7 @@ class Declarations:
     def sqlite(self) -> apsw.Connection:
         """The SQLite database with the mirror tables."""
         if self._sqlite is None:
-            self._sqlite = apsw.Connection(":memory:")
+            self._sqlite = Database(few=True)
             self._setup(self._sqlite)
         return self._sqlite
 

@@ -29,7 +29,8 @@ class Inherited(Protocol):
 
 
 _inherited: weakref.WeakSet[Any] = weakref.WeakSet()
-_calls: weakref.WeakSet[NativeCalls] = weakref.WeakSet()
+#: Those of libraries that call others first: their forks wait before the others' do.
+_calls: list[NativeCalls] = []
 
 
 def tell_children(one: Inherited) -> None:
@@ -90,10 +91,13 @@ class NativeCalls:
     fork waits until no other thread is in a call, and new calls wait for the fork.
 
     Calls are short; a fork waits :data:`PATIENCE` seconds at most, and then the child
-    finds :attr:`settled` to be false.
+    finds :attr:`settled` to be false. A library that calls back goes through
+    :meth:`pause` there.
+
+    :param calls_others: whether there are calls of other libraries within its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, calls_others: bool = False) -> None:
         #: In a child process: whether no call was cut in two by the fork.
         self.settled = True
         #: What stands for each call in progress that is over in a moment.
@@ -103,7 +107,7 @@ class NativeCalls:
         self._forking = False
         self._forked = threading.Event()
         self._one_at_a_time = threading.Lock()
-        _calls.add(self)
+        _calls.insert(0 if calls_others else len(_calls), self)
 
     def guarded(self, call: Callable[[T], Result]) -> Callable[[T], Result]:
         """Return a function of one argument that forks wait for. Not reentrant."""
@@ -154,6 +158,18 @@ class NativeCalls:
         else:
             self._threads[thread] -= 1
 
+    def pause(self) -> bool:
+        """Let a fork by another thread go first, within a call; return False."""
+        if self._forking:
+            thread = get_ident()
+            while self._forking:
+                depth = self._threads.pop(thread, 0)
+                if not depth:
+                    break
+                self._forked.wait()
+                self._threads[thread] = depth
+        return False
+
     def _wait(self, token: object) -> None:
         """Let the fork go first, unless this thread is in a longer call anyway."""
         while self._forking and get_ident() not in self._threads:
@@ -198,17 +214,17 @@ class NativeCalls:
 
 
 def _before() -> None:
-    for calls in list(_calls):
+    for calls in _calls:
         calls.before()
 
 
 def _in_parent() -> None:
-    for calls in list(_calls):
+    for calls in _calls:
         calls.after_in_parent()
 
 
 def _in_child() -> None:
-    for calls in list(_calls):
+    for calls in _calls:
         calls.after_in_child()
     with contextlib.ExitStack() as stack:
         # Whatever goes wrong with one of them, the others are told.

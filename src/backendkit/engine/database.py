@@ -1,0 +1,66 @@
+"""SQLite databases in memory, whose calls forks wait for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import apsw
+
+from backendkit.stores import NativeCalls
+
+#: SQLite's calls in progress. What it calls, stores among them, is called within.
+calls = NativeCalls(calls_others=True)
+#: Instructions of SQLite between two looks whether another thread forks.
+_STEPS = 1000
+
+
+class _Cursor(apsw.Cursor):
+    """A cursor. Who takes rows from it one by one begins a call first."""
+
+    def execute(self, *args: Any, **kwargs: Any) -> apsw.Cursor:
+        """Execute a statement."""
+        with calls:
+            return super().execute(*args, **kwargs)
+
+    def fetchall(self) -> Any:
+        """Return all rows that are left."""
+        with calls:
+            return super().fetchall()
+
+    def close(self, force: bool = False) -> None:  # as in apsw
+        """Close it."""
+        with calls:
+            super().close(force)
+
+
+class _EachCursor(_Cursor):
+    """A cursor of few rows."""
+
+    def __next__(self) -> Any:
+        """Return the next row."""
+        with calls:
+            return super().__next__()
+
+
+class Database(apsw.Connection):
+    """
+    A database in memory.
+
+    :param few: whether its statements return few rows, that are taken anyhow.
+    """
+
+    def __init__(self, *, few: bool = False, **options: Any) -> None:
+        with calls:
+            super().__init__(":memory:", **options)
+            self.cursor_factory = _EachCursor if few else _Cursor
+            self.set_progress_handler(calls.pause, _STEPS, id=calls)
+
+    def create_module(self, *args: Any, **kwargs: Any) -> None:
+        """Declare virtual tables."""
+        with calls:
+            super().create_module(*args, **kwargs)
+
+    def close(self, force: bool = False) -> None:  # as in apsw
+        """Close it."""
+        with calls:
+            super().close(force)
