@@ -105,11 +105,7 @@ def test_it_would_be_noticed(tmp_path):
 
 def test_generations(tmp_path):
     """What children can't give back doesn't add up."""
-    code = (
-        f"""
-        GENERATIONS = {GENERATIONS}
-        """
-        + """
+    code = """
         def measured():
             with open("/proc/self/status") as file:
                 status = dict(line.split(":", 1) for line in file)
@@ -134,7 +130,7 @@ def test_generations(tmp_path):
 
         generation(1)
     """
-    )
+    code = f"GENERATIONS = {GENERATIONS}\n" + textwrap.dedent(code)
     if not sys.platform.startswith("linux"):
         pytest.skip("reads /proc")
     first, last = (
