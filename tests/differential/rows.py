@@ -11,10 +11,17 @@ from math import inf
 from django.conf import settings
 from hypothesis import strategies as st
 
+from .databases import aliases
+
 TEXTS = (
     *("", "a", "A", "ab", "aB", "b", "a_b", "a%b", "50%", "\\", "'", '"', "a\nb"),
     *("é", "e\u0301", "É", "ß", "SS", "İ", "😀", "a😀", "\U0010ffff", "\ufffd"),
     *(" a ", "0", "10", "9", "NULL", "a\x00b", "\x00"),
+)
+#: Longer than any key of LMDB; alike but for the end, the middle or nothing.
+LONG_TEXTS = (
+    *("x" * 600, "x" * 600 + "a", "x" * 300 + "a" + "x" * 300, "x" * 600 + "\0"),
+    *("漢" * 255, "漢" * 254 + "字", "é" * 400, "é" * 399 + "è", "😀" * 150),
 )
 FLOATS = (
     *(0.0, -0.0, 0.5, 1.0, -1.0, 1.5, 2.25, -3.75, 0.1, 10.0, 1e15, -1e15, 1e22),
@@ -167,7 +174,7 @@ def values(model_field):
         "GenericIPAddressField": lambda: st.sampled_from(IP_ADDRESSES),
         "JSONField": lambda: st.sampled_from(JSON),
         "SlugField": lambda: st.text(string.ascii_letters + "-_", max_size=3),
-        "TextField": lambda: _texts(200),
+        "TextField": lambda: _mostly([*TEXTS, *_long_texts()], st.text(max_size=4)),
         "TimeField": lambda: _mostly(TIMES, st.times()),
         "UUIDField": lambda: st.sampled_from(UUIDS),
     }[kind]()
@@ -197,6 +204,11 @@ def _decimals(model_field):
     whole = min(10**places, most)
     numbers = [0, 1, -1, 5, whole, -whole, whole // 2, most, -most]
     return _mostly(numbers, st.integers(-most, most)).map(lambda n: n * unit)
+
+
+def _long_texts():
+    # immudb has a limit for text in an index.
+    return () if any("immudb" in name for name in aliases().values()) else LONG_TEXTS
 
 
 def _texts(length):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from backendkit.backends.memory.store import MemoryStore
 from backendkit.engine import dbapi
-from tests.effort import effort, examples
+from tests.effort import examples
 
 from .conftest import open_store
 
@@ -455,7 +455,7 @@ def _told(database, errors, sql):
     return "done"
 
 
-@settings(max_examples=effort(test=60, check=300, soak=20_000))
+@settings(max_examples=examples(test=60, check=300, soak=20_000))
 @given(changes=FAMILY_CHANGES)
 def test_schema_changes_hide_no_violation(changes):
     """

@@ -16,7 +16,7 @@ from backendkit.stores import (
     ValueType,
     matcher,
 )
-from tests.effort import effort
+from tests.effort import examples
 
 from .memory import MemoryEngine
 from .values import VALUES
@@ -63,7 +63,7 @@ def found(query):
         return "can't be compared", None
 
 
-@settings(max_examples=effort(test=150, check=1000, soak=50_000))
+@settings(max_examples=examples(test=150, check=1000, soak=50_000))
 @given(case=cases(), primary=st.booleans())
 @example(
     case=(ValueType.BOOL, [False, True, None], [("gt", -0.5)]),

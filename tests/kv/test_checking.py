@@ -183,6 +183,10 @@ def version_missing(engine):
     del engine.pairs[VERSION_KEY]
 
 
+def row_of_long_text(engine):
+    engine.pairs[row_key(3)] = pack((3, "n" * 600, Decimal("1.5"), 0))
+
+
 M, W, C, N = Problem.MISSING, Problem.WRONG_ENTRY, Problem.COUNT, Problem.NUMBERING
 REPAIRABLE = {
     remove_entry: [M],
@@ -196,6 +200,7 @@ REPAIRABLE = {
     point_entry_nowhere: [W],
     remove_row: [C, W],
     change_row: [M, W],
+    row_of_long_text: [M, W],
     add_row: [M, N, C],
     count_off: [C],
     number_too_small: [N],
@@ -235,10 +240,6 @@ def row_under_another_key(engine):
 
 def same_values(engine):
     engine.pairs[row_key(3)] = pack((3, "name 4", Decimal("1.5"), 0))
-
-
-def too_long(engine):
-    engine.pairs[row_key(3)] = pack((3, "n" * 600, Decimal("1.5"), 0))
 
 
 def rows_of_no_table(engine):
@@ -287,7 +288,6 @@ LEFT = {
     empty_row: [UNREADABLE],
     row_under_another_key: [Problem.WRONG_KEY],
     same_values: [Problem.DUPLICATE],
-    too_long: [Problem.TOO_LONG],
     rows_of_no_table: [STRAY],
     strange_key: [STRAY],
     key_beyond_a_table: [STRAY],

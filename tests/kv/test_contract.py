@@ -11,3 +11,13 @@ class TestRecordStore(StoreContract):
 
     def make_store(self):
         return RecordStore(MemoryEngine(max_key_bytes=20_000))
+
+
+class TestShortKeys(StoreContract):
+    """Most entries of text, bytes and decimals are shortened."""
+
+    many = 100
+    longest_primary_key = 20
+
+    def make_store(self):
+        return RecordStore(MemoryEngine(max_key_bytes=64))

@@ -37,12 +37,20 @@ from tests.effort import examples
 
 from .memory import MemoryEngine
 
+#: Too long for a key of 64 bytes, twice of it for one of 511.
+LONG = "x" * 300
 #: Few values, so that they meet.
 VALUES = {
     ValueType.INTEGER: [-300, -1, 0, 1, 2, 255, 256],
-    ValueType.STRING: ["", "a", "a\0", "ab", "b", "é"],
+    ValueType.STRING: [
+        *("", "a", "a\0", "ab", "b", "é", LONG, LONG + "a", LONG + "\0", LONG * 2),
+        *(LONG * 2 + "a", LONG * 2 + "b", "漢" * 400),
+    ],
     ValueType.FLOAT: [-1.5, -0.0, 0.0, 2.0, 1e300],
-    ValueType.DECIMAL: [Decimal("-1.5"), Decimal(1), Decimal("1.00"), Decimal("1.5")],
+    ValueType.DECIMAL: [
+        *(Decimal("-1.5"), Decimal(1), Decimal("1.00"), Decimal("1.5")),
+        *(Decimal("1." + "0" * 200 + "1"), Decimal("-1." + "0" * 200 + "1")),
+    ],
     ValueType.DATE: [datetime.date(1, 1, 1), datetime.date(2024, 2, 29)],
     ValueType.BOOL: [False, True],
 }
@@ -497,6 +505,13 @@ class SessionMachine(RuleBasedStateMachine):
                 assert self.session.get(model.table, key) == row
 
 
+class ShortKeysMachine(SessionMachine):
+    """Most entries of an index of several columns are shortened."""
+
+    def make_store(self):
+        return RecordStore(MemoryEngine(max_key_bytes=64))
+
+
 class LMDBMachine(SessionMachine):
     def make_store(self):
         self.directory = tempfile.TemporaryDirectory()
@@ -512,6 +527,7 @@ class LMDBMachine(SessionMachine):
     ("machine", "number"),
     [
         (SessionMachine, examples(test=40, check=250, soak=5000)),
+        (ShortKeysMachine, examples(test=40, check=250, soak=5000)),
         (LMDBMachine, examples(test=20, check=100, soak=2000)),
     ],
 )

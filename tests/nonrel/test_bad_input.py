@@ -196,7 +196,7 @@ class TestDirectories:
         path = settings["NAME"]
         with lmdb.open(path) as environment, environment.begin(write=True) as txn:
             document = json.loads(txn.get(FORMAT_KEY))
-            document["format"] += 1
+            document["format"] = 99
             txn.put(FORMAT_KEY, json.dumps(document).encode())
         with pytest.raises(OperationalError, match=r"has format .*Upgrade it"):
             opens(settings)
@@ -406,55 +406,88 @@ class TestKeys:
     """LMDB's keys have an upper limit."""
 
     def test_too_long(self, lmdb):
-        """A value too long for its index is told column, limit and remedy."""
-        lmdb.create(Item)
+        """A value too long for a primary key is told column, limit and remedy."""
         thing = model(
             name=models.TextField(primary_key=True), size=models.IntegerField()
         )
-        both = model(
-            "Both",
-            meta={"unique_together": [("a", "b")]},
-            a=models.TextField(),
-            b=models.TextField(),
-        )
-        lmdb.create(thing, both)
-        Item.objects.create(code="x" * 300)
+        lmdb.create(thing)
         thing.objects.create(name="y" * 300, size=1)
-        both.objects.create(a="a" * 200, b="b" * 200)
         before = lmdb.everything()
         long = "ü" * 400
-        for write, column in (
-            (lambda: Item.objects.create(code=long), "nonrel_item.code"),
-            (lambda: Item.objects.update(code=long), "nonrel_item.code"),
-            (
-                lambda: Item.objects.bulk_create([Item(code="1"), Item(code=long)]),
-                "nonrel_item.code",
-            ),
-            (lambda: thing.objects.create(name=long, size=1), "nonrel_thing.name"),
-            (
-                lambda: both.objects.create(a="a" * 300, b="b" * 300),
-                "nonrel_both.a, nonrel_both.b",
+        for write in (
+            lambda: thing.objects.create(name=long, size=1),
+            lambda: thing.objects.update(name=long),
+            lambda: thing.objects.bulk_create(
+                [thing(name="1", size=1), thing(name=long, size=1)]
             ),
         ):
             with pytest.raises(DataError) as caught:
                 write()
             message = str(caught.value)
-            assert column in message
+            assert "nonrel_thing.name" in message
             assert "limit is 511" in message
             assert "Shorten the value" in message
         assert lmdb.everything() == before
 
-    def test_too_long_for_a_new_index(self, lmdb):
-        """An index that can't hold the rows that exist is refused."""
+    LONG = (*("漢" * 255, "漢" * 254 + "字", "x" * 255, "é" * 254 + "è"), "😀" * 250)
+
+    def test_long_text_in_an_index(self, database):
+        """Text of any length is indexed, unique, found and sorted."""
+        thing = model(
+            name=models.CharField(max_length=255, db_index=True),
+            code=models.CharField(max_length=255, unique=True),
+            a=models.TextField(),
+            b=models.TextField(null=True),
+            meta={"unique_together": [("a", "b")]},
+        )
+        database.create(thing)
+        long = sorted(self.LONG)
+        for text in long:
+            thing.objects.create(name=text, code=text, a=text, b=text)
+        thing.objects.bulk_create(
+            thing(name=text, code=text + text, a=text, b="") for text in long
+        )
+        thing.objects.create(name="a", code="a", a=long[0])
+        for text in long:
+            assert thing.objects.get(code=text).name == text
+            assert thing.objects.filter(name=text).count() == 2
+            assert thing.objects.filter(name__gt=text).count() == sum(
+                2 for one in long if one > text
+            )
+            assert thing.objects.filter(name__startswith=text[:-1]).count() >= 2
+            with pytest.raises(IntegrityError, match="UNIQUE constraint failed"):
+                thing.objects.create(name="", code=text, a="", b="")
+            with pytest.raises(IntegrityError, match="UNIQUE constraint failed"):
+                thing.objects.create(name="", code="", a=text, b=text)
+            assert thing.objects.get_or_create(code=text)[1] is False
+        names = thing.objects.order_by("code").values_list("code", flat=True)
+        assert list(names) == sorted(names)
+        assert list(names.reverse()[:3]) == sorted(names)[:-4:-1]
+        assert list(thing.objects.values_list("name", flat=True).distinct()) != []
+        assert thing.objects.values("name").distinct().count() == len(long) + 1
+        assert thing.objects.aggregate(models.Max("name"), models.Min("code")) == {
+            "name__max": max(long),
+            "code__min": "a",
+        }
+        assert thing.objects.filter(code__in=[*long, "b"]).update(name="n") == len(long)
+        thing.objects.filter(code__in=long[:2]).delete()
+        assert set(names.all()) == {"a", *long[2:], *(text * 2 for text in long)}
+
+    @pytest.mark.parametrize("unique", [False, True])
+    def test_an_index_over_long_text(self, database, unique):
+        """A migration adds an index, whatever text there is."""
         thing = model(name=models.TextField())
-        lmdb.create(thing)
-        thing.objects.create(name="short")
-        thing.objects.create(name="x" * 1000)
-        before = lmdb.everything()
-        with pytest.raises(DataError, match=r"nonrel_thing.name.*limit"):
-            with connection.schema_editor() as editor:
-                editor.add_index(thing, models.Index(fields=["name"], name="i"))
-        assert lmdb.everything() == before
+        database.create(thing)
+        thing.objects.bulk_create(thing(name=text) for text in (*self.LONG, "a"))
+        if not unique:
+            thing.objects.create(name=self.LONG[0])
+        word = "UNIQUE INDEX" if unique else "INDEX"
+        run(f"CREATE {word} i ON nonrel_thing (name)")
+        for text in self.LONG[1:]:
+            assert thing.objects.filter(name=text).count() == 1
+        if unique:
+            with pytest.raises(IntegrityError):
+                thing.objects.create(name=self.LONG[0])
 
     def test_too_long_to_look_for(self, database):
         """Looking for a value too long for any key finds nothing, on any path."""

@@ -7,9 +7,10 @@ An author of a key-value engine writes :class:`KeyValueStore` and
 """
 
 from .engine import KeyValueStore, KeyValueTransaction
+from .formats import check_format, initialize
 from .query import RecordQuery
 from .session import RecordSession
-from .store import RecordStore, check_format, initialize
+from .store import RecordStore
 
 __all__ = [
     "KeyValueStore",

@@ -18,7 +18,7 @@ from backendkit.stores import Access, ValueType
 
 from .codec import PYTHON_TYPES
 from .indexes import KeyExpression
-from .keys import AFTER, ENCODERS, NOT_NULL, NULL
+from .keys import AFTER, ENCODERS, NOT_NULL, NULL, behind
 
 _NUMBERS = (int, float, Decimal)
 #: No INTEGER has so many digits, or is as great as this.
@@ -49,6 +49,25 @@ class KeyRanges:
     ranges: list[tuple[bytes, bytes]]
     absorbed: list[Filter]
     points: bool
+
+    def within(self, longest: int) -> KeyRanges:
+        """
+        Return ranges with bounds of at most so many bytes, which may have more in them.
+
+        Keys that are cut there compare with these as the whole ones do. If a bound is
+        longer, no filter is absorbed.
+        """
+        if all(len(start) <= longest >= len(stop) for start, stop in self.ranges):
+            return self
+        ranges: list[tuple[bytes, bytes]] = []
+        for first, last in self.ranges:
+            start = first[:longest]
+            stop = last if len(last) <= longest else behind(last[:longest])
+            if ranges and start < ranges[-1][1]:
+                start, end = ranges.pop()
+                stop = max(stop, end)
+            ranges.append((start, stop))
+        return KeyRanges(ranges, [], points=False)
 
 
 def _beyond_int(wanted: type, value: Any) -> bool:

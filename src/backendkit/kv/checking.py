@@ -20,7 +20,14 @@ from backendkit.stores import Error
 
 from .catalog import TableRecord
 from .codec import pack
-from .indexes import IndexMaintainer, KeyExpression
+from .formats import SHORTENED_ENTRIES, raised
+from .indexes import (
+    DIGESTS,
+    IndexMaintainer,
+    KeyExpression,
+    is_shortened,
+    primary_key_of,
+)
 from .keys import AFTER, decode_int, decode_values
 from .layout import (
     CATALOG_PREFIX,
@@ -70,8 +77,6 @@ class Problem(StrEnum):
     WRONG_ENTRY = "wrong entry"
     #: Two rows have the same values in a unique index.
     DUPLICATE = "duplicate"
-    #: A row's values are too long for an index of its table.
-    TOO_LONG = "too long"
     #: A table's row count isn't how many rows it has.
     COUNT = "row count"
     #: A table's next number has been given to a row already.
@@ -320,7 +325,7 @@ class _Table:
                 row = self._read(data)
                 own_key = record.primary_key.key(row)
                 entries = [
-                    maintainer.entry(row, primary_key)
+                    maintainer.entry(row, primary_key, self._max_key)
                     for maintainer in record.maintainers
                 ]
             except DAMAGE as error:
@@ -337,8 +342,8 @@ class _Table:
                 other = _shown(record.primary_key, own_key)
                 message = f"the row that is stored there has the primary key {other}"
                 yield self._found(Problem.WRONG_KEY, message, primary_key)
-            for number, (entry, exclusive) in enumerate(entries):
-                finding = self._entry(number, entry, exclusive, primary_key)
+            for number, entry in enumerate(entries):
+                finding = self._entry(number, *entry, primary_key)
                 if finding is not None:
                     yield finding
 
@@ -361,21 +366,25 @@ class _Table:
         return _number(primary_key, 0)
 
     def _entry(
-        self, number: int, entry: bytes, exclusive: bool, primary_key: bytes
+        self,
+        number: int,
+        entry: bytes,
+        value: bytes,
+        exclusive: bool,
+        primary_key: bytes,
     ) -> Finding | None:
         """Check the entry that a row has to have."""
         maintainer = self._record.maintainers[number]
-        if len(entry) > self._max_key:
-            message = f"its entry would have {len(entry)} bytes"
-            return self._found(Problem.TOO_LONG, message, primary_key, maintainer)
         present = self._transaction.get(entry)
-        if present == primary_key:
+        if present == value:
             self._right[number] += 1
+            if exclusive and is_shortened(value):
+                return self._equal(maintainer, entry, primary_key)
             return None
         if present is None:
             problem, message = Problem.MISSING, "its entry is missing"
         else:
-            other = _shown(self._record.primary_key, present)
+            other = _shown(self._record.primary_key, primary_key_of(present))
             if len(self._reported[number]) < _REMEMBERED:
                 self._reported[number].add(entry)
             if exclusive and self._has(present, maintainer, entry):
@@ -383,22 +392,38 @@ class _Table:
                 return self._found(Problem.DUPLICATE, message, primary_key, maintainer)
             problem, message = Problem.WRONG_ENTRY, f"its entry leads to {other}"
         if self._repair:
-            self._transaction.put(entry, primary_key)
+            if is_shortened(value):
+                marker = raised(self._transaction.get(FORMAT_KEY), SHORTENED_ENTRIES)
+                if marker is not None:
+                    self._transaction.put(FORMAT_KEY, marker)
+            self._transaction.put(entry, value)
             self._right[number] += 1
         return self._found(
             problem, message, primary_key, maintainer, repaired=self._repair
         )
 
-    def _has(
-        self, primary_key: bytes, maintainer: IndexMaintainer, entry: bytes
-    ) -> bool:
+    def _equal(
+        self, maintainer: IndexMaintainer, entry: bytes, primary_key: bytes
+    ) -> Finding | None:
+        """Check that no row before has the values of a shortened entry."""
+        stem = entry[: self._max_key - DIGESTS // 2]
+        for other, value in self._transaction.range(stem, entry):
+            if self._has(value, maintainer, other):
+                shown = _shown(self._record.primary_key, primary_key_of(value))
+                message = f"{shown} has the same values"
+                return self._found(Problem.DUPLICATE, message, primary_key, maintainer)
+        return None
+
+    def _has(self, value: bytes, maintainer: IndexMaintainer, entry: bytes) -> bool:
         """Whether there is a row that has to have an entry, or one that may have to."""
+        primary_key = primary_key_of(value)
         key = self._record.prefix + primary_key
         data = self._transaction.get(key) if len(key) <= self._max_key else None
         if data is None:
             return False
         try:
-            return maintainer.entry(self._read(data), primary_key)[0] == entry
+            row = self._read(data)
+            return maintainer.entry(row, primary_key, self._max_key)[0] == entry
         except DAMAGE:
             return True  # unreadable: nothing is known about it
 
@@ -407,15 +432,18 @@ class _Table:
     def _entries(self, number: int, maintainer: IndexMaintainer) -> Iterator[Finding]:
         record = self._record
         prefix = maintainer.prefix
-        for entry, primary_key in self._transaction.range(prefix, prefix + AFTER):
-            if self._has(primary_key, maintainer, entry):
+        for entry, value in self._transaction.range(prefix, prefix + AFTER):
+            if self._has(value, maintainer, entry):
                 continue
             if entry in self._reported[number]:
                 continue
             if self._repair:
                 self._transaction.delete(entry)
-            other = _shown(record.primary_key, primary_key)
-            values = _shown(maintainer.expression, entry[len(prefix) :])
+            other = _shown(record.primary_key, primary_key_of(value))
+            if is_shortened(value):
+                values = _hex(entry)
+            else:
+                values = _shown(maintainer.expression, entry[len(prefix) :])
             yield Finding(
                 Problem.WRONG_ENTRY,
                 self._name,

@@ -266,6 +266,22 @@ ENCODERS: dict[ValueType, Encoder] = {
     ValueType.JSON: _encode_str,
 }
 
+#: The most bytes that a value of a type has; None for any number.
+SIZES: dict[ValueType, int | None] = {
+    ValueType.BOOL: 1,
+    ValueType.INTEGER: 9,
+    ValueType.FLOAT: 9,
+    ValueType.DECIMAL: None,
+    ValueType.STRING: None,
+    ValueType.BYTES: None,
+    ValueType.DATE: 4,
+    ValueType.TIME: 6,
+    ValueType.DATETIME: 9,
+    ValueType.DURATION: 14,
+    ValueType.UUID: 17,
+    ValueType.JSON: None,
+}
+
 _DECODERS: dict[ValueType, Decoder] = {
     ValueType.BOOL: _decode_bool,
     ValueType.INTEGER: decode_int,
@@ -280,6 +296,12 @@ _DECODERS: dict[ValueType, Decoder] = {
     ValueType.UUID: _decode_uuid,
     ValueType.JSON: _decode_str,
 }
+
+
+def behind(key: bytes) -> bytes:
+    """Return the least bytes that are greater than all that begin with a key."""
+    key = key.rstrip(AFTER)
+    return key[:-1] + bytes((key[-1] + 1,))
 
 
 def encode(value_type: ValueType, value: Any) -> bytes:

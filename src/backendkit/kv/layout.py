@@ -15,8 +15,7 @@ NEXT_ID_KEY = b"\x00next_id"
 CATALOG_PREFIX = b"\x01"
 CATALOG_STOP = b"\x02"
 
-#: What an untouched store begins with; a newer one is refused.
-FORMAT = 1
+#: Who wrote the store.
 FORMAT_NAME = "django-backendkit"
 
 

@@ -25,6 +25,7 @@ from backendkit.stores import (
 from .bounds import Filter, KeyRanges, exact_value, key_ranges
 from .codec import PYTHON_TYPES
 from .filtering import Residual
+from .indexes import ANY_DIGEST, DIGESTS, is_shortened, primary_key_of
 from .keys import AFTER
 
 if TYPE_CHECKING:
@@ -86,12 +87,19 @@ class RecordQuery(NonrelQuery):
         self._filters: list[Filter] = []
         self._prefix = self.record.prefix
         self._maintainer: IndexMaintainer | None = None
+        self._in_order = False
+        #: How long bounds may be to be compared with keys that may be shortened; None
+        #: if there are none.
+        self._longest: int | None = None
         if access.index:
             try:
                 self._maintainer = self.record.maintainer[access.index]
             except KeyError:
                 raise ProgrammingError(f"no such index: {access.index}") from None
             self._prefix = self._maintainer.prefix
+            longest = session.max_key
+            if self._maintainer.may_be_shortened(self.record.primary_key, longest):
+                self._longest = longest - DIGESTS - len(self._prefix)
 
     def add_filter(
         self,
@@ -110,6 +118,7 @@ class RecordQuery(NonrelQuery):
     def order_by(self, ordering: Sequence[tuple[str, bool]]) -> None:
         if ordering and not self.access.ordered:
             raise NotSupportedError("rows come in the order of the index only")
+        self._in_order = bool(ordering)
 
     @safe_call
     def fetch(self, low_mark: int = 0, high_mark: int | None = None) -> Iterator[Row]:
@@ -118,11 +127,16 @@ class RecordQuery(NonrelQuery):
             if key is not None:
                 return self._single(key)
         plan = self._plan()
+        points = plan.points and (self._maintainer is None or self._maintainer.unique)
+        if not points:
+            plan = self._readable(plan)
         residual = self._residual(plan)
         # Writing, a query sees what was written since the row before.
         ahead = self.at_once or not self.session.writing
-        if plan.points and (self._maintainer is None or self._maintainer.unique):
+        if points:
             datas = self._points(plan)
+        elif self._in_order and self._longest is not None:
+            datas = self._sorted(plan)
         else:
             datas = self._datas(plan, ahead=ahead)
         if residual is not None:
@@ -138,7 +152,7 @@ class RecordQuery(NonrelQuery):
     def count(self) -> int:
         if not self._filters:
             return self.session.numbers(self.record).rows
-        plan = self._plan()
+        plan = self._readable(self._plan())
         residual = self._residual(plan)
         transaction = self.session.transaction
         try:
@@ -198,6 +212,10 @@ class RecordQuery(NonrelQuery):
             return key_ranges(self.record.primary_key, self.access, self._filters)
         return key_ranges(maintainer.expression, self.access, self._filters)
 
+    def _readable(self, plan: KeyRanges) -> KeyRanges:
+        """Return what to read by key ranges, shortened entries included."""
+        return plan if self._longest is None else plan.within(self._longest)
+
     def _residual(self, plan: KeyRanges) -> Residual | None:
         """Return what is left to look at in each row."""
         absorbed = plan.absorbed
@@ -249,12 +267,68 @@ class RecordQuery(NonrelQuery):
         for key, _ in self._ranges(plan):
             if self._maintainer is not None:
                 entry = self._maintainer.prefix + key
-                primary_key = get(entry) if len(entry) <= longest else None
+                if len(entry) > longest:
+                    yield from self._shortened(self._maintainer, key)
+                    continue
+                primary_key = get(entry)
                 if primary_key is None:
                     continue
                 key = primary_key  # noqa: PLW2901  # of the row, from here on
             key = prefix + key  # noqa: PLW2901  # complete from here on
             data = get(key) if len(key) <= longest else None
+            if data is not None:
+                yield data
+
+    def _shortened(self, maintainer: IndexMaintainer, key: bytes) -> Iterator[bytes]:
+        """Read the rows of a key that is too long for an entry."""
+        stem = maintainer.stem(key, self.session.max_key)
+        pairs = self.session.active().range(stem, stem + ANY_DIGEST)
+        read = self.record.read
+        for data in self._rows_of(map(_second, pairs)):
+            if maintainer.expression(read(data))[0] == key:
+                yield data
+
+    def _sorted(self, plan: KeyRanges) -> Iterator[bytes]:
+        """Read rows in the order of an index that may have shortened entries."""
+        # Those that begin with so many bytes alike may be in another order.
+        alike = self.session.max_key - DIGESTS
+        prefix, get = self.record.prefix, self.session.active().get
+        group: list[tuple[bytes, bytes]] = []
+        for pair in self._pairs(plan):
+            key, primary_key = pair
+            if group and not key.startswith(group[0][0][:alike]):
+                yield from self._rows_of_group(group)
+                group = []
+            if len(key) >= alike:
+                group.append(pair)
+                continue
+            data = get(prefix + primary_key)
+            if data is None:
+                raise self._no_row()
+            yield data
+        yield from self._rows_of_group(group)
+
+    def _rows_of_group(self, group: Sequence[tuple[bytes, bytes]]) -> Iterator[bytes]:
+        """Read the rows of entries that begin alike."""
+        values = [value for _, value in group]
+        if not any(map(is_shortened, values)):
+            yield from self._rows_of(values)
+            return
+        assert self._maintainer is not None
+        expression, read = self._maintainer.expression, self.record.read
+        primary_keys = list(map(primary_key_of, values))
+        datas = self._rows_of(values)
+        places = sorted(
+            (
+                (expression(read(data))[0] + primary_key, primary_key)
+                for data, primary_key in zip(datas, primary_keys, strict=True)
+            ),
+            reverse=self.access.reverse,
+        )
+        get = self.session.active().get
+        for _, primary_key in places:
+            data = get(self.record.prefix + primary_key)
+            # Deleted since, maybe.
             if data is not None:
                 yield data
 
@@ -278,24 +352,28 @@ class RecordQuery(NonrelQuery):
         )
         return datas if self.looked_at is None else self.looked_at(datas)
 
-    def _rows_of(self, primary_keys: Iterator[bytes]) -> Iterator[bytes]:
+    def _rows_of(self, values: Iterable[bytes]) -> Iterator[bytes]:
+        """Read the rows that the entries of an index lead to, from their values."""
         prefix = self.record.prefix
         # That of this moment's snapshot: an upgrade changes the transaction's.
         get = self.session.active().get
-        for primary_key in primary_keys:
-            data = get(prefix + primary_key)
+        for value in values:
+            # As primary_key_of(), without a call for each row.
+            data = get(prefix + (value if value < AFTER else value[1:]))
             if data is None:
-                raise InternalError(
-                    f"{self.table.name}: index {self.access.index} has an entry"
-                    " without a row"
-                )
+                raise self._no_row()
             yield data
+
+    def _no_row(self) -> InternalError:
+        return InternalError(
+            f"{self.table.name}: index {self.access.index} has an entry without a row"
+        )
 
     # Reading in order to write: some rows at a time
 
     def _chunks(self) -> Iterator[list[tuple[bytes, bytes]]]:
         """Return keys and stored rows of those that match."""
-        plan = self._plan()
+        plan = self._readable(self._plan())
         residual = self._residual(plan)
         transaction = self.session.active()
         prefix = self._prefix
@@ -309,7 +387,7 @@ class RecordQuery(NonrelQuery):
                     pairs = list(self.looked_at(pairs))
                 if self._maintainer is not None:
                     keys = [
-                        self.record.prefix + primary_key for _, primary_key in pairs
+                        self.record.prefix + primary_key_of(value) for _, value in pairs
                     ]
                     datas = list(self._rows_of(map(_second, pairs)))
                 else:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from backendkit.stores import (
-    DataError,
     Index,
     ProgrammingError,
+    Row,
     Table,
     UniqueViolation,
     safe_call,
@@ -17,9 +17,11 @@ from backendkit.stores import (
 
 from .catalog import TableRecord
 from .codec import MAX_LAYOUTS, pack
-from .indexes import IndexMaintainer
+from .formats import SHORTENED_ENTRIES, raised
+from .indexes import ANY_DIGEST, IndexMaintainer, is_shortened, primary_key_of
 from .keys import AFTER
 from .layout import (
+    FORMAT_KEY,
     NEXT_ID_KEY,
     VERSION_KEY,
     catalog_key,
@@ -168,24 +170,60 @@ class SchemaSession(TransactionSession):
             self._undo.log((prefix, UndoLog.CLEAR))
         try:
             self._build(new, new.maintainer[index.name])
-        except (UniqueViolation, DataError):
+        except UniqueViolation:
             self.writer().clear(prefix, prefix + AFTER)
             raise
         self._change_catalog(old, new)
 
     def _build(self, record: TableRecord, maintainer: IndexMaintainer) -> None:
         transaction = self.writer()
+        max_key = self.max_key
         skip = len(record.prefix)
         start, stop = record.prefix, record.prefix + AFTER
         while batch := _first(transaction, start, stop):
             for key, data in batch:
                 row = record.read(data)
-                entry, _ = maintainer.entry(row, key[skip:])
-                if len(entry) > self.max_key:
-                    raise self._too_long(record, maintainer, len(entry))
-                if not transaction.add(entry, key[skip:]):
+                entry, value, exclusive = maintainer.entry(row, key[skip:], max_key)
+                if is_shortened(value):
+                    taken = self._shortened(record, maintainer, entry, row, exclusive)
+                else:
+                    taken = False
+                if taken or not transaction.add(entry, value):
                     raise UniqueViolation(record.table.name, maintainer.index.columns)
             start = batch[-1][0] + b"\x00"
+
+    def _shortened(
+        self,
+        record: TableRecord,
+        maintainer: IndexMaintainer,
+        entry: bytes,
+        row: Row,
+        exclusive: bool,
+        but: bytes | None = None,
+    ) -> bool:
+        """
+        Prepare to write a shortened entry; return whether another row excludes it.
+
+        :param row: the one that the entry is of.
+        :param exclusive: whether it excludes rows of equal values.
+        :param but: the encoded primary key of the row that may have these values.
+        """
+        transaction = self.writer()
+        marker = raised(transaction.get(FORMAT_KEY), SHORTENED_ENTRIES)
+        if marker is not None:
+            self._put(FORMAT_KEY, marker)
+        if not exclusive:
+            return False
+        key, _ = maintainer.expression(row)
+        stem = maintainer.stem(key, self.max_key)
+        for _, value in transaction.range(stem, stem + ANY_DIGEST):
+            primary_key = primary_key_of(value)
+            if primary_key == but:
+                continue
+            data = transaction.get(record.prefix + primary_key)
+            if data is not None and maintainer.expression(record.read(data))[0] == key:
+                return True
+        return False
 
     @safe_call
     def drop_index(self, table: str, name: str) -> None:

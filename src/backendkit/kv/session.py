@@ -157,22 +157,25 @@ class RecordSession(SchemaSession):
                 primary_key = encode_key(row)
                 key = prefix + primary_key
                 if len(key) > max_key:
-                    raise self._too_long(record, None, len(key))
+                    raise self._too_long(record, len(key))
                 if not add(key, pack(row + tag)):
                     raise UniqueViolation(table.name, table.primary_key)
                 if log is not None:
                     log((key, None))
                 for maintainer in maintainers:
-                    entry, _ = maintainer.entry(row, primary_key)
-                    if len(entry) <= max_key and add(entry, primary_key):
+                    entry, value, exclusive = maintainer.entry(
+                        row, primary_key, max_key
+                    )
+                    taken = value is not primary_key and self._shortened(
+                        record, maintainer, entry, row, exclusive, primary_key
+                    )
+                    if not taken and add(entry, value):
                         if log is not None:
                             log((entry, None))
                         if scans:
                             self._added(entry)
                         continue
                     self._take_back(record, row, primary_key, maintainer)
-                    if len(entry) > max_key:
-                        raise self._too_long(record, maintainer, len(entry))
                     raise UniqueViolation(table.name, maintainer.index.columns)
                 if scans:
                     self._added(key)
@@ -192,7 +195,7 @@ class RecordSession(SchemaSession):
         for maintainer in record.maintainers:
             if maintainer is failed:
                 break
-            transaction.delete(maintainer.entry(row, primary_key)[0])
+            transaction.delete(maintainer.entry(row, primary_key, self.max_key)[0])
 
     def _added(self, key: bytes) -> None:
         """Keep queries that are being read from meeting what they caused."""
@@ -226,11 +229,13 @@ class RecordSession(SchemaSession):
         moved = new_key != old_key
         if moved:
             if len(new_key) > self.max_key:
-                raise self._too_long(record, None, len(new_key))
+                raise self._too_long(record, len(new_key))
             if transaction.get(new_key) is not None:
                 raise UniqueViolation(table.name, table.primary_key)
         # First look, then write: a violation changes nothing.
-        entries: list[tuple[bytes, bytes]] = []
+        entries: list[tuple[bytes, bytes, bytes, bytes]] = []
+        max_key = self.max_key
+        old_primary_key = old_key[skip:]
         for maintainer in record.maintainers:
             for position in maintainer.expression.positions:
                 if old_row[position] != row[position]:
@@ -238,13 +243,25 @@ class RecordSession(SchemaSession):
             else:
                 if not moved:
                     continue
-            new_entry, exclusive = maintainer.entry(row, new_primary_key)
-            if len(new_entry) > self.max_key:
-                raise self._too_long(record, maintainer, len(new_entry))
-            old_entry, _ = maintainer.entry(old_row, old_key[skip:])
-            if exclusive and new_entry != old_entry and transaction.get(new_entry):
+            new_entry, value, exclusive = maintainer.entry(
+                row, new_primary_key, max_key
+            )
+            old_entry, old_value, _ = maintainer.entry(
+                old_row, old_primary_key, max_key
+            )
+            if value is not new_primary_key:
+                taken = self._shortened(
+                    record, maintainer, new_entry, row, exclusive, old_primary_key
+                )
+            else:
+                taken = (
+                    exclusive
+                    and new_entry != old_entry
+                    and transaction.get(new_entry) is not None
+                )
+            if taken:
                 raise UniqueViolation(table.name, maintainer.index.columns)
-            entries.append((old_entry, new_entry))
+            entries.append((old_entry, old_value, new_entry, value))
         data = pack((*row, record.layout))
         if data == old_data and not moved:
             return  # and a transaction without a change has nothing to sync
@@ -257,16 +274,16 @@ class RecordSession(SchemaSession):
         elif log is not None:
             log((new_key, old_data))
         transaction.put(new_key, data)
-        for old_entry, new_entry in entries:
+        for old_entry, old_value, new_entry, value in entries:
             if log is not None:
-                log((old_entry, old_key[skip:]))
+                log((old_entry, old_value))
             if old_entry != new_entry:
                 transaction.delete(old_entry)
                 if log is not None:
                     log((new_entry, None))
                 if self.scans:
                     self._added(new_entry)
-            transaction.put(new_entry, new_primary_key)
+            transaction.put(new_entry, value)
         if moved and self.scans:
             self._added(new_key)
         auto = record.table.auto_increment
@@ -368,10 +385,12 @@ class RecordSession(SchemaSession):
                 if record.maintainers:
                     row = record.read(data)
                     for maintainer in record.maintainers:
-                        entry, _ = maintainer.entry(row, key[skip:])
+                        entry, value, _ = maintainer.entry(
+                            row, key[skip:], self.max_key
+                        )
                         transaction.delete(entry)
                         if log is not None:
-                            log((entry, key[skip:]))
+                            log((entry, value))
         finally:
             numbers.rows -= count
             numbers.changed = True

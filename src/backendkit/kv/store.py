@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from backendkit.stores import (
     COMPARISONS,
     PATTERNS,
     Capabilities,
     Mutex,
-    OperationalError,
     Order,
     Precision,
     Store,
 )
 
 from .catalog import CatalogState, TableRecord
-from .layout import (
-    CATALOG_PREFIX,
-    CATALOG_STOP,
-    FORMAT,
-    FORMAT_KEY,
-    FORMAT_NAME,
-    VERSION_KEY,
-)
+from .layout import CATALOG_PREFIX, CATALOG_STOP, VERSION_KEY
 from .session import RecordSession
 
 if TYPE_CHECKING:
@@ -39,7 +30,7 @@ class RecordStore(Store):
     """
     Tables in a key-value engine.
 
-    :param engine: opened, and initialized by :func:`initialize`.
+    :param engine: opened, and initialized by :func:`~.formats.initialize`.
     """
 
     capabilities = Capabilities(
@@ -92,37 +83,3 @@ class RecordStore(Store):
             self._states[state.version] = state
             while len(self._states) > _VERSIONS:
                 self._states.popitem(last=False)
-
-
-class _Putting(Protocol):
-    def put(self, key: bytes, value: bytes, /) -> object: ...
-
-
-def initialize(transaction: _Putting) -> None:
-    """Mark an empty engine as a store of this format, in a transaction of its."""
-    document = {"name": FORMAT_NAME, "format": FORMAT}
-    transaction.put(FORMAT_KEY, json.dumps(document).encode())
-
-
-def check_format(marker: bytes | None, where: str) -> None:
-    """
-    Check the marker that :func:`initialize` left.
-
-    :param marker: the value of :data:`~.layout.FORMAT_KEY`.
-    :param where: what to call the store in messages.
-    :raises OperationalError: there is none, or it is from a newer release.
-    """
-    if marker is None:
-        raise OperationalError(f"{where} is not a database of {FORMAT_NAME}")
-    try:
-        document = json.loads(marker)
-        name, number = document["name"], document["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise OperationalError(f"{where} is not a database of {FORMAT_NAME}") from error
-    if name != FORMAT_NAME:
-        raise OperationalError(f"{where} is a database of {name}")
-    if number > FORMAT:
-        raise OperationalError(
-            f"{where} has format {number}; this release of {FORMAT_NAME} reads up"
-            f" to {FORMAT}. Upgrade it."
-        )

@@ -16,7 +16,6 @@ from backendkit.stores import (
 )
 
 from .catalog import CatalogState, TableRecord
-from .indexes import IndexMaintainer
 from .keys import AFTER
 from .layout import catalog_key
 from .numbers import Numbers
@@ -197,18 +196,10 @@ class TransactionSession(Session):
         if self._undo.active:
             self._undo.log((None, numbers.restorer()))
 
-    def _too_long(
-        self, record: TableRecord, maintainer: IndexMaintainer | None, size: int
-    ) -> DataError:
+    def _too_long(self, record: TableRecord, size: int) -> DataError:
         name = record.table.name
-        if maintainer is None:
-            columns, what = record.table.primary_key, "the primary key"
-            remedy = "Shorten the value"
-        else:
-            columns, what = maintainer.index.columns, f"index {maintainer.index.name}"
-            remedy = "Shorten the value or remove the index"
-        named = ", ".join(f"{name}.{column}" for column in columns)
+        named = ", ".join(f"{name}.{column}" for column in record.table.primary_key)
         return DataError(
-            f"{named}: too long for {what}: its key would have {size} bytes,"
-            f" the limit is {self.max_key}. {remedy}."
+            f"{named}: too long for the primary key: its key would have {size} bytes,"
+            f" the limit is {self.max_key}. Shorten the value."
         )

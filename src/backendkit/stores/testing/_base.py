@@ -36,8 +36,10 @@ class ContractBase:
     many: ClassVar[int] = 1000
     #: Seconds that threads may take to write in turns.
     patience: ClassVar[float] = 20.0
-    #: Bytes that a text may have in an index; None for any number.
+    #: Characters or bytes that a text may have in an index; None for any number.
     longest_key: ClassVar[int | None] = None
+    #: The same for a primary key; None if it is that of an index.
+    longest_primary_key: ClassVar[int | None] = None
     #: For methods such as assertEqual, whatever runs the tests.
     check: ClassVar[unittest.TestCase] = unittest.TestCase()
 
@@ -112,9 +114,13 @@ class ContractBase:
         session.rollback()
         session.close()
 
-    def indexable(self, value_type: ValueType) -> list[Any]:
-        """Return the hard values of a type that an index can have."""
+    def indexable(
+        self, value_type: ValueType, *, primary_key: bool = False
+    ) -> list[Any]:
+        """Return the hard values of a type that an index, or primary key, can have."""
         most = self.longest_key
+        if primary_key:
+            most = self.longest_primary_key or most
         return [
             value
             for value in VALUES[value_type]

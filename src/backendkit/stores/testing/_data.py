@@ -59,11 +59,16 @@ VALUES: Mapping[ValueType, Sequence[Any]] = {
             "\U0010ffff",
             "x" * 9999,
             "x" * 10000,
+            "x" * 9999 + "y",
+            "漢" * 300,
+            "漢" * 299 + "字",
+            "漢" * 170 + "\0" + "漢" * 130,
         ),
     ],
     ValueType.BYTES: [
         *(b"", b"\0", b"\0\0", b"\0\xff", b"a", b"a\0", b"a\0b", b"\x80", b"\xff"),
         *(b"\xff\0", b"\xff\xff", bytes(range(256)) * 40),
+        *(bytes(range(256)) * 39, bytes(range(256)) * 3 + b"\0", b"\0" * 300),
     ],
     ValueType.DATE: [
         *(dt.date.min, dt.date(999, 12, 31), dt.date(1969, 12, 31)),
