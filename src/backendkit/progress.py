@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from types import TracebackType
 from typing import TextIO
+
+from backendkit import clock
 
 _PAUSE = 0.2  # seconds between two looks
 
@@ -33,7 +34,7 @@ class Progress:
         self._unit = unit
         self._live = stream.isatty()
         self._done = 0
-        self._began = self._shown = time.monotonic()
+        self._began = self._shown = clock.monotonic()
 
     def __enter__(self) -> Progress:
         return self
@@ -51,7 +52,7 @@ class Progress:
     def add(self, size: int = 0) -> None:
         """Note that so much more is done."""
         self._done += size
-        now = time.monotonic()
+        now = clock.monotonic()
         if not self._live or now - self._shown < _PAUSE:
             return
         self._shown = now

@@ -37,6 +37,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
 from django.db.transaction import TransactionManagementError
 
+from backendkit import clock
 from backendkit.stores import ConflictError
 
 __all__ = ["is_conflict", "retry"]
@@ -117,7 +118,7 @@ def retry(
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
             alias = using or DEFAULT_DB_ALIAS
             most = 1 if _in_test_case(alias, function) else attempts
-            began = time.monotonic()
+            began = clock.monotonic()
             number = 1
             while True:
                 committed: list[bool] = []
@@ -130,7 +131,7 @@ def retry(
                     if committed or not is_conflict(error):
                         raise
                     pause = random.uniform(0, min(longest, delay * 2 ** (number - 1)))  # noqa: S311  # no secret
-                    late = time.monotonic() - began + pause
+                    late = clock.monotonic() - began + pause
                     if number >= most or (timeout is not None and late > timeout):
                         error.add_note(f"retry: gave up after {number} attempts")
                         raise

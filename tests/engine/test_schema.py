@@ -73,7 +73,7 @@ def test_declared_columns(connection):
             max_digits=5,
             decimal_places=2,
         ),
-        Column("c", ValueType.STRING),
+        Column("c", ValueType.ANY),
         Column("d", ValueType.UUID, declared="uuid char(32)", max_length=32),
         Column("e", ValueType.BYTES, declared="BLOB"),
     )

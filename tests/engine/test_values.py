@@ -26,7 +26,8 @@ from backendkit.engine.values import (
 from backendkit.stores import Column, DataError, ValueType, matcher
 from tests.effort import examples
 
-TYPES = sorted(ValueType)
+#: But for ANY, which test_declared_types.py is about.
+TYPES = sorted(set(ValueType) - {ValueType.ANY})
 #: Types whose comparisons SQLite leaves to the store alone.
 CHECKED_ONCE = vtab._SAME_ANSWER
 OPERATORS = {"exact": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
@@ -343,19 +344,19 @@ def test_near_values_are_converted(kind, value, stored):
         ("duration bigint", ValueType.DURATION, ()),
         ("bool", ValueType.BOOL, ()),
         ("datetime", ValueType.DATETIME, ()),
-        ("timestamp with time zone", ValueType.DATETIME, ()),
+        ("timestamp with time zone", ValueType.ANY, ()),
         ("date", ValueType.DATE, ()),
         ("time", ValueType.TIME, ()),
         ("double precision", ValueType.FLOAT, ()),
         ("real", ValueType.FLOAT, ()),
         ("BLOB", ValueType.BYTES, ()),
-        ("", ValueType.STRING, ()),
-        ("money", ValueType.DECIMAL, ()),
-        ("point", ValueType.INTEGER, ()),
+        ("", ValueType.ANY, ()),
+        ("money", ValueType.ANY, ()),
+        ("point", ValueType.ANY, ()),
     ],
 )
 def test_declared_types(declared, kind, size):
-    """The words of our dialect decide first, then SQLite's rules for affinity."""
+    """Words that we know have a type, others have any."""
     assert value_type(declared) is kind
     assert size_of(declared) == size
 

@@ -49,4 +49,5 @@ VALUES = {
     ),
     ValueType.UUID: st.uuids(),
     ValueType.JSON: TEXT,
+    ValueType.ANY: TEXT,
 }

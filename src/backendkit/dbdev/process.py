@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from backendkit import clock
 from backendkit.dbdev.errors import DbdevError
 from backendkit.dbdev.users import User
 
@@ -232,10 +233,10 @@ def wait_until(done: Callable[[], bool], timeout: float) -> bool:
 
     :param timeout: in seconds.
     """
-    deadline = time.monotonic() + timeout
+    deadline = clock.monotonic() + timeout
     pause = _FIRST_PAUSE
     while not done():
-        if time.monotonic() > deadline:
+        if clock.monotonic() > deadline:
             return False
         time.sleep(pause)
         pause = min(_LAST_PAUSE, pause * 1.5)

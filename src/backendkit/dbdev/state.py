@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from backendkit import clock
 from backendkit.dbdev.errors import DbdevError
 
 _PAUSE = 0.05  # seconds between two looks at a lock
@@ -163,14 +164,14 @@ class Lock:
             raise DbdevError(
                 f"{self.path} can't be opened: {error.strerror}"
             ) from error
-        deadline = time.monotonic() + timeout
+        deadline = clock.monotonic() + timeout
         try:
             while True:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
-                    if time.monotonic() >= deadline:
+                    if clock.monotonic() >= deadline:
                         holder = os.pread(file, 200, 0).decode(errors="replace")
                         raise DbdevError(
                             f"another command works on this database: {holder.strip()}"

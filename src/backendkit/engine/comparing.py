@@ -9,7 +9,6 @@ told neither. So what comes out may fit too many rows, never too few.
 from __future__ import annotations
 
 import decimal
-import functools
 import math
 import re
 import uuid
@@ -19,24 +18,20 @@ from typing import Any, NamedTuple
 
 from backendkit.stores import Column, ValueType
 
-from .database import Database
+from . import dynamic
+from .dynamic import Affinity, SQLiteValue, affinity_of
+from .numbers import NUMBER, text_as_number
 from .values import (
-    FLOAT_DIGITS,
-    INT64,
     MICROSECOND,
-    NUMBER,
     TO_SQLITE,
     TO_STORE,
-    SQLiteValue,
     float_to_decimal,
     is_short,
 )
 
-_INTEGER = re.compile(r"[+-]?\d+\Z", re.A)
-_DIGITS = re.compile(r"\d", re.A)
 _UUID = re.compile(r"[0-9a-f]{32}\Z")
-# How dates, times and datetimes are written, see TO_SQLITE.
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d|\d\d:\d\d:\d\d", re.A)
+#: Behind all text that may be taken for a number: blanks, signs, a point, digits.
+_BEHIND_NUMBERS = ":"
 _NUMERIC_TYPES = frozenset(
     {
         ValueType.BOOL,
@@ -98,6 +93,8 @@ def comparison(column: Column, lookup: str, value: SQLiteValue) -> Comparison:
     if value is None:
         return _NOTHING
     kind = column.type
+    if kind is ValueType.ANY:
+        return _compare_any(column, lookup, value)
     if kind in _NUMERIC_TYPES:
         return _compare_number(column, lookup, value)
     if kind is ValueType.BYTES:
@@ -118,16 +115,54 @@ def comparison(column: Column, lookup: str, value: SQLiteValue) -> Comparison:
         if _UUID.match(value):
             return Comparison(lookup, uuid.UUID(value))
         return _NOTHING if lookup == "exact" else _ANYTHING
-    if lookup in _BELOW and _MOMENT.match(value):
-        # From a column of moments, with a numeric affinity: then all text that
-        # looks like a number becomes one, and is below any text.
+    if lookup in _BELOW and _may_be_above_numbers(value):
         return _ANYTHING
     return Comparison(lookup, value)
 
 
+def _may_be_above_numbers(text: str) -> bool:
+    """
+    Whether a column's text may turn out to be less than a text that is less than it.
+
+    That may come from a column of moments, or of any type, with a numeric affinity:
+    then all text that looks like a number becomes one, and is below any text.
+    """
+    return text < _BEHIND_NUMBERS and not NUMBER.match(text)
+
+
+def _compare_any(column: Column, lookup: str, value: SQLiteValue) -> Comparison:
+    """
+    Compare with a column of values of any type.
+
+    One with a numeric affinity keeps its values, and brings the other side to it. Of
+    other columns, the other side's affinity may change the values.
+    """
+    affinity = affinity_of(column.declared)
+    if isinstance(value, bytes):
+        return Comparison(lookup, dynamic.encode(value))
+    if affinity.is_numeric:
+        applied = dynamic.apply(affinity, value)
+        if applied is None:
+            return _NOTHING
+        if isinstance(applied, str) or (
+            lookup == "exact" and dynamic.is_unique(affinity, applied)
+        ):
+            return Comparison(lookup, dynamic.encode(applied))
+        assert not isinstance(applied, bytes)
+        least, most = dynamic.bounds(applied)
+        if lookup == "exact":
+            return Comparison("range", (least, most))
+        return Comparison("lte", most) if lookup in _BELOW else Comparison("gte", least)
+    if affinity is Affinity.BLOB or not isinstance(value, str):
+        return _ANYTHING
+    if lookup in _BELOW and _may_be_above_numbers(value):
+        return _ANYTHING
+    return Comparison(lookup, dynamic.encode(value))
+
+
 def _compare_number(column: Column, lookup: str, value: SQLiteValue) -> Comparison:
     kind = column.type
-    number = _text_as_number(value) if isinstance(value, str) else value
+    number = text_as_number(value) if isinstance(value, str) else value
     if not isinstance(number, (int, float)):
         return _other_class(lookup, column_is_smaller=True)
     if kind is ValueType.BOOL:
@@ -149,32 +184,6 @@ def _compare_number(column: Column, lookup: str, value: SQLiteValue) -> Comparis
             return _NOTHING if lookup == "exact" else _ANYTHING
         return Comparison(lookup, int(number) * MICROSECOND)
     return Comparison(lookup, number)
-
-
-def _text_as_number(text: str) -> int | float | None:
-    """Return the number that SQLite takes a text for; None if it doesn't."""
-    if "\0" in text:
-        return _ask_sqlite(text)  # its versions differ
-    if not NUMBER.match(text):
-        return None
-    text = text.strip()
-    if _INTEGER.match(text) and int(text) in INT64:
-        return int(text)
-    if len(_DIGITS.findall(text.lower().partition("e")[0])) <= FLOAT_DIGITS:
-        return float(text)
-    return _ask_sqlite(text)  # it rounds in its own way
-
-
-@functools.lru_cache(maxsize=1000)
-def _ask_sqlite(text: str) -> int | float | None:
-    database = Database(few=True)
-    try:
-        database.execute("CREATE TABLE t (number NUMERIC)")
-        database.execute("INSERT INTO t VALUES (?)", (text,))
-        ((number,),) = database.execute("SELECT number FROM t").fetchall()
-    finally:
-        database.close()
-    return number if isinstance(number, (int, float)) else None
 
 
 def _compare_decimal(column: Column, lookup: str, number: float) -> Comparison:

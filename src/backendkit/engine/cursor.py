@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import apsw
 
+from backendkit.clock import real
 from backendkit.stores import (
     NO_TURNS,
     InterfaceError,
@@ -432,9 +433,9 @@ def _describe(
 # Django's SQLite backend uses it. Only raw SQL: the ORM has its converters.
 _DECLTYPES: dict[str, Callable[[Any], Any]] = {
     "bool": bool,
-    "date": datetime.date.fromisoformat,
+    "date": real.date.fromisoformat,
     "time": datetime.time.fromisoformat,
-    "datetime": datetime.datetime.fromisoformat,
+    "datetime": real.datetime.fromisoformat,
 }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import apsw
 
+from backendkit.clock import real
 from backendkit.stores import (
     DatabaseError,
     DataError,
@@ -32,11 +33,11 @@ threadsafety = 1
 paramstyle = "qmark"
 
 Binary = memoryview
-Date = datetime.date
+Date = real.date
 Time = datetime.time
-Timestamp = datetime.datetime
-DateFromTicks = datetime.date.fromtimestamp
-TimestampFromTicks = datetime.datetime.fromtimestamp
+Timestamp = real.datetime
+DateFromTicks = real.date.fromtimestamp
+TimestampFromTicks = real.datetime.fromtimestamp
 
 sqlite_version = apsw.sqlite_lib_version()
 sqlite_version_info = tuple(int(part) for part in sqlite_version.split("."))

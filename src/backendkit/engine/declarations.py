@@ -34,6 +34,8 @@ from .values import size_of, value_type
 
 #: The key of a table that declares none; SQL sees it as ``rowid``.
 ROWID = "rowid"
+#: Types with text among their values, which is compared by a collation.
+_TEXT = frozenset({ValueType.STRING, ValueType.ANY})
 
 
 @dataclass(frozen=True)
@@ -288,7 +290,10 @@ class Declarations:
             and next(row[2] for row in info if row[5]).upper() == "INTEGER"
             and not self._has_key_index(name)
         )
-        columns = [self._column(row, is_alias=is_alias) for row in info]
+        known = {} if old is None else {column.name: column for column in old.columns}
+        columns = [
+            self._column(row, known.get(row[1]), is_alias=is_alias) for row in info
+        ]
         if not key_columns:
             columns.append(_rowid(columns))
             key_columns = [columns[-1].name]
@@ -310,9 +315,13 @@ class Declarations:
         rows = self.sqlite.execute(f"PRAGMA index_list({quote(name)})")
         return any(origin == "pk" for _, _, _, origin, _ in rows)
 
-    def _column(self, row: tuple[Any, ...], *, is_alias: bool) -> Column:
+    def _column(
+        self, row: tuple[Any, ...], old: Column | None, *, is_alias: bool
+    ) -> Column:
         _, name, declared, not_null, _, key, _ = row
         kind = value_type(declared)
+        if old is not None and old.declared == declared:
+            kind = old.type  # whatever was known when it was made
         size = size_of(declared)
         digits = size if kind is ValueType.DECIMAL else ()
         return Column(
@@ -321,7 +330,9 @@ class Declarations:
             nullable=not (not_null or key),
             auto_increment=bool(key) and is_alias,
             declared=declared,
-            max_length=size[0] if size and not digits else None,
+            max_length=(
+                size[0] if size and not digits and kind is not ValueType.ANY else None
+            ),
             max_digits=digits[0] if digits else None,
             decimal_places=digits[1] if len(digits) > 1 else None,
         )
@@ -370,9 +381,7 @@ class Declarations:
 
     def _collated(self, index: str, columns: dict[str, Column]) -> bool:
         return any(
-            name is not None
-            and collation != "BINARY"
-            and columns[name].type is ValueType.STRING
+            name is not None and collation != "BINARY" and columns[name].type in _TEXT
             for name, collation, _ in self._plain_parts(index)
         )
 
@@ -396,7 +405,7 @@ class Declarations:
         hidden = []
         for number, (name, collation, text) in enumerate(parts):
             if name is not None and (
-                collation == "BINARY" or known[name].type is not ValueType.STRING
+                collation == "BINARY" or known[name].type not in _TEXT
             ):
                 names.append(name)
                 continue

@@ -29,7 +29,7 @@ from backendkit.stores import (
 )
 
 from .comparing import Bound, comparison
-from .values import TO_SQLITE, to_store
+from .values import TO_SQLITE, is_same_type, to_store
 
 #: How many values that refer to something are remembered while a table is checked.
 _KNOWN = 10_000
@@ -380,7 +380,7 @@ def _same_types(
     return len(columns) == len(references) and all(
         one in mine
         and other in theirs
-        and child.columns[mine[one]].type is parent.columns[theirs[other]].type
+        and is_same_type(child.columns[mine[one]], parent.columns[theirs[other]])
         for one, other in zip(columns, references, strict=True)
     )
 
@@ -536,7 +536,7 @@ def _translate(
             own, column = child.column(mine), parent.column(theirs)
         except KeyError:
             return None
-        if own.type is column.type:
+        if is_same_type(own, column):
             result.append(value)
             continue
         convert = TO_SQLITE.get(own.type)

@@ -13,8 +13,9 @@ from typing import Any
 
 from backendkit.stores import Column, Row, ValueType, sort_by, sort_key
 
+from .numbers import INT64
 from .parameters import InexactError
-from .values import INT64, TO_SQLITE, orders_alike
+from .values import TO_SQLITE, orders_alike
 
 #: Rows that are added together: a step in Python for each total, not for each row.
 _BATCH = 1000

@@ -63,7 +63,9 @@ class PreparedStep:
             or step.column in connection.tables.collations(table)
         ):
             raise ValueError
-        self._type = table.column(step.column).type
+        #: The column that rows are looked up by.
+        self.looked_up = table.column(step.column)
+        self._type = self.looked_up.type
         precision = connection.store.capabilities.precision(self._type, "in")
         if precision is not Precision.EXACT:
             raise ValueError

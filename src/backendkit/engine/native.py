@@ -32,9 +32,10 @@ from .declarations import is_view
 from .grouping import Grouping, Groups
 from .joining import PreparedStep, Step, join
 from .limits import Look, covered
+from .numbers import INT64
 from .parameters import InexactError, value_converter
 from .running import Filter, timed
-from .values import INT64, TO_SQLITE, orders_alike
+from .values import TO_SQLITE, is_same_type, orders_alike
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -193,6 +194,9 @@ class Prepared:
         pick = self.read.pick
         self._pick: Callable[[Row], Row] | None = None
         complete = self._complete()
+        for one in self._steps:
+            if not is_same_type(complete[one.step.place], one.looked_up):
+                raise InexactError
         for place, _ in self.read.joined_ordering:
             if self._collated[place] or not orders_alike(complete[place]):
                 raise InexactError

@@ -8,7 +8,10 @@ from typing import Any
 
 from backendkit.stores import PATTERNS, Column, FilterShape, ValueType
 
-from .values import FLOAT_DIGITS, INT64, NUMBER, TO_SQLITE, TO_STORE, is_short
+from . import dynamic
+from .dynamic import Affinity, affinity_of
+from .numbers import FLOAT_DIGITS, INT64, NUMBER
+from .values import TO_SQLITE, TO_STORE, is_short
 
 #: Those of :data:`backendkit.stores.PATTERNS` that are SQLite's LIKE.
 LIKE = PATTERNS - {"regex", "iregex"}
@@ -42,6 +45,8 @@ def value_converter(column: Column, shape: FilterShape) -> Callable[[Any], Any]:
         column.type is ValueType.DECIMAL and not is_short(column)
     ):
         raise InexactError
+    if column.type is ValueType.ANY and shape.lookup not in LIKE:
+        return _dynamic(affinity_of(column.declared), shape)
     if shape.lookup in LIKE:
         if column.type is not ValueType.STRING:
             raise InexactError
@@ -59,7 +64,7 @@ def _pattern(value: Any) -> str:
     # To SQLite's LIKE, NUL ends a text.
     if not isinstance(value, str) or "\0" in value:
         raise InexactError
-    return str(value)
+    return str.__str__(value)
 
 
 def _integer(value: Any) -> int:
@@ -82,7 +87,7 @@ def _string(value: Any) -> str:
             value.encode()
         except UnicodeEncodeError:
             raise InexactError from None
-    return str(value)
+    return str.__str__(value)
 
 
 def _bytes(value: Any) -> bytes:
@@ -123,6 +128,25 @@ def _round_trip(kind: ValueType) -> Callable[[Any], Any]:
             raise InexactError
         return stored
 
+    return convert
+
+
+def _dynamic(affinity: Affinity, shape: FilterShape) -> Callable[[Any], Any]:
+    """Values of a column that holds any: a parameter takes the column's affinity."""
+
+    def convert(value: Any) -> Any:
+        if not isinstance(value, (int, float, str, bytes)):
+            raise InexactError
+        try:
+            applied = dynamic.apply(affinity, value)
+            if applied is not None and dynamic.is_unique(affinity, applied):
+                return dynamic.encode(applied)
+        except (OverflowError, UnicodeEncodeError):
+            pass
+        raise InexactError
+
+    if shape.lookup == "in":
+        return lambda values: [convert(value) for value in values]
     return convert
 
 

@@ -38,8 +38,9 @@ _CLASSES = {
     ValueType.DECIMAL: _NUMBERS,
     ValueType.DURATION: _NUMBERS,
     ValueType.BYTES: frozenset({bytes}),
+    ValueType.ANY: frozenset(),
 }
-_LONG = frozenset({ValueType.STRING, ValueType.BYTES, ValueType.JSON})
+_LONG = frozenset({ValueType.STRING, ValueType.BYTES, ValueType.JSON, ValueType.ANY})
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,9 @@ def weigher(table: Table, columns: Sequence[str]) -> Callable[[SQLRow], int] | N
     ]
     if not places:
         return None
-    return lambda row: sum(len(row[at]) for at in places if row[at] is not None)
+    return lambda row: sum(
+        len(value) for at in places if isinstance(value := row[at], (str, bytes))
+    )
 
 
 def key_converter(columns: Sequence[Column]) -> Callable[[Any], Any] | None:

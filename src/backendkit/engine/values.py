@@ -10,6 +10,7 @@ follow https://www.sqlite.org/datatype3.html.
 from __future__ import annotations
 
 import datetime
+import functools
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -17,18 +18,14 @@ from decimal import Decimal, InvalidOperation
 from types import NoneType
 from typing import Any, NoReturn
 
+from backendkit.clock import real
 from backendkit.stores import Column, DataError, ProgrammingError, ValueType
 
-SQLiteValue = None | int | float | str | bytes
+from . import dynamic
+from .dynamic import Affinity, SQLiteValue, affinity_of
+from .numbers import FLOAT_DIGITS, INT64, NUMBER
 
 MICROSECOND = datetime.timedelta(microseconds=1)
-INT64 = range(-(2**63), 2**63)
-# What SQLite takes for a number when it applies a numeric affinity to text.
-NUMBER = re.compile(
-    r"\s*[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?)\s*\Z", re.A
-)
-#: Decimals of so many digits all differ as floats.
-FLOAT_DIGITS = 15
 #: Integers up to here are floats.
 _FLOAT_INTEGERS = 2**53
 
@@ -53,41 +50,52 @@ DECLARATIONS = {
     ValueType.JSON: "text",
 }
 
-_BY_FIRST_WORD = {
-    "uuid": ValueType.UUID,
-    "json": ValueType.JSON,
-    "duration": ValueType.DURATION,
-    "bool": ValueType.BOOL,
-    "boolean": ValueType.BOOL,
+
+def declaration(column: Column) -> str:
+    """Return the type that a virtual table's column is declared with."""
+    if column.type is ValueType.ANY:
+        return affinity_of(column.declared).value
+    return DECLARATIONS[column.type]
+
+
+#: The types that we know, without sizes. What isn't here may mean anything.
+_KNOWN = {
+    **dict.fromkeys(("bool", "boolean"), ValueType.BOOL),
+    **dict.fromkeys(
+        (
+            *("integer", "int", "bigint", "smallint", "tinyint", "mediumint", "int2"),
+            *("int4", "int8", "big int"),
+        ),
+        ValueType.INTEGER,
+    ),
+    **dict.fromkeys(
+        ("real", "float", "float4", "float8", "double", "double precision"),
+        ValueType.FLOAT,
+    ),
+    **dict.fromkeys(("decimal", "numeric", "dec"), ValueType.DECIMAL),
+    **dict.fromkeys(
+        (
+            *("text", "varchar", "char", "nvarchar", "nchar", "clob", "character"),
+            *("character varying", "varying character", "native character"),
+            *("tinytext", "mediumtext", "longtext"),
+        ),
+        ValueType.STRING,
+    ),
+    **dict.fromkeys(("blob", "tinyblob", "mediumblob", "longblob"), ValueType.BYTES),
+    **dict.fromkeys(("uuid", "uuid char"), ValueType.UUID),
+    **dict.fromkeys(("json", "json text"), ValueType.JSON),
+    **dict.fromkeys(("duration", "duration bigint"), ValueType.DURATION),
     "date": ValueType.DATE,
-    "datetime": ValueType.DATETIME,
-    "timestamp": ValueType.DATETIME,
     "time": ValueType.TIME,
-    "decimal": ValueType.DECIMAL,
-    "numeric": ValueType.DECIMAL,
+    **dict.fromkeys(("datetime", "timestamp"), ValueType.DATETIME),
 }
+_NOT_A_NAME = re.compile(r"\([^)]*\)|\bunsigned\b")
 
 
 def value_type(declared: str) -> ValueType:
-    """
-    Return the type of a column declared so.
-
-    The words of our own dialect first, then SQLite's rules for affinity, in
-    their order.
-    """
-    words = re.findall(r"[a-z]+", declared.lower())
-    if words and words[0] in _BY_FIRST_WORD:
-        return _BY_FIRST_WORD[words[0]]
-    text = declared.lower()
-    if "int" in text:
-        return ValueType.INTEGER
-    if any(word in text for word in ("char", "clob", "text")):
-        return ValueType.STRING
-    if "blob" in text:
-        return ValueType.BYTES
-    if any(word in text for word in ("real", "floa", "doub")):
-        return ValueType.FLOAT
-    return ValueType.DECIMAL if text else ValueType.STRING
+    """Return the type of a column declared so."""
+    name = " ".join(_NOT_A_NAME.sub(" ", declared.lower()).split())
+    return _KNOWN.get(name, ValueType.ANY)
 
 
 def size_of(declared: str) -> tuple[int, ...]:
@@ -118,11 +126,12 @@ def _datetime_to_sqlite(value: datetime.datetime) -> str:
 TO_SQLITE: dict[ValueType, Callable[[Any], SQLiteValue]] = {
     ValueType.BOOL: int,
     ValueType.DECIMAL: _decimal_to_sqlite,
-    ValueType.DATE: datetime.date.isoformat,
+    ValueType.DATE: real.date.isoformat,
     ValueType.TIME: datetime.time.isoformat,
     ValueType.DATETIME: _datetime_to_sqlite,
     ValueType.DURATION: _duration_to_sqlite,
     ValueType.UUID: lambda value: value.hex,
+    ValueType.ANY: dynamic.decode,
 }
 
 
@@ -155,9 +164,9 @@ def row_converter(
 def _adapt_other(value: Any) -> SQLiteValue:
     if isinstance(value, Decimal):
         return str(value)
-    if isinstance(value, datetime.datetime):
+    if isinstance(value, real.datetime):
         return value.isoformat(" ")
-    if isinstance(value, (datetime.date, datetime.time)):
+    if isinstance(value, (real.date, datetime.time)):
         return value.isoformat()
     if isinstance(value, datetime.timedelta):
         return _duration_to_sqlite(value)
@@ -279,7 +288,7 @@ def _to_string(value: SQLiteValue) -> str:
     if isinstance(value, str):
         # A lone surrogate isn't a character: no store can keep it.
         value.encode()
-        return str(value)
+        return str.__str__(value)  # a subclass may return itself
     if isinstance(value, (int, float)):
         return repr(float(value)) if isinstance(value, float) else str(int(value))
     raise ValueError
@@ -326,16 +335,16 @@ def _strict(text: str) -> str:
 def _to_date(value: SQLiteValue) -> datetime.date:
     text = _text(value)
     if len(text) > 10:  # YYYY-MM-DD and a time
-        return datetime.datetime.fromisoformat(text).date()
-    return datetime.date.fromisoformat(text)
+        return real.datetime.fromisoformat(text).date()
+    return real.date.fromisoformat(text)
 
 
 def _to_datetime(value: SQLiteValue) -> datetime.datetime:
     text = _text(value)
     try:
-        result = datetime.datetime.fromisoformat(text)
+        result = real.datetime.fromisoformat(text)
     except ValueError:
-        result = datetime.datetime.fromisoformat(_strict(text))
+        result = real.datetime.fromisoformat(_strict(text))
     if result.tzinfo is not None:
         result = result.astimezone(datetime.UTC).replace(tzinfo=None)
     return result
@@ -344,7 +353,7 @@ def _to_datetime(value: SQLiteValue) -> datetime.datetime:
 def _to_time(value: SQLiteValue) -> datetime.time:
     text = _text(value)
     if len(text) > 18:  # a date and a time
-        return datetime.datetime.fromisoformat(text).time()
+        return real.datetime.fromisoformat(text).time()
     try:
         result = datetime.time.fromisoformat(text)
     except ValueError:
@@ -381,6 +390,21 @@ TO_STORE: dict[ValueType, Callable[[Any], Any]] = {
 }
 
 
+def _any_to_store(affinity: Affinity, value: SQLiteValue) -> str | None:
+    return dynamic.encode(dynamic.apply(affinity, value))
+
+
+def store_converter(column: Column) -> Callable[[Any], Any]:
+    """
+    Return what makes the store's value of SQLite's, NULL excepted.
+
+    It raises one of :data:`CONVERSION_ERRORS`.
+    """
+    if column.type is ValueType.ANY:
+        return functools.partial(_any_to_store, affinity_of(column.declared))
+    return TO_STORE[column.type]
+
+
 def is_short(column: Column) -> bool:
     """Whether a DECIMAL column's values all differ as floats."""
     return 0 < (column.max_digits or 0) <= FLOAT_DIGITS
@@ -390,7 +414,18 @@ def orders_alike(column: Column) -> bool:
     """Whether the store orders values, and tells them apart, just as SQLite does."""
     if column.type is ValueType.DECIMAL:
         return is_short(column)
+    if column.type is ValueType.ANY:
+        # Without an affinity, 1 and 1.0 are equal, and two values.
+        return affinity_of(column.declared) is not Affinity.BLOB
     return column.type is not ValueType.JSON
+
+
+def is_same_type(one: Column, other: Column) -> bool:
+    """Whether equal values of two columns are the same to the store."""
+    return one.type is other.type and (
+        one.type is not ValueType.ANY
+        or affinity_of(one.declared) is affinity_of(other.declared)
+    )
 
 
 #: What says that a value doesn't fit into a column.
@@ -410,7 +445,7 @@ def all_to_store(column: Column, values: Sequence[Any]) -> Sequence[Any]:
         if min(values) in INT64 and max(values) in INT64:
             return values
         raise OverflowError
-    convert = TO_STORE[column.type]
+    convert = store_converter(column)
     short = column.type is ValueType.DECIMAL and is_short(column)
 
     def one(value: Any) -> Any:
@@ -446,7 +481,7 @@ def to_store(table: str, column: Column, value: Any) -> Any:
     if value is None:
         return None
     try:
-        stored = TO_STORE[column.type](adapt(value))
+        stored = store_converter(column)(adapt(value))
         if column.type is ValueType.DECIMAL and is_short(column):
             return _shortened(stored)
         return stored

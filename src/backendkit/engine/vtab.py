@@ -23,7 +23,7 @@ from .limits import covered, index_columns
 from .scan import Scan
 from .seeking import Lookup, SQLRow, lookup_of, weigher
 from .tokens import quote
-from .values import DECLARATIONS, row_converter
+from .values import declaration, orders_alike, row_converter
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -192,7 +192,7 @@ class VirtualTable:
         column = self.table.column(name)
         collation = self.collations.get(name)
         suffix = f" COLLATE {quote(collation)}" if collation else ""
-        return f"{quote(name)} {DECLARATIONS[column.type]}{suffix}"
+        return f"{quote(name)} {declaration(column)}{suffix}"
 
     # Planning
 
@@ -348,8 +348,11 @@ class VirtualTable:
                 position = self.rowid_column
             if not 0 <= position < len(self.visible):
                 return ()
-            name = self.visible[position].name
+            column = self.visible[position]
+            name = column.name
             if name in self.collations:
+                return ()
+            if column.type is ValueType.ANY and not orders_alike(column):
                 return ()
             ordering.append((name, bool(info.get_aOrderBy_desc(number))))
         return tuple(ordering)

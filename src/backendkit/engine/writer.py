@@ -272,7 +272,10 @@ class TableWriter:
             if old is not None:
                 # What isn't given is the default here too, as ``excluded`` in SQL.
                 changes = {
-                    number: given.get(number, complete[number]) for number in update
+                    number: given[number]
+                    if number in given
+                    else self._in_sql(number, complete[number])
+                    for number in update
                 }
                 return self.change(self.table.key_of(old), changes)
         (row,) = self._insert([tuple(complete)])
@@ -369,7 +372,7 @@ class TableWriter:
         columns = table.columns
         new: list[Any]
         if self._expressions.needed and self._computation.touched(changes):
-            given = {number: old[number] for number in self._stored}
+            given = {n: self._in_sql(n, old[n]) for n in self._stored}
             given.update(changes)
             new = self._complete(given)
             for number in self._kept:
@@ -391,6 +394,12 @@ class TableWriter:
         if self._foreign_keys.referring(table):
             self._foreign_keys.note_parent(table, old, row)
         return row
+
+    def _in_sql(self, number: int, value: Any) -> Any:
+        """Return a value of a row as a statement would give it."""
+        if value is None or self.table.columns[number].type is not ValueType.ANY:
+            return value
+        return TO_SQLITE[ValueType.ANY](value)
 
     def together(self, numbers: Collection[int]) -> bool:
         """Whether rows can be changed together by :meth:`change_together`."""
@@ -435,7 +444,8 @@ class TableWriter:
             if computed is None:
                 # One is wrong; which, and why, is found out row by row.
                 for key, values in rows.items():
-                    self.change(key, dict(zip(numbers, values, strict=True)))
+                    given = zip(numbers, values, strict=True)
+                    self.change(key, {n: self._in_sql(n, v) for n, v in given})
                 return
             numbers, rows = (*numbers, *batch.outputs), computed
         try:

@@ -7,7 +7,8 @@ reads and writes it in C. Other programs read it with any msgpack library:
 
 ==================== ======================================================
 BOOL INTEGER FLOAT   msgpack's own
-STRING BYTES JSON    msgpack's own
+STRING BYTES         msgpack's own
+JSON ANY             msgpack's own text
 DECIMAL              text, e.g. ``"1.50"``
 DATE TIME DATETIME   text, ISO 8601
 DURATION             text, ISO 8601, e.g. ``"-PT1.5S"``
@@ -28,6 +29,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from backendkit.clock import real
 from backendkit.stores import Column, DataError, Row, ValueType
 
 #: More layouts than this have no number: rows are rewritten then.
@@ -44,12 +46,13 @@ PYTHON_TYPES: dict[ValueType, type] = {
     ValueType.DECIMAL: Decimal,
     ValueType.STRING: str,
     ValueType.BYTES: bytes,
-    ValueType.DATE: datetime.date,
+    ValueType.DATE: real.date,
     ValueType.TIME: datetime.time,
-    ValueType.DATETIME: datetime.datetime,
+    ValueType.DATETIME: real.datetime,
     ValueType.DURATION: datetime.timedelta,
     ValueType.UUID: uuid.UUID,
     ValueType.JSON: str,
+    ValueType.ANY: str,
 }
 
 pack = msgspec.msgpack.Encoder(uuid_format="bytes", decimal_format="string").encode
@@ -273,6 +276,7 @@ _TESTS: dict[ValueType, Callable[[Any], bool]] = {
     ValueType.DECIMAL: _finite,
     ValueType.STRING: _encodable,
     ValueType.JSON: _encodable,
+    ValueType.ANY: _encodable,
     ValueType.TIME: _naive,
     ValueType.DATETIME: _naive,
 }
@@ -327,9 +331,9 @@ def _to_bytes(value: Any) -> bytes:
 
 
 def _to_date(value: Any) -> datetime.date:
-    if not isinstance(value, datetime.date) or isinstance(value, datetime.datetime):
+    if not isinstance(value, real.date) or isinstance(value, real.datetime):
         raise TypeError("not a date")
-    return datetime.date(value.year, value.month, value.day)
+    return real.date(value.year, value.month, value.day)
 
 
 def _to_time(value: Any) -> datetime.time:
@@ -341,11 +345,11 @@ def _to_time(value: Any) -> datetime.time:
 
 
 def _to_datetime(value: Any) -> datetime.datetime:
-    if not isinstance(value, datetime.datetime):
+    if not isinstance(value, real.datetime):
         raise TypeError("not a date and time")
     if value.tzinfo is not None:
         raise ValueError("it has a time zone")
-    midnight = datetime.datetime(value.year, value.month, value.day)
+    midnight = real.datetime(value.year, value.month, value.day)
     return midnight + datetime.timedelta(
         hours=value.hour,
         minutes=value.minute,
@@ -379,4 +383,5 @@ _CONVERTERS: dict[ValueType, Callable[[Any], Any]] = {
     ValueType.DURATION: _to_duration,
     ValueType.UUID: _to_uuid,
     ValueType.JSON: _to_str,
+    ValueType.ANY: _to_str,
 }

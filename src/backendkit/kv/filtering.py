@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 #: Of these types equal values are equal bytes in a row.
 _CANONICAL = frozenset(
     {
+        ValueType.ANY,
         ValueType.BYTES,
         ValueType.DATE,
         ValueType.DATETIME,

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
+from backendkit.clock import real
 from backendkit.stores import ValueType
 
 #: The encoding of None: less than that of any value.
@@ -201,7 +202,7 @@ def _encode_date(value: datetime.date) -> bytes:
 
 def _decode_date(data: bytes, offset: int) -> tuple[datetime.date, int]:
     end = offset + 4
-    return datetime.date.fromordinal(int.from_bytes(data[offset + 1 : end])), end
+    return real.date.fromordinal(int.from_bytes(data[offset + 1 : end])), end
 
 
 def _micros(value: datetime.time | datetime.datetime) -> int:
@@ -216,7 +217,7 @@ def _encode_time(value: datetime.time) -> bytes:
 def _decode_time(data: bytes, offset: int) -> tuple[datetime.time, int]:
     end = offset + 6
     micros = int.from_bytes(data[offset + 1 : end])
-    return (datetime.datetime.min + micros * _MICROSECOND).time(), end
+    return (real.datetime.min + micros * _MICROSECOND).time(), end
 
 
 def _encode_datetime(value: datetime.datetime) -> bytes:
@@ -226,7 +227,7 @@ def _encode_datetime(value: datetime.datetime) -> bytes:
 def _decode_datetime(data: bytes, offset: int) -> tuple[datetime.datetime, int]:
     end = offset + 9
     day, micros = divmod(int.from_bytes(data[offset + 1 : end]), _DAY)
-    midnight = datetime.datetime.fromordinal(day)
+    midnight = real.datetime.fromordinal(day)
     return midnight + datetime.timedelta(microseconds=micros), end
 
 
@@ -264,6 +265,7 @@ ENCODERS: dict[ValueType, Encoder] = {
     ValueType.DURATION: _encode_duration,
     ValueType.UUID: _encode_uuid,
     ValueType.JSON: _encode_str,
+    ValueType.ANY: _encode_str,
 }
 
 #: The most bytes that a value of a type has; None for any number.
@@ -295,6 +297,7 @@ _DECODERS: dict[ValueType, Decoder] = {
     ValueType.DURATION: _decode_duration,
     ValueType.UUID: _decode_uuid,
     ValueType.JSON: _decode_str,
+    ValueType.ANY: _decode_str,
 }
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.models.expressions import Col
 
-from backendkit.engine.values import FLOAT_DIGITS, TO_SQLITE
+from backendkit.engine.numbers import FLOAT_DIGITS
+from backendkit.engine.values import TO_SQLITE
 from backendkit.stores import Column, ValueType
 
 if TYPE_CHECKING:

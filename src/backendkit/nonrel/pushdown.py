@@ -59,7 +59,7 @@ def handed_filters(query: Query, connection: BaseDatabaseWrapper) -> dict[str, H
             continue
         own = unquote(connection.ops.quote_name(column.target.column))
         found.setdefault(column.alias, []).append(
-            Filter(own, name, False, ValueType.STRING, str(value))
+            Filter(own, name, False, ValueType.STRING, str.__str__(value))
         )
     return {alias: Handed(filters) for alias, filters in found.items()}
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from threading import get_ident
 from typing import Any, Protocol, TypeVar
 
+from backendkit import clock
+
 T = TypeVar("T")
 U = TypeVar("U")
 Result = TypeVar("Result")
@@ -189,8 +191,8 @@ class NativeCalls:
         self._one_at_a_time.acquire()
         self._forked.clear()
         self._forking = True
-        deadline = time.monotonic() + PATIENCE
-        while self._others() and time.monotonic() < deadline:
+        deadline = clock.monotonic() + PATIENCE
+        while self._others() and clock.monotonic() < deadline:
             time.sleep(_PAUSE)
 
     def after_in_parent(self) -> None:

@@ -29,6 +29,8 @@ class ValueType(StrEnum):
     DURATION     datetime.timedelta
     UUID         uuid.UUID
     JSON         str that holds a JSON document (so JSON null isn't None)
+    ANY          str, never empty: a value of any type, written by the engine so
+                 that texts order as the values do. To a store it is a STRING.
     ============ ============================================================
 
     SQL's NULL is ``None`` for every type.
@@ -46,6 +48,7 @@ class ValueType(StrEnum):
     DURATION = "duration"
     UUID = "uuid"
     JSON = "json"
+    ANY = "any"
 
 
 @dataclass(frozen=True, slots=True)

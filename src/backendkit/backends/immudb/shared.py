@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from backendkit import clock
 from backendkit.stores import (
     ConflictError,
     Error,
@@ -89,7 +89,7 @@ class Shared:
         :param age: seconds for which nobody has to look whether they are the same.
         """
         schema = self._schema
-        now = time.monotonic()
+        now = clock.monotonic()
         if schema is not None and now - self._checked < age:
             return schema, None
         # First: a change after it is noticed later.
@@ -133,7 +133,7 @@ class Shared:
     def set_schema(self, schema: Schema) -> None:
         """Note what has just been committed."""
         with self._lock:
-            self._schema, self._checked = schema, time.monotonic()
+            self._schema, self._checked = schema, clock.monotonic()
 
     # Sizes
 

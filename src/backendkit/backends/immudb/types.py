@@ -8,6 +8,7 @@ from decimal import Context, Decimal, InvalidOperation
 from types import NoneType
 from typing import Any
 
+from backendkit.clock import real
 from backendkit.stores import Column, DataError, Row, Table, ValueType
 
 MICROSECOND = datetime.timedelta(microseconds=1)
@@ -27,6 +28,7 @@ COLUMN_TYPES: Mapping[ValueType, str] = {
     ValueType.DURATION: "INTEGER",
     ValueType.UUID: "UUID",
     ValueType.JSON: "VARCHAR",
+    ValueType.ANY: "VARCHAR",
 }
 
 #: Bytes of the types whose text isn't longer than that.
@@ -138,7 +140,7 @@ def decimal_text(value: Decimal) -> str:
 
 _ENCODERS: Mapping[ValueType, Callable[[Any], Any]] = {
     ValueType.DECIMAL: decimal_text,
-    ValueType.DATE: datetime.date.isoformat,
+    ValueType.DATE: real.date.isoformat,
     # Of one width, so that they sort.
     ValueType.TIME: lambda value: value.isoformat(timespec="microseconds"),
     ValueType.DURATION: lambda value: value // MICROSECOND,
@@ -147,7 +149,7 @@ _ENCODERS: Mapping[ValueType, Callable[[Any], Any]] = {
 
 _DECODERS: Mapping[ValueType, Callable[[Any], Any]] = {
     ValueType.DECIMAL: Decimal,
-    ValueType.DATE: datetime.date.fromisoformat,
+    ValueType.DATE: real.date.fromisoformat,
     ValueType.TIME: datetime.time.fromisoformat,
     ValueType.DURATION: lambda value: datetime.timedelta(microseconds=value),
 }
@@ -194,12 +196,13 @@ _PYTHON: Mapping[ValueType, Any] = {
     ValueType.DECIMAL: Decimal,
     ValueType.STRING: str,
     ValueType.BYTES: bytes,
-    ValueType.DATE: datetime.date,
+    ValueType.DATE: real.date,
     ValueType.TIME: datetime.time,
-    ValueType.DATETIME: datetime.datetime,
+    ValueType.DATETIME: real.datetime,
     ValueType.DURATION: datetime.timedelta,
     ValueType.UUID: object,
     ValueType.JSON: str,
+    ValueType.ANY: str,
 }
 
 

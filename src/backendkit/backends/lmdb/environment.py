@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import lmdb
 
+from backendkit import clock
 from backendkit.kv import check_format, initialize
 from backendkit.kv.layout import FORMAT_KEY
 from backendkit.stores import InterfaceError, Mutex, OperationalError, tell_children
@@ -66,7 +67,7 @@ class Environment:
         self._thread_ends = threading.local()
         self._opening = Mutex()
         self._is_opening = False
-        self._readers_checked = time.monotonic()
+        self._readers_checked = clock.monotonic()
         # In a child process, of the parent's: transactions, and why they can't be ended.
         self._parents: list[lmdb.Transaction] = []
         self._trouble = ""
@@ -140,7 +141,7 @@ class Environment:
         try:
             if self.was_full:
                 self._grow()
-            if time.monotonic() - self._readers_checked > _READER_CHECK_INTERVAL:
+            if clock.monotonic() - self._readers_checked > _READER_CHECK_INTERVAL:
                 self._check_readers()
             return self._begin(transaction, write=True)
         except BaseException:
@@ -206,7 +207,7 @@ class Environment:
 
     def _check_readers(self) -> int:
         """Free the slots of readers that were killed; return how many."""
-        self._readers_checked = time.monotonic()
+        self._readers_checked = clock.monotonic()
         with calls:
             return int(self.lmdb.reader_check())
 
@@ -265,10 +266,10 @@ class Environment:
                 return
             self._is_opening = True
             try:
-                deadline = time.monotonic() + timeout
+                deadline = clock.monotonic() + timeout
                 # Their snapshots would be lost, and their process with them.
                 while self._orphans or any(ref() for ref in list(self.live.values())):
-                    if time.monotonic() >= deadline:
+                    if clock.monotonic() >= deadline:
                         raise OperationalError(
                             f"{self.path}: another process has made the database"
                             " larger; end the open transactions and try again"

@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 
+from backendkit import clock
 from backendkit.stores import OperationalError
 
 #: The bytes of the file that are locked: the right to write, and the place of the
@@ -52,7 +53,7 @@ class WriterLock:
         :param timeout: in seconds.
         :raises OperationalError: it took longer, or this thread has it already.
         """
-        deadline = time.monotonic() + timeout
+        deadline = clock.monotonic() + timeout
         holder = self._holder
         if holder is not None and holder[0] == threading.get_ident():
             # Waiting for oneself would only be slower.
@@ -68,7 +69,7 @@ class WriterLock:
             self._lock.release()
             raise
         thread = threading.current_thread()
-        self._holder = (threading.get_ident(), thread.name, time.monotonic())
+        self._holder = (threading.get_ident(), thread.name, clock.monotonic())
 
     def release(self) -> None:
         """Give the right back."""
@@ -100,7 +101,7 @@ class WriterLock:
                     raise
             else:
                 return
-            left = deadline - time.monotonic()
+            left = deadline - clock.monotonic()
             if left <= 0:
                 raise OperationalError(
                     f"database is locked: {self._database}: {self._other()};"
@@ -135,7 +136,7 @@ class WriterLock:
             _, name, since = holder
             text += (
                 f": thread {name!r} of this process has been writing for"
-                f" {time.monotonic() - since:.1f} s"
+                f" {clock.monotonic() - since:.1f} s"
             )
         return f"{text}; waited {timeout:g} s"
 

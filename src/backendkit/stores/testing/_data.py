@@ -110,6 +110,10 @@ VALUES: Mapping[ValueType, Sequence[Any]] = {
         *("null", "true", "0", '""', '"null"', "[]", "{}", '"\\u0000"'),
         '{"a": [1, 2.5, null, {"é": "😀"}], "b": "\'"}',
     ],
+    ValueType.ANY: [
+        *("n1498:", "n2", "n35001", "n35001.", "n350015.", "t", "t\0", "tA", "ta"),
+        *("ta\0b", "té", "t😀", "x", "x00", "xff"),
+    ],
 }
 
 #: Numbers that a column of numbers of any type can be compared with.

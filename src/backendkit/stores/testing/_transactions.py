@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from backendkit import clock
 from backendkit.stores import (
     Column,
     ConflictError,
@@ -272,8 +272,8 @@ class TransactionsContract(ContractBase):
         sessions = [self.session() for _ in range(threads)]
 
         def add(session: Session) -> None:
-            done, deadline = 0, time.monotonic() + self.patience
-            while done < times and time.monotonic() < deadline:
+            done, deadline = 0, clock.monotonic() + self.patience
+            while done < times and clock.monotonic() < deadline:
                 try:
                     session.begin(write=done % 2 == 0)
                     row = session.get(THINGS, (1,)) or ()

@@ -8,6 +8,7 @@ import datetime
 from typing import Any
 
 from backendkit import stores
+from backendkit.clock import real
 
 from . import immudb_pb2 as pb
 from ._methods import (
@@ -110,7 +111,7 @@ class BeyondSQL(Session):
         return ServerInfo(
             version=answer.version.removeprefix("v"),
             uuid=self._link.server_uuid,
-            started=datetime.datetime(1970, 1, 1)
+            started=real.datetime(1970, 1, 1)
             + datetime.timedelta(seconds=answer.startedAt),
         )
 

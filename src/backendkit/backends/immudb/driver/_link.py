@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 from grpc import experimental
 
+from backendkit import clock
 from backendkit.stores import InterfaceError, OperationalError
 
 from . import immudb_pb2 as pb
@@ -53,7 +54,7 @@ class Link:
         self.broken = False
         self.metadata: Metadata = ()
         self.server_uuid = ""
-        self.used = time.monotonic()
+        self.used = clock.monotonic()
         self._channel: Any = None
         self._farewell: Any = None
         self._callables: dict[Method, Any] = {}
@@ -91,7 +92,7 @@ class Link:
         :param wait: if not, gRPC's future of the answer is returned.
         :raises grpc.RpcError: it failed.
         """
-        self.used = time.monotonic()
+        self.used = clock.monotonic()
         try:
             made = self.callable(method)
             return (made if wait else made.future)(
@@ -194,7 +195,7 @@ class Link:
     def keep_alive(self) -> None:
         """Tell the server that we are still there, if it has heard nothing for long."""
         interval = self.settings.keepalive
-        if interval is None or time.monotonic() - self.used < interval:
+        if interval is None or clock.monotonic() - self.used < interval:
             return
         # Whatever it is, the next call will meet it and knows what to do.
         with calling, contextlib.suppress(grpc.RpcError, InterfaceError):

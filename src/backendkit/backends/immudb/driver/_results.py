@@ -6,6 +6,8 @@ import dataclasses
 import datetime
 from typing import Any
 
+from backendkit.clock import real
+
 from . import immudb_pb2 as pb
 
 
@@ -48,7 +50,7 @@ class Committed:
         """Make one of immudb's message."""
         return cls(
             tx=answer.header.id,
-            time=datetime.datetime(1970, 1, 1)
+            time=real.datetime(1970, 1, 1)
             + datetime.timedelta(seconds=answer.header.ts),
             rows=answer.updatedRows,
             first_ids={table: key.n for table, key in answer.firstInsertedPKs.items()},

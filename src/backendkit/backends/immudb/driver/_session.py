@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 
-from backendkit import stores
+from backendkit import clock, stores
 
 from . import immudb_pb2 as pb
 from ._errors import (
@@ -209,7 +209,7 @@ class Session:
         :param repeat: whether it may be called again when no answer came.
         """
         self._usable()
-        if not repeat and time.monotonic() - self._link.used > IDLE:
+        if not repeat and clock.monotonic() - self._link.used > IDLE:
             # If the server was restarted meanwhile, this is what meets it.
             self._outside(KEEP_ALIVE, EMPTY)
         return self._renewing(

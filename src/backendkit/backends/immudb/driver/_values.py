@@ -25,12 +25,13 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from backendkit.clock import real
 from backendkit.stores import DataError, InternalError, ProgrammingError
 
 from . import immudb_pb2 as pb
 from ._statements import Statement
 
-EPOCH = datetime.datetime(1970, 1, 1)
+EPOCH = real.datetime(1970, 1, 1)
 MICROSECOND = datetime.timedelta(microseconds=1)
 
 Parameters = Sequence[Any] | Mapping[str, Any]
@@ -79,7 +80,7 @@ def _datetime(target: pb.SQLValue, value: datetime.datetime) -> None:
 
 
 def _date(target: pb.SQLValue, value: datetime.date) -> None:
-    _datetime(target, datetime.datetime.combine(value, datetime.time()))
+    _datetime(target, real.datetime.combine(value, datetime.time()))
 
 
 def _uuid(target: pb.SQLValue, value: uuid.UUID) -> None:
@@ -103,8 +104,8 @@ BINDERS: dict[type, Binder] = {
     bytes: _bytes,
     bytearray: _bytes,
     memoryview: _bytes,
-    datetime.datetime: _datetime,
-    datetime.date: _date,
+    real.datetime: _datetime,
+    real.date: _date,
     uuid.UUID: _uuid,
     dict: _json,
     list: _json,

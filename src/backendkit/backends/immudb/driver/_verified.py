@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from backendkit import stores
+from backendkit.clock import real
 
 from . import immudb_pb2 as pb
 from ._beyond import BeyondSQL
@@ -280,7 +281,7 @@ class Verifier(BeyondSQL):
         check_entry(entry.inclusionProof, header, key, value)
         row = table.decode(value)
         require(same_key(table, row, primary_key), "a row of another key")
-        time = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=header.ts)
+        time = real.datetime(1970, 1, 1) + datetime.timedelta(seconds=header.ts)
         return VerifiedRow(row, tx, time), state
 
     def _linked(

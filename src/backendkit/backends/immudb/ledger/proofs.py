@@ -14,6 +14,7 @@ from django.db.models import Model
 
 from backendkit.backends.immudb.driver import ProgrammingError, VerifiedRow
 from backendkit.backends.immudb.driver import TamperedError as DriverTamperedError
+from backendkit.clock import real
 
 from .errors import MismatchError, NotInLedgerError, TamperedError
 from .revisions import revisions
@@ -82,7 +83,7 @@ def prove(instance: Model, *, using: str) -> Proof:
     return Proof(
         proven,
         found.tx,
-        time_of(round((found.time - datetime.datetime(1970, 1, 1)).total_seconds())),
+        time_of(round((found.time - real.datetime(1970, 1, 1)).total_seconds())),
         state,
         fields,
         rows.present,
