@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from backendkit.engine import dbapi, dynamic
+from backendkit.engine.compiled import Select
 from backendkit.engine.dynamic import Affinity
-from backendkit.engine.statements import Select
 from backendkit.engine.values import value_type
 from backendkit.stores import ValueType
 from tests.effort import effort
