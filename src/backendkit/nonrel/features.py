@@ -36,8 +36,6 @@ class NonrelDatabaseFeatures(DatabaseFeatures):
     # A store is shared by all connections that name it.
     test_db_allows_multiple_connections = True
 
-    # Always: where a store has no locks, using it is a clear error.
-    has_select_for_update = True
     # All writers wait for the one that holds the lock, so there is nothing to
     # skip, and no part of a row to lock.
     has_select_for_update_skip_locked = False
@@ -74,6 +72,18 @@ class NonrelDatabaseFeatures(DatabaseFeatures):
     def supports_transactions(self) -> bool:
         """Whether the store has them; see the system check."""
         return bool(self.connection.store_class.capabilities.transactions)
+
+    @cached_property
+    def has_select_for_update(self) -> bool:
+        """
+        Whether ``select_for_update()`` does something.
+
+        Where it can't, Django leaves it out, as for SQLite: ``update_or_create()``
+        needs it to work. A buffered session compares each row that it writes with what
+        it has read, so no update is lost.
+        """
+        capabilities = self.connection.store_class.capabilities
+        return capabilities.locks or capabilities.serializable
 
     @cached_property
     def uses_savepoints(self) -> bool:

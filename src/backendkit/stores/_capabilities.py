@@ -75,7 +75,8 @@ class Capabilities:
     :param snapshots: whether a transaction sees what was committed when it began. If
         not, each read sees what is committed then.
     :param locks: whether ``Session.lock`` excludes other writers until the end
-        of the transaction (``select_for_update``).
+        of the transaction (``select_for_update``). Without ``locks`` and
+        ``serializable`` Django ignores ``select_for_update``.
     :param serializable: whether a transaction that writes can't commit any more once
         another one has changed what it has read, or has added to it. Then
         ``select_for_update`` needs no lock: its rows are as they were, or nothing is
