@@ -70,6 +70,22 @@ ALL = [SQLITE, LMDB, POSTGRESQL, MARIADB, IMMUDB]
 SERVERS = [engine for engine in ALL if engine.has_server]
 
 
+def params(kinds, quick):
+    """
+    Parameters of a fixture, each named after its kind of database.
+
+    :param quick: those that ``make test`` tries; the others are for ``make check``.
+    """
+    return [
+        pytest.param(
+            engine,
+            id=engine.name,
+            marks=[] if engine in quick else pytest.mark.check,
+        )
+        for engine in kinds
+    ]
+
+
 def available(engine):
     """Skip the test if a program isn't there; in CI all have to be."""
     missing = engine.missing()

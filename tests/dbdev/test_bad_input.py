@@ -152,6 +152,10 @@ def test_disk_full_in_mid_backup(filled):
     assert done.returncode == 1, done
     assert done.stderr.count("CommandError: ") == 1
     assert re.search("(?i)no space left|errno:? 28|disk is full", done.stderr), done
+    # Python's own words are none for people.
+    assert "[Errno" not in done.stderr
+    space = r"The file system of /.*backups/.* has .*B? left; \d.*B are needed"
+    assert re.search(space, done.stderr), done
     assert list(filled.folder().rglob("*.unfinished")) == []
     assert [path.name[-4:] for path in folder.iterdir()] == [".one"]
     assert filled.info().get("running") is not False

@@ -67,6 +67,7 @@ def add(project, name):
     call(project, "PutItem", TableName="item", Item={"name": {"S": name}})
 
 
+@pytest.mark.check
 def test_life(project):
     project.manage("dbdev_init", CLOUD)
     # Nothing is in it yet.
@@ -90,6 +91,7 @@ def test_life(project):
     project.manage("dbdev_stopserver", CLOUD)
 
 
+@pytest.mark.check
 def test_foreground(project):
     """Ctrl-C stops it."""
     project.manage("dbdev_init", CLOUD)
@@ -104,6 +106,7 @@ def test_foreground(project):
     assert not project.info("cloud")["running"]
 
 
+@pytest.mark.check
 def test_after_a_reboot(project):
     """The id that was noted is another process's now; that is left alone."""
     project.manage("dbdev_init", CLOUD)
@@ -117,6 +120,7 @@ def test_after_a_reboot(project):
         other.kill()
 
 
+@pytest.mark.check
 def test_two_projects(make, project):
     """Each has its port and its data."""
     other = make(DATABASES)
@@ -128,6 +132,7 @@ def test_two_projects(make, project):
     assert call(other, "ListTables")["TableNames"] == []
 
 
+@pytest.mark.check
 def test_port_taken(project):
     project.manage("dbdev_init", CLOUD)
     project.manage("dbdev_stopserver", CLOUD)
@@ -137,6 +142,7 @@ def test_port_taken(project):
         assert call(project, "ListTables")["TableNames"] == []
 
 
+@pytest.mark.check
 def test_disk_full_in_mid_backup(project):
     """It is said, and the server runs again."""
     project.manage("dbdev_init", CLOUD)
@@ -150,6 +156,7 @@ def test_disk_full_in_mid_backup(project):
     assert call(project, "ListTables")["TableNames"] == ["item"]
 
 
+@pytest.mark.check
 def test_it_listens_on_the_loopback_interface_alone(project):
     project.manage("dbdev_init", CLOUD)
     port = project.info("cloud")["port"]

@@ -55,7 +55,8 @@ def check_known(project):
     assert ("is stopped" in answer.out) is (pid is not None)
     assert pid is None or started_at(pid) is None
     wait_for(lambda: not list(project.unknown()))
-    assert not (project.folder() / "data.unfinished").exists()
+    left = [*project.folder().glob(".state-*"), *project.folder().glob("*unfinished")]
+    assert left == []
 
 
 def kills(project, command):

@@ -168,6 +168,7 @@ def test_foreground(server_project, number):
     assert len(project.rows()[0]) == 20
 
 
+@pytest.mark.check
 def test_stopped_elsewhere(server_project):
     project = server_project
     project.manage("dbdev_init")
@@ -227,6 +228,7 @@ def test_after_a_reboot(server_project):
         other.kill()
 
 
+@pytest.mark.check
 def test_two_projects_and_two_aliases(make, server_engine):
     """None of them gets in the way of another one."""
     databases = {alias: server_engine.settings(alias) for alias in ("default", "two")}
@@ -280,6 +282,7 @@ def test_taken_port(make, server_engine):
         assert f"port {port} is taken" in answer.line
 
 
+@pytest.mark.check
 def test_time_of_init(make, server_engine, record_property):
     """It is no matter of minutes. (The machine may be busy.)"""
     project = make({"default": server_engine.settings()}, before=server_engine.before)

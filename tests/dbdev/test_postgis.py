@@ -34,6 +34,7 @@ def execute(project, statement):
     return project.manage("shell", "-v0", "-c", code).out.strip()
 
 
+@pytest.mark.check
 def test_life(project):
     project.manage("dbdev_init")
     execute(project, "CREATE TABLE place (point geometry(Point, 4326))")

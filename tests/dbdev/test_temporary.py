@@ -81,6 +81,7 @@ def test_in_the_group_of_its_owner(immudb, tmp_path):
     wait_for(lambda: started_at(int(pid)) is None, 5)
 
 
+@pytest.mark.check
 def test_a_folder_of_ones_own_is_kept(immudb, tmp_path):
     for _ in range(2):
         with TemporaryServer("immudb", tmp_path / "new" / "place") as server:

@@ -95,6 +95,7 @@ def test_pytest_with_workers(project):
     assert not project.info()["running"]
 
 
+@pytest.mark.check
 def test_pytest_leaves_a_running_server(project):
     project.manage("dbdev_init")
     pid = project.info()["pid"]
@@ -113,6 +114,7 @@ def test_pytest_says_what_is_missing(project):
     assert "there is no development backend" in out or "DATABASES has no 'no'" in out
 
 
+@pytest.mark.check
 def test_djangos_runner(project):
     run(project, "django", "test", "--parallel", "2", "--noinput")
     assert len(used(project)) >= 1

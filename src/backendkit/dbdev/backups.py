@@ -68,8 +68,8 @@ def check_name(name: str) -> None:
     """
     if not _NAME.fullmatch(name) or name.endswith(UNFINISHED):
         raise DbdevError(
-            f"{name!r} can't be the name of a backup: up to 100 letters, digits,"
-            " '_', '-' and '.', of which the first is no '.'"
+            f"{name!r} can't be the name of a backup: a name has up to 100 letters,"
+            " digits, '_', '-' and '.', and doesn't begin with '.'"
         )
 
 

@@ -256,7 +256,7 @@ class BaseDbdevBackend(ProjectDatabase, abc.ABC):
         """
         if not dumps.is_neutral(dumpfile):
             raise DbdevError(
-                f"{self.display_name} has no dump format of its own: use a name that"
+                f"{self.display_name} has no dump format of its own: use a file name that"
                 " ends with .json or .jsonl"
             )
         dumps.create(self.alias, dumpfile)

@@ -83,8 +83,8 @@ def findings(backend: BaseDbdevBackend) -> Iterator[Finding]:
         elif program.needed_for:
             yield Finding(
                 True,
-                f"{program.name} isn't installed: {program.needed_for} can't be"
-                f" done without. To install it: {program.hint()}",
+                f"{program.name} isn't installed; {program.needed_for} needs it. To"
+                f" install it: {program.hint()}",
             )
         else:
             yield Finding(

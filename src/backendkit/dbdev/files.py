@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from backendkit.progress import Progress
 
+# What systems, databases and programs say when a disk is full.
+_FULL = re.compile(r"no space left|disk quota|disk (is )?full|errno:? 28", re.I)
 _CHUNK = 1 << 20  # bytes
 
 
@@ -77,7 +79,11 @@ def to_disk(path: Path) -> None:
 
 
 def reason(
-    error: OSError, folder: Path | None = None, needed: int | None = None
+    error: OSError,
+    folder: Path | None = None,
+    needed: int | None = None,
+    *,
+    named: bool = True,
 ) -> str:
     """
     Return what went wrong with a file, for a person.
@@ -85,12 +91,22 @@ def reason(
     :param folder: that was being written to. When its disk is full, the message has it
         and the space that is left.
     :param needed: about how many bytes had to be written.
+    :param named: whether to name the file.
     """
     text = error.strerror or str(error)
     if error.filename is not None:
-        text = f"{text}: {os.fsdecode(error.filename)}"
+        text = f"{text}: {os.fsdecode(error.filename)}" if named else text
         folder = folder or Path(os.fsdecode(error.filename)).absolute().parent
-    if error.errno not in {errno.ENOSPC, errno.EDQUOT} or folder is None:
+    return text if folder is None else with_space(text, folder, needed)
+
+
+def with_space(text: str, folder: Path, needed: int | None = None) -> str:
+    """
+    Return an error's text, with the space that is left if it says that there is none.
+
+    Programs and libraries say so in words of their own.
+    """
+    if not _FULL.search(text):
         return text
     while not folder.exists():
         folder = folder.parent

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from backendkit.dbdev import ports
 from backendkit.dbdev.errors import DbdevError
+from backendkit.dbdev.files import reason
 from backendkit.dbdev.state import Lock, State, StateFile
 
 #: The folder in a project when ``DBDEV_DATADIR`` names no other one.
@@ -52,9 +53,9 @@ class Instance:
             if not ignore.exists():
                 ignore.write_text("*\n")
         except OSError as error:
+            said = reason(error, self.root.parent, named=False)
             raise DbdevError(
-                f"{self.folder} can't be made: {error.strerror}. DBDEV_DATADIR names"
-                " another place"
+                f"{self.folder} can't be made: {said}. DBDEV_DATADIR names another place"
             ) from error
 
     def reserved(self) -> State:

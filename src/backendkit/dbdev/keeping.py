@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from backendkit.dbdev import backups
 from backendkit.dbdev.errors import DbdevError
-from backendkit.dbdev.files import reason, remove, size_of
+from backendkit.dbdev.files import reason, remove, size_of, with_space
 from backendkit.dbdev.replacing import Replacement
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ def make_directory(backend: BaseDbdevBackend, name: str | None) -> Path:
     try:
         directory.mkdir(parents=True, mode=0o700)
     except OSError as error:
-        raise DbdevError(f"{directory} can't be made: {error.strerror}") from error
+        said = reason(error, directory.parent, named=False)
+        raise DbdevError(f"{directory} can't be made: {said}") from error
     return directory
 
 
@@ -58,6 +59,11 @@ def create(backend: BaseDbdevBackend, name: str | None) -> Path:
     except OSError as error:
         said = reason(error, unfinished, _size(backend))
         raise DbdevError(f"the backup can't be written: {said}") from error
+    except DbdevError as error:
+        said = with_space(str(error), unfinished, _size(backend))
+        if said == str(error):
+            raise
+        raise DbdevError(said) from error
     finally:
         remove(unfinished)
 
@@ -84,21 +90,26 @@ def replaced_data(backend: BaseDbdevBackend) -> Iterator[Replacement]:
     """Set the data aside; they come back if the block raises an error."""
     was_running = backend.quiesce()
     replacement = _replacement(backend)
-    replacement.begin()
     try:
+        replacement.begin()
         yield replacement
     except BaseException as error:
+        said = _reason(error, replacement.paths[0].parent)
         backend.quiesce()
         replacement.roll_back()
         if was_running:
             backend.resume()
-        if isinstance(error, OSError):
-            path = replacement.paths[0]
-            error = DbdevError(reason(error, path.parent, size_of(path)))
-        if isinstance(error, DbdevError):
-            raise DbdevError(f"{error}. The data are as they were") from error
+        if said is not None:
+            raise DbdevError(f"{said}. The data are as they were") from error
         raise
     replacement.commit()
+
+
+def _reason(error: BaseException, folder: Path) -> str | None:
+    """Return what is said of an error; None if it is no matter of ours."""
+    if isinstance(error, OSError):
+        return reason(error, folder)
+    return with_space(str(error), folder) if isinstance(error, DbdevError) else None
 
 
 def is_replacing(backend: BaseDbdevBackend) -> bool:
@@ -117,6 +128,7 @@ def recover(backend: BaseDbdevBackend) -> None:
             " they are as they were before it."
         )
     replacement.clean()
+    backend.instance.file.clean()
 
 
 def _replacement(backend: BaseDbdevBackend) -> Replacement:

@@ -89,7 +89,8 @@ class Program:
         for_what = f", which {self.needed_for} needs," if self.needed_for else ""
         return MissingProgramError(
             f"the program {self.name}{for_what} isn't installed. To install it:"
-            f" {self.hint()}. If it is there: {self.setting} may name its path"
+            f" {self.hint()}. If it is installed elsewhere, name its path in the setting"
+            f" {self.setting}"
         )
 
 

@@ -15,7 +15,9 @@ from pathlib import Path
 
 from backendkit import clock
 from backendkit.dbdev.errors import DbdevError
+from backendkit.dbdev.files import reason
 
+_TEMPORARY = ".state-"
 _PAUSE = 0.05  # seconds between two looks at a lock
 
 
@@ -106,7 +108,7 @@ class StateFile:
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=".state-")
+            handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=_TEMPORARY)
             try:
                 with open(handle, "w", encoding="utf-8") as file:
                     json.dump(asdict(state), file, indent=1)
@@ -119,8 +121,14 @@ class StateFile:
                 raise
         except OSError as error:
             raise DbdevError(
-                f"the state file {self.path} can't be written: {error.strerror}"
+                f"the state file {self.path} can't be written:"
+                f" {reason(error, self.path.parent, named=False)}"
             ) from error
+
+    def clean(self) -> None:
+        """Remove what a command left that was killed while it wrote the file."""
+        for path in self.path.parent.glob(f"{_TEMPORARY}*"):
+            path.unlink(missing_ok=True)
 
 
 class Lock:

@@ -79,7 +79,7 @@ def unprivileged(folder: Path, name: str | None) -> User | None:
             # Of a folder that comes from another machine.
             return User(str(owner), owner, owner)
         raise DbdevError(
-            f"there is no user {name or _UNPRIVILEGED}, as whom the server could run:"
-            " name one in DBDEV_USER"
+            f"there is no user {name or _UNPRIVILEGED} to run the server as: name one in"
+            " DBDEV_USER"
         ) from None
     return User(entry.pw_name, entry.pw_uid, entry.pw_gid)

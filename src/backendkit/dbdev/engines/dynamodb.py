@@ -72,7 +72,7 @@ def find(named: str | os.PathLike[str] | None = None) -> list[Path]:
     raise MissingProgramError(
         f"DynamoDB Local isn't installed. To install it: {before}mvn -B"
         f" dependency:copy-dependencies -f {_POM} -DoutputDirectory={root}. If it is"
-        " there: DBDEV_DYNAMODB_DIR may name its folder"
+        " installed elsewhere, name its folder in the setting DBDEV_DYNAMODB_DIR"
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sqlite3
 import sys
@@ -202,10 +201,6 @@ class SqliteBackend(EmbeddedBackend):
         try:
             yield
         except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-                full = OSError(errno.ENOSPC, f"{path}: {error}")
-                said = reason(full, path, self.path.stat().st_size)
-                raise DbdevError(said) from error
             raise DbdevError(f"{path}: {error}") from error
 
 

@@ -47,7 +47,7 @@ class BaseDbdevCommand(BaseCommand):
             "--no-input",
             action="store_false",
             dest="interactive",
-            help="don't ask, do it",
+            help="do not ask for confirmation",
         )
         self.add_extra_arguments(parser)
 
@@ -107,9 +107,9 @@ def add_backup_arguments(parser: CommandParser) -> None:
         "directory",
         nargs="?",
         metavar="DIRECTORY",
-        help="of the backup; if neither it nor a name is given: the last one",
+        help="directory of the backup (default: the last one)",
     )
-    which.add_argument("-n", "--name", help="of the backup")
+    which.add_argument("-n", "--name", help="name of the backup")
 
 
 def chosen_backup(backend: BaseDbdevBackend, options: dict[str, Any]) -> Path:

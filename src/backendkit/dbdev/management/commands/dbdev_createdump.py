@@ -11,13 +11,13 @@ class Command(BaseDbdevCommand):
     """The name says the format."""
 
     help = (
-        "Writes the rows of the development database to a file. Names that end with"
-        " .json or .jsonl mean a format that any engine can load."
+        "Writes the rows of the development database to a file. Any engine can load"
+        " files whose names end with .json or .jsonl."
     )
 
     def add_extra_arguments(self, parser: CommandParser) -> None:
         """Add the file."""
-        parser.add_argument("dumpfile", type=Path, metavar="FILE", help="to write")
+        parser.add_argument("dumpfile", type=Path, metavar="FILE", help="file to write")
 
     def dbdev_handle(self) -> None:
         """Write it."""

@@ -6,7 +6,7 @@ from backendkit.dbdev.management.base import BaseDbdevCommand
 class Command(BaseDbdevCommand):
     """Asks before."""
 
-    help = "Stops the server and removes the development database. Backups stay."
+    help = "Stops the server and removes the development database. Keeps the backups."
     asks = True
 
     def question(self) -> str | None:

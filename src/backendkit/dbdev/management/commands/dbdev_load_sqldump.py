@@ -11,16 +11,20 @@ from backendkit.dbdev.management.base import BaseDbdevCommand
 class Command(BaseDbdevCommand):
     """All or nothing; asks before data are replaced."""
 
-    help = "Makes the development database anew from a file of SQL statements."
+    help = (
+        "Replaces the development database by the result of a file of SQL statements."
+    )
     asks = True
 
     def add_extra_arguments(self, parser: CommandParser) -> None:
         """Add the file and ``--no-reinit``."""
-        parser.add_argument("dumpfile", type=Path, metavar="FILE", help="of SQL")
+        parser.add_argument(
+            "dumpfile", type=Path, metavar="FILE", help="file of SQL statements"
+        )
         parser.add_argument(
             "--no-reinit",
             action="store_true",
-            help="run the statements on the database that there is",
+            help="run the statements on the existing database",
         )
 
     def question(self) -> str | None:

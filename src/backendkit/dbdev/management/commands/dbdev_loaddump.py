@@ -12,13 +12,14 @@ class Command(BaseDbdevCommand):
 
     asks = True
     help = (
-        "Loads what dbdev_createdump has written. .json and .jsonl need tables: migrate"
-        " first; other formats need an empty database."
+        "Loads a file that dbdev_createdump has written, all or nothing. Files that end"
+        " with .json or .jsonl need the tables: run migrate first. Asks before rows"
+        " change, or if there are tables already where the file makes its own."
     )
 
     def add_extra_arguments(self, parser: CommandParser) -> None:
         """Add the file."""
-        parser.add_argument("dumpfile", type=Path, metavar="FILE", help="to load")
+        parser.add_argument("dumpfile", type=Path, metavar="FILE", help="file to load")
 
     def question(self) -> str | None:
         """Ask if there is something that the file may change."""
@@ -27,10 +28,7 @@ class Command(BaseDbdevCommand):
         what = backend.overwritten_by(dumpfile)
         if what is None:
             return None
-        return (
-            f"There are {what} in {backend.data_paths()[0]} that {dumpfile} may replace."
-            " Load it?"
-        )
+        return f"{dumpfile} may replace {what} in {backend.data_paths()[0]}. Load it?"
 
     def dbdev_handle(self) -> None:
         """Load it."""
