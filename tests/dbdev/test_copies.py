@@ -173,6 +173,18 @@ def test_a_copy_with_a_port_of_its_settings(make, copied):
     assert fetched(project) == "hello ann s3cret\n"
 
 
+def test_a_copy_from_another_machine(web, copied):
+    """Its server may have run there; nobody here has its port."""
+    port = web.info()["port"]
+    copy = copied(web)
+    web.close()
+    copy.change_state(started="another boot 1")
+    said = copy.manage("dbdev_serverinfo").err
+    assert "may be inconsistent" in said
+    assert copy.info()["port"] == port
+    assert "may be inconsistent" in copy.manage("dbdev_startserver").err
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_each_folder_has_its_own_server(web, folders, copied, seed):
     """Whatever is copied, moved, started, stopped and killed, in any order."""

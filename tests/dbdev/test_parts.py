@@ -285,6 +285,21 @@ backendregistry.register("django.db.backends.dummy", OracleBackend)
 """
 
 
+def test_names_of_backends():
+    """They come from the class, unless it or one above has its own."""
+    from backendkit.dbdev.engines.postgresql import PostgresBackend
+    from backendkit.dbdev.server import ServerBackend
+
+    class FirebirdBackend(ServerBackend):
+        pass
+
+    class Mine(PostgresBackend):
+        pass
+
+    assert FirebirdBackend.display_name == "Firebird"
+    assert Mine.display_name == "PostgreSQL"
+
+
 def test_a_backend_as_the_seed_has_it(make):
     """The methods of the older package are enough; safety comes from ours."""
     project = make(

@@ -11,7 +11,14 @@ from typing import Any, ClassVar
 
 from django.db import DEFAULT_DB_ALIAS
 
-from backendkit.dbdev import backendregistry, backups, describing, dumps, keeping
+from backendkit.dbdev import (
+    backendregistry,
+    backups,
+    describing,
+    dumps,
+    keeping,
+    serving,
+)
 from backendkit.dbdev.describing import Finding
 from backendkit.dbdev.errors import DbdevError
 from backendkit.dbdev.files import readable_size, size_of
@@ -39,10 +46,13 @@ class BaseDbdevBackend(ProjectDatabase, abc.ABC):
     url_scheme: ClassVar[str] = ""
     #: Whether ``restore`` wants a database that ``init`` has made.
     restores_into_new: ClassVar[bool] = True
+    _named_by_default: ClassVar[bool]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if not hasattr(cls, "display_name"):
+        named = (vars(base) for base in cls.__mro__ if "display_name" in vars(base))
+        if all("_named_by_default" in own for own in named):
+            cls._named_by_default = True
             cls.display_name = cls.__name__.removesuffix("Backend") or cls.__name__
 
     # What a backend implements
@@ -301,6 +311,7 @@ class BaseDbdevBackend(ProjectDatabase, abc.ABC):
         with self.replaced_data():
             self.init()
             self.load_sql_dbdump(dumpfile)
+        serving.renewed(self.instance)
 
     # For people
 

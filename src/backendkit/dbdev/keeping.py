@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backendkit.dbdev import backups
+from backendkit.dbdev import backups, serving
 from backendkit.dbdev.errors import DbdevError
 from backendkit.dbdev.files import reason, remove, size_of, with_space
 from backendkit.dbdev.replacing import Replacement
@@ -79,6 +79,7 @@ def restore(backend: BaseDbdevBackend, directory: Path) -> None:
         except OSError as error:
             said = reason(error, backend.data_paths()[0].parent, size_of(directory))
             raise DbdevError(f"the backup can't be restored: {said}") from error
+    serving.renewed(backend.instance)
 
 
 def _size(backend: BaseDbdevBackend) -> int:

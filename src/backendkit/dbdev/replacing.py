@@ -50,7 +50,6 @@ class Replacement:
         """Keep the new data, and remove the old ones."""
         state = self._file.load()
         state.replacing = None
-        state.doubtful = False
         self._file.save(state)
         self.clean()
 

@@ -386,6 +386,11 @@ class ServerBackend(BaseDbdevBackend):
             self.resume()
             yield
 
+    def overwritten_by(self, dumpfile: Path) -> str | None:
+        """Ask the server, which has to run."""
+        self.check_running()
+        return super().overwritten_by(dumpfile)
+
     def check_running(self) -> None:
         """
         Check that the server runs.

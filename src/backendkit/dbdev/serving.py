@@ -12,9 +12,12 @@ import contextlib
 import fcntl
 import os
 import secrets
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from django.db import DEFAULT_DB_ALIAS
 
 from backendkit.dbdev import ports, process
 from backendkit.dbdev.errors import DbdevError
@@ -182,8 +185,12 @@ def settle(instance: Instance, port: str | None = None) -> None:
             return
         if removed:
             state.orphan = [str(state.pid), str(state.started)]
+        # A folder that is renamed keeps its inode.
+        found = identity(instance.data)
+        if state.pid is not None and state.data and found and found[1] != state.data[1]:
             state.doubtful = True
             state.forget_server()
+            _say(f"The data in {instance.data} were copied. {DOUBT}")
         was, state.folder = state.folder, _real(instance)
         # Nobody loses anything if it can't be noted.
         with contextlib.suppress(DbdevError):
@@ -235,9 +242,16 @@ def _become_a_copy(instance: Instance, state: State) -> None:
     if state.port is not None:
         said += (
             f" It has the port {state.port} now; port {old} stays with the original."
-            " manage.py dbdev_startserver starts a server of its own."
+            f" manage.py dbdev_startserver{_option(instance)} starts a server of its own."
         )
     _say(f"{said} {DOUBT}" if state.doubtful else said)
+
+
+def _option(instance: Instance) -> str:
+    """Return the option that names the database, unless it is the default one."""
+    if instance.alias == DEFAULT_DB_ALIAS:
+        return ""
+    return f" --database {shlex.quote(instance.alias)}"
 
 
 #: What is said of data that were copied from a running server.
