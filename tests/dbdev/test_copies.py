@@ -15,8 +15,8 @@ from .test_generic import SERVER, fetched
 # It serves its working directory, wherever that is moved to.
 WEB = SERVER.replace("'{data}'", "'.'")
 
-SEEDS = range(effort(test=1, check=4, soak=100))
-STEPS = effort(test=12, check=25, soak=40)
+SEEDS = range(effort(test=1, check=2, soak=100))
+STEPS = effort(test=10, check=25, soak=40)
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ if "KILL_AT" in os.environ:
     watch(Path, "rename")
     watch(server.ServerBackend, "_start_once")
 """
-STRIDE = effort(test=4, check=1, soak=1)
+STRIDE = effort(test=4, check=2, soak=1)
 
 
 def killed(project, command, number):
@@ -73,7 +73,7 @@ def test_kills(make):
     """Of a server that needs nothing installed."""
     project = make({"default": SERVER}, before=STEPS)
     for number in kills(project, "dbdev_init"):
-        if number % 2:
+        if number // STRIDE % 2:
             project.manage("dbdev_destroy", "--noinput")
     project.manage("dbdev_stopserver")
     for _ in kills(project, "dbdev_startserver"):
@@ -108,7 +108,7 @@ def test_kills_of_each_kind(make, server_engine):
     before = server_engine.before + STEPS
     project = make({"default": server_engine.settings()}, before=before)
     for number in kills(project, "dbdev_init"):
-        if number % 3 == 0:
+        if number // STRIDE % 3 == 0:
             project.manage("dbdev_destroy", "--noinput")
     project.manage("dbdev_init")
     project.fill(2)
