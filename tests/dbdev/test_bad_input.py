@@ -237,6 +237,7 @@ def test_server_that_does_not_start(make, postgresql):
     assert project.state()["pid"] is None
 
 
+@pytest.mark.check
 def test_server_that_is_not_ready(make, postgresql):
     """The time-out ends it, and its log is shown."""
     project = make({"default": postgresql.settings()})
@@ -511,6 +512,7 @@ def test_no_permission_for_the_folder(make):
     project.path.chmod(0o755)
 
 
+@pytest.mark.check
 def test_lost_state_file(make, postgresql):
     """The data are there, but nobody knows the administrator's password any more."""
     project = make({"default": postgresql.settings()})

@@ -68,7 +68,16 @@ def server_less(server):
     project.close()
 
 
-@pytest.mark.parametrize("name", ["destroy", "reinit", "restore", "clearbackups"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "restore",
+        *(
+            pytest.param(name, marks=pytest.mark.check)
+            for name in ("destroy", "reinit", "clearbackups")
+        ),
+    ],
+)
 def test_nothing_is_done_without_a_yes(make, name):
     project = make({"default": "dbsettings('sqlite', BASE_DIR)"})
     project.manage("dbdev_init")

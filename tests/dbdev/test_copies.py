@@ -16,7 +16,7 @@ from .test_generic import SERVER, fetched
 WEB = SERVER.replace("'{data}'", "'.'")
 
 SEEDS = range(effort(test=1, check=2, soak=100))
-STEPS = effort(test=10, check=25, soak=40)
+STEPS = effort(test=6, check=25, soak=40)
 
 
 @pytest.fixture

@@ -79,6 +79,7 @@ def test_life(project):
     assert "immudb" in project.manage("dbdev_guide", LEDGER).out
 
 
+@pytest.mark.check
 def test_foreground(project):
     project.manage("dbdev_init", LEDGER)
     project.manage("dbdev_stopserver", LEDGER)

@@ -146,7 +146,10 @@ def test_start_and_stop(server_project):
     assert len(project.rows()[0]) == 20
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.check)],
+)
 def test_foreground(server_project, number):
     """Ctrl-C ends it in order, and other commands may work meanwhile."""
     project = server_project
@@ -194,6 +197,7 @@ def test_killed_in_the_foreground(server_project):
         assert "is stopped" in project.manage("dbdev_stopserver").out
 
 
+@pytest.mark.check
 def test_killed_server(server_project):
     """It is started again, with what was committed."""
     project = server_project

@@ -5,6 +5,8 @@ import json
 import os
 from pathlib import Path
 
+import pytest
+
 import backendkit.dbdev
 
 SQLITE = "dbsettings('sqlite', BASE_DIR)"
@@ -119,6 +121,7 @@ def test_10_names_of_backups(make):
     assert "already" in project.manage("dbdev_backup", "--name=b", status=1).line
 
 
+@pytest.mark.check
 def test_11_user_and_name_are_those_of_the_settings(make, postgresql):
     """However they are written; and the user is no superuser."""
     odd = {"USER": 'o"dd; user', "NAME": "my'data\"base", "PASSWORD": "p'w\"d %s\\"}

@@ -50,7 +50,14 @@ def test_nothing_is_left(immudb):
     assert not directory.parent.exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGKILL,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.check),
+        pytest.param(signal.SIGINT, marks=pytest.mark.check),
+    ],
+)
 def test_the_owner_is_killed(immudb, tmp_path, number):
     with started(tmp_path, "-c", OWNER, str(int(number))) as owner:
         pid, directory = owner.stdout.readline().split()
@@ -121,6 +128,7 @@ def test_what_has_no_server():
         TemporaryServer("django.db.backends.oracle")
 
 
+@pytest.mark.check
 def test_as_somebody_else(postgresql):
     """PostgreSQL refuses root, and its folder has to be open for another user."""
     from django.conf import settings

@@ -86,6 +86,7 @@ def used(project):
 PYTEST = ("pytest", "-p", "backendkit.dbdev.pytest_plugin", "-p", "no:randomly")
 
 
+@pytest.mark.check
 def test_pytest_with_workers(project):
     """Each has a test database of its own, on a server that wasn't there before."""
     out = run(project, *PYTEST, "-n", "2")
