@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from backendkit.stores import Key
+from backendkit.stores import BATCH_BYTES, Key, weigher
 
 from .writer import TableWriter
 
-#: So many rows at once.
+#: So many rows at once, if they aren't large.
 _BATCH = 1000
 
 
@@ -25,6 +25,9 @@ class Changes:
         self.numbers = numbers
         self._together = writer.together(numbers)
         self._rows: dict[Key, list[Any]] = {}
+        columns = [writer.table.columns[number] for number in numbers]
+        self._weigh = weigher(columns)
+        self._bytes = 0
 
     def add(self, key: Key, changes: dict[int, Any]) -> None:
         """
@@ -37,13 +40,15 @@ class Changes:
             writer.change(key, changes)
             return
         # Twice, if it comes from another table's rows: the last one counts.
-        self._rows[key] = [writer.stored(*change) for change in changes.items()]
-        if len(self._rows) >= _BATCH:
+        self._rows[key] = values = [writer.stored(*one) for one in changes.items()]
+        if self._weigh is not None:
+            self._bytes += self._weigh(values)
+        if len(self._rows) >= _BATCH or self._bytes >= BATCH_BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Change the rows that wait."""
-        rows, self._rows = self._rows, {}
+        rows, self._rows, self._bytes = self._rows, {}, 0
         if rows:
             self.writer.change_together(self.numbers, rows)
 

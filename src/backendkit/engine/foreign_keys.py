@@ -24,8 +24,10 @@ from backendkit.stores import (
     Row,
     Session,
     Table,
+    batches,
     matcher,
     row_getter,
+    weigher,
 )
 
 from .comparing import Bound, comparison
@@ -293,7 +295,7 @@ class ForeignKeys:
         rows = session.query(table, names, session.access(table, ())).fetch()
         parents = [catalog.named(key.table) for key in table.foreign_keys]
         known: list[set[_Values]] = [set() for _ in own]
-        while some := list(islice(rows, _BATCH)):
+        for some in batches(rows, _BATCH, weigher(table.columns)):
             lost = []
             for (_, get), key, parent, there in zip(
                 own, table.foreign_keys, parents, known, strict=True

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from backendkit.stores import Access, FilterShape, Precision, Row, Table
+from backendkit.stores import (
+    BATCH_BYTES,
+    Access,
+    FilterShape,
+    Precision,
+    Row,
+    Table,
+    batch,
+    weigher,
+)
 
 from .declarations import is_view
 from .running import timed
@@ -21,8 +29,17 @@ if TYPE_CHECKING:
 _BATCH = 500
 #: The same across a network, where a call takes as long as many rows.
 _FAR = 10_000
-#: Rows of a joined table that are remembered from batch to batch.
-_REMEMBERED = 10_000
+#: Rows that are completed together at most where those of a joined table may be large.
+_LARGE = 16
+#: Rows of a joined table that are remembered from batch to batch, and bytes of them.
+_REMEMBERED, _MEMORY = 10_000, 4 * BATCH_BYTES
+
+
+class Known(dict[Any, Row]):
+    """Rows of a joined table by what they are looked up by."""
+
+    #: Bytes of long text in all that were read, and in those that are known.
+    fetched = weight = 0
 
 
 @dataclass(frozen=True)
@@ -70,12 +87,11 @@ class PreparedStep:
         if precision is not Precision.EXACT:
             raise ValueError
         self._columns = (step.column, *step.columns)
+        self.weigh = weigher([table.column(name) for name in self._columns])
         self._blank = (None,) * len(step.columns)
         self._access: Access | None = None
 
-    def extend(
-        self, running: Running, rows: Iterable[Row], known: dict[Any, Row]
-    ) -> list[Row]:
+    def extend(self, running: Running, rows: Iterable[Row], known: Known) -> list[Row]:
         """
         Put the table's columns behind each row.
 
@@ -87,8 +103,9 @@ class PreparedStep:
         wanted.discard(None)
         wanted.difference_update(known)
         if wanted:
-            if len(known) > _REMEMBERED:
+            if len(known) > _REMEMBERED or known.weight > _MEMORY:
                 known.clear()
+                known.weight = 0
                 wanted = {row[place] for row in rows} - {None}
             self._fetch(running, wanted, known)
         blank = self._blank if self.step.outer else None
@@ -99,7 +116,7 @@ class PreparedStep:
                 extended.append(row + found)
         return extended
 
-    def _fetch(self, running: Running, wanted: set[Any], known: dict[Any, Row]) -> None:
+    def _fetch(self, running: Running, wanted: set[Any], known: Known) -> None:
         session = running.session
         column = self.step.column
         if self._access is None:
@@ -114,6 +131,10 @@ class PreparedStep:
             rows = timed(running.trace_call(self.table.name, call), rows, start)
         for row in rows:
             known[row[0]] = row[1:]
+            if self.weigh is not None:
+                weight = self.weigh(row)
+                known.weight += weight
+                known.fetched += weight
 
 
 def join(
@@ -122,18 +143,30 @@ def join(
     steps: list[PreparedStep],
     pick: Callable[[Row], Row] | None,
     at_most: int | None,
+    weigh: Callable[[Row], int] | None,
 ) -> Iterator[Row]:
     """
     Complete rows, in their order.
 
     :param pick: makes the wanted row of a complete one; None if they are alike.
     :param at_most: how many rows are wanted, if that is known.
+    :param weigh: tells how much long text is in a row; None if there is none.
     """
     size = _FAR if running.connection.store.capabilities.remote else _BATCH
     if at_most is not None:
         size = max(min(size, at_most), 1)
-    known: list[dict[Any, Row]] = [{} for _ in steps]
-    while batch := list(itertools.islice(rows, size)):
+    known = [Known() for _ in steps]
+    if not running.connection.store.capabilities.remote and any(
+        step.weigh is not None for step in steps
+    ):
+        size = min(size, _LARGE)
+    now = size
+    while some := batch(rows, now, weigh):
+        asked = len(some)
+        before = sum(found.fetched for found in known)
         for step, found in zip(steps, known, strict=True):
-            batch = step.extend(running, batch, found)
-        yield from batch if pick is None else map(pick, batch)
+            some = step.extend(running, some, found)
+        yield from some if pick is None else map(pick, some)
+        # As many as bring about as many bytes of joined rows as may be at once.
+        fetched = sum(found.fetched for found in known) - before
+        now = min(size, now * 4, max(asked * BATCH_BYTES // (fetched + 1), 1))

@@ -26,6 +26,7 @@ from backendkit.stores import (
     matcher,
     sort_by,
     sort_key,
+    weigher,
 )
 
 from .declarations import is_view
@@ -185,6 +186,7 @@ class Prepared:
                 self._steps.append(PreparedStep(connection, step, table))
             except ValueError:
                 raise InexactError from None
+        self._weigh = weigher([self.table.column(name) for name in self.read.columns])
         collations = connection.tables.collations
         #: Whether each column sorts in another way than its values.
         self._collated = [name in collations(self.table) for name in self.read.columns]
@@ -479,16 +481,16 @@ class Prepared:
             return self._rows(running, filters, low, high)
         if self.read.joined_ordering:
             rows = self._rows(running, filters, 0, None, first=high is not None)
-            rows = join(running, rows, self._steps, None, None)
+            rows = join(running, rows, self._steps, None, None, self._weigh)
             rows = _sorted(rows, self.read.joined_ordering, high)
             rows = itertools.islice(rows, low, high)
             return rows if self._pick is None else map(self._pick, rows)
         if all(step.step.outer for step in self._steps):
             rows = self._rows(running, filters, low, high)
-            return join(running, rows, self._steps, self._pick, None)
+            return join(running, rows, self._steps, self._pick, None, self._weigh)
         # A row may be left out, so that it isn't among those to count.
         rows = self._rows(running, filters, 0, None, first=high is not None)
-        rows = join(running, rows, self._steps, self._pick, high)
+        rows = join(running, rows, self._steps, self._pick, high, self._weigh)
         return itertools.islice(rows, low, high) if low or high is not None else rows
 
     def _tests(self, filters: Sequence[Filter]) -> list[tuple[int, Matcher]]:

@@ -25,8 +25,6 @@ _UNIQUE, _SEEK = 30, 90
 _MEMORY, _MUCH = 16 * 1024 * 1024, 256 * 1024 * 1024
 #: Bytes that a row takes, but for long text in it, and each of its columns.
 _ROW, _VALUE = 200, 50
-#: A column of at most so many characters isn't long text.
-_SHORT = 255
 
 # Values of these classes SQLite compares with a column, as it gives it to SQLite, in
 # the way that Python does: no affinity changes one of them.
@@ -40,7 +38,6 @@ _CLASSES = {
     ValueType.BYTES: frozenset({bytes}),
     ValueType.ANY: frozenset(),
 }
-_LONG = frozenset({ValueType.STRING, ValueType.BYTES, ValueType.JSON, ValueType.ANY})
 
 
 @dataclass(frozen=True)
@@ -95,24 +92,6 @@ def lookup_of(plan: Plan, table: Table) -> Lookup | None:
         columns=tuple(numbers),
         unique=access.unique,
         indexed=access.equalities > 0,
-    )
-
-
-def weigher(table: Table, columns: Sequence[str]) -> Callable[[SQLRow], int] | None:
-    """
-    Return a function that tells how much long text is in a row.
-
-    :returns: None if there is none.
-    """
-    places = [
-        place
-        for place, column in enumerate(map(table.column, columns))
-        if column.type in _LONG and not 0 < (column.max_length or 0) <= _SHORT
-    ]
-    if not places:
-        return None
-    return lambda row: sum(
-        len(value) for at in places if isinstance(value := row[at], (str, bytes))
     )
 
 

@@ -17,11 +17,12 @@ from backendkit.stores import (
     Row,
     Table,
     ValueType,
+    weigher,
 )
 
 from .limits import covered, index_columns
 from .scan import Scan
-from .seeking import Lookup, SQLRow, lookup_of, weigher
+from .seeking import Lookup, SQLRow, lookup_of
 from .tokens import quote
 from .values import declaration, orders_alike, row_converter
 
@@ -390,7 +391,7 @@ class VirtualTable:
             tuple(key),
             convert,
             lookup_of(plan, table),
-            weigher(table, columns),
+            weigher([table.column(name) for name in columns]),
             plan.handed,
         )
 

@@ -20,6 +20,8 @@ from backendkit.stores import (
     Table,
     UniqueViolation,
     ValueType,
+    batches,
+    weigher,
 )
 
 from .computing import Batch
@@ -582,15 +584,19 @@ class TableWriter:
             self._foreign_keys.note_unchecked(self.table)
             return self.session.delete(self.table, keys)
         get = self.session.get
-        found = [get(self.table, key) for key in dict.fromkeys(keys)]
-        olds = [old for old in found if old is not None]
-        self.session.delete(self.table, [self.table.key_of(old) for old in olds])
-        for child, foreign_key in references:
-            if foreign_key.on_delete in _ACTIONS:
-                self._act(child, foreign_key, olds, waiting)
-        for old in olds:
-            self._foreign_keys.note_parent(self.table, old, None)
-        return len(olds)
+        distinct = dict.fromkeys(keys)
+        found = (old for key in distinct if (old := get(self.table, key)) is not None)
+        total = 0
+        weigh = weigher(self.table.columns)
+        for olds in batches(found, max(len(distinct), 1), weigh):
+            self.session.delete(self.table, [self.table.key_of(old) for old in olds])
+            for child, foreign_key in references:
+                if foreign_key.on_delete in _ACTIONS:
+                    self._act(child, foreign_key, olds, waiting)
+            for old in olds:
+                self._foreign_keys.note_parent(self.table, old, None)
+            total += len(olds)
+        return total
 
     def _act(
         self,

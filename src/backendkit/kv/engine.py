@@ -14,7 +14,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import ClassVar
 
-from backendkit.stores import Error
+from backendkit.stores import Error, batch
 
 _second = itemgetter(1)
 
@@ -64,8 +64,12 @@ class KeyValueTransaction(ABC):
         return sum(1 for _ in self.range(start, stop))
 
     def first(self, start: bytes, stop: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """Return the first pairs with ``start <= key < stop``, up to a number."""
-        return list(islice(self.range(start, stop), limit))
+        """
+        Return the first pairs with ``start <= key < stop``, up to a number.
+
+        Fewer, but at least one, where they have more than ``BATCH_BYTES`` together.
+        """
+        return batch(self.range(start, stop), limit, lambda pair: len(pair[1]))
 
     @abstractmethod
     def put(self, key: bytes, value: bytes, /) -> object:
@@ -97,8 +101,8 @@ class KeyValueTransaction(ABC):
 
     def clear(self, start: bytes, stop: bytes) -> None:
         """Remove all keys with ``start <= key < stop``, in bounded memory."""
-        while pairs := self.first(start, stop, 1000):
-            for key, _ in pairs:
+        while keys := [key for key, _ in islice(self.range(start, stop), 1000)]:
+            for key in keys:
                 self.delete(key)
 
     @abstractmethod

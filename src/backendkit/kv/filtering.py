@@ -7,7 +7,7 @@ from itertools import chain, compress, islice, repeat
 from operator import contains
 from typing import TYPE_CHECKING, Any
 
-from backendkit.stores import PATTERNS, ValueType, matcher
+from backendkit.stores import PATTERNS, ValueType, batch, matcher
 
 from .bounds import Filter, exact_value
 from .codec import Holder, pack
@@ -154,7 +154,7 @@ def _chunks_with(
 ) -> Iterator[Sequence[bytes]]:
     """Return runs of rows, less those that don't have some bytes."""
     size = 8
-    while chunk := list(islice(datas, size)):
+    while chunk := batch(datas, size, len):
         joined = b"".join(chunk)
         if (joined.lower() if lower else joined).find(wanted) >= 0:
             yield chunk
@@ -164,7 +164,7 @@ def _chunks_with(
 def _chunks_less(wanted: int, datas: Iterator[bytes]) -> Iterator[Iterable[bytes]]:
     """Return runs of rows, without those that don't have a byte."""
     size = 8
-    while chunk := list(islice(datas, size)):
+    while chunk := batch(datas, size, len):
         found = list(compress(chunk, map(contains, chunk, repeat(wanted))))
         yield found
         if 2 * len(found) > len(chunk) == _CHUNK:

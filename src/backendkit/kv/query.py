@@ -18,6 +18,7 @@ from backendkit.stores import (
     ProgrammingError,
     Row,
     Table,
+    batches,
     is_nan,
     safe_call,
 )
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 _first = itemgetter(0)
 _second = itemgetter(1)
 
-#: Rows of the first chunk, at most of a later one, and bytes of one about.
-_FIRST_CHUNK, _LAST_CHUNK, _CHUNK_BYTES = 8, 512, 1 << 20
+#: Rows of the first chunk, and at most of a later one.
+_FIRST_CHUNK, _LAST_CHUNK = 8, 512
 
 
 class Scan:
@@ -382,21 +383,18 @@ class RecordQuery(NonrelQuery):
             size = _FIRST_CHUNK
             while pairs := transaction.first(start, stop, size):
                 start = pairs[-1][0] + b"\x00"
-                more = len(pairs) == size
                 if self.looked_at is not None:
                     pairs = list(self.looked_at(pairs))
-                if self._maintainer is not None:
-                    keys = [
-                        self.record.prefix + primary_key_of(value) for _, value in pairs
-                    ]
-                    datas = list(self._rows_of(map(_second, pairs)))
-                else:
-                    keys = list(map(_first, pairs))
-                    datas = list(map(_second, pairs))
-                size = _fitting(datas)
-                yield _kept(residual, keys, datas)
-                if not more:
-                    break
+                size = min(size * 4, _LAST_CHUNK)
+                if self._maintainer is None:
+                    yield _kept(residual, pairs)
+                    continue
+                keys = [
+                    self.record.prefix + primary_key_of(value) for _, value in pairs
+                ]
+                rows = zip(keys, self._rows_of(map(_second, pairs)), strict=True)
+                for some in batches(rows, _LAST_CHUNK, lambda pair: len(pair[1])):
+                    yield _kept(residual, some)
 
     def _stored(self, keys: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
         """Return keys and stored rows, of those that are there."""
@@ -473,18 +471,13 @@ def _length(items: Iterable[Any]) -> int:
     return number
 
 
-def _fitting(datas: Sequence[bytes]) -> int:
-    """Return how many rows like these are to be read next."""
-    average = sum(map(len, datas)) // len(datas) + 1
-    return max(1, min(_CHUNK_BYTES // average, _LAST_CHUNK))
-
-
 def _kept(
-    residual: Residual | None, keys: list[bytes], datas: list[bytes]
+    residual: Residual | None, pairs: list[tuple[bytes, bytes]]
 ) -> list[tuple[bytes, bytes]]:
     """Return pairs of key and row, of those rows that are left to take."""
     if residual is None:
-        return list(zip(keys, datas, strict=True))
+        return pairs
+    keys, datas = list(map(_first, pairs)), list(map(_second, pairs))
     found = []
     place = 0
     for data in residual.kept(iter(datas), ahead=True):

@@ -33,7 +33,7 @@ from .transactions import TransactionSession
 from .undo import UndoLog
 
 if TYPE_CHECKING:
-    from .engine import KeyValueTransaction
+    pass
 
 #: Rows read at a time while an index is built.
 _BATCH = 1000
@@ -148,13 +148,13 @@ class SchemaSession(TransactionSession):
         transaction = self.writer()
         new = record.only_layout()
         start, stop = record.prefix, record.prefix + AFTER
-        while batch := _first(transaction, start, stop):
-            for key, data in batch:
+        while pairs := transaction.first(start, stop, _BATCH):
+            for key, data in pairs:
                 row = record.read(data)[: record.width]
                 if self._undo.active:
                     self._undo.log((key, data))
                 transaction.put(key, pack((*row, 0)))
-            start = batch[-1][0] + b"\x00"
+            start = pairs[-1][0] + b"\x00"
         return new
 
     @safe_call
@@ -180,8 +180,8 @@ class SchemaSession(TransactionSession):
         max_key = self.max_key
         skip = len(record.prefix)
         start, stop = record.prefix, record.prefix + AFTER
-        while batch := _first(transaction, start, stop):
-            for key, data in batch:
+        while pairs := transaction.first(start, stop, _BATCH):
+            for key, data in pairs:
                 row = record.read(data)
                 entry, value, exclusive = maintainer.entry(row, key[skip:], max_key)
                 if is_shortened(value):
@@ -190,7 +190,7 @@ class SchemaSession(TransactionSession):
                     taken = False
                 if taken or not transaction.add(entry, value):
                     raise UniqueViolation(record.table.name, maintainer.index.columns)
-            start = batch[-1][0] + b"\x00"
+            start = pairs[-1][0] + b"\x00"
 
     def _shortened(
         self,
@@ -233,15 +233,3 @@ class SchemaSession(TransactionSession):
             raise ProgrammingError(f"no such index: {name}")
         self._change_catalog(old, old.without_index(name))
         self._drop(index_prefix(old.index_ids[name]))
-
-
-def _first(
-    transaction: KeyValueTransaction, start: bytes, stop: bytes
-) -> list[tuple[bytes, bytes]]:
-    """Return the first pairs of a range: memory stays bounded."""
-    pairs = []
-    for pair in transaction.range(start, stop):
-        pairs.append(pair)
-        if len(pairs) == _BATCH:
-            break
-    return pairs

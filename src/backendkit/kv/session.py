@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backendkit.stores import (
+    BATCH_BYTES,
     Access,
     Key,
     NonrelQuery,
@@ -13,7 +14,10 @@ from backendkit.stores import (
     Row,
     Table,
     UniqueViolation,
+    batches,
     safe_call,
+    turns,
+    weigher,
 )
 
 from .batches import batch_of
@@ -72,8 +76,7 @@ class RecordSession(SchemaSession):
         if len(rows) < _FEW or self.scans:
             return self._insert_each(record, rows)
         keys: list[Key] = []
-        for start in range(0, len(rows), _BATCH):
-            some = rows[start : start + _BATCH]
+        for some in batches(rows, _BATCH, weigher(table.columns)):
             done = self._insert_batch(record, some)
             # One that can't be inserted is found, and named, row by row.
             keys += self._insert_each(record, some) if done is None else done
@@ -338,7 +341,8 @@ class RecordSession(SchemaSession):
         convert = record.check.convert
         columns = [record.table.columns[position] for position in positions]
         log = self._undo.log if self._undo.active else None
-        changed = []
+        changed: list[tuple[bytes, bytes]] = []
+        size = 0
         for key, given in changes.items():
             values = [
                 None if value is None else convert(column, value)
@@ -352,8 +356,13 @@ class RecordSession(SchemaSession):
                 new = replaced(data, positions, values)
                 if new != data:
                     changed.append((row_key, new))
+                    size += len(new)
                     if log is not None:
                         log((row_key, data))
+                    if size >= BATCH_BYTES:
+                        transaction.put_all(changed)
+                        changed.clear()
+                        size = 0
                 continue
             old = record.read(data)
             row = list(old[: record.width])
@@ -379,6 +388,7 @@ class RecordSession(SchemaSession):
                 if data is None:
                     continue
                 transaction.delete(key)
+                turns.pause()
                 count += 1
                 if log is not None:
                     log((key, data))

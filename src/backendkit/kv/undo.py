@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
-from backendkit.stores import InterfaceError
+from backendkit.stores import BATCH_BYTES, InterfaceError, OperationalError
 
 from .keys import AFTER
 from .layout import VERSION_KEY
@@ -18,9 +20,20 @@ class _Clear:
     """Marks an entry whose key is a prefix: undone by removing its keys."""
 
 
+class _Kept(NamedTuple):
+    """Where a value is in the log's file."""
+
+    start: int
+    length: int
+
+
+#: Bytes of previous values that the log has in memory; longer ones than this then go to
+#: a file, which the operating system removes.
+_MEMORY, _LONG = 4 * BATCH_BYTES, 200
+
 #: A key and its previous value, None if it had none; a prefix and ``CLEAR``; or
 #: None and a function that undoes something kept in memory.
-Entry = tuple[bytes, bytes | _Clear | None] | tuple[None, Callable[[], None]]
+Entry = tuple[bytes, bytes | _Clear | _Kept | None] | tuple[None, Callable[[], None]]
 
 
 class UndoLog:
@@ -33,7 +46,7 @@ class UndoLog:
 
     CLEAR: Final = _Clear()
 
-    __slots__ = ("_entries", "_marks", "active", "log", "log_all")
+    __slots__ = ("_bytes", "_entries", "_file", "_marks", "active", "log_all")
 
     def __init__(self) -> None:
         self._entries: list[Entry] = []
@@ -41,8 +54,44 @@ class UndoLog:
         self._marks: list[int] = []
         #: Whether a mark is set, so that writes have to be logged.
         self.active = False
-        self.log = self._entries.append
+        #: Bytes of the values that are in memory.
+        self._bytes = 0
+        self._file: IO[bytes] | None = None
+        #: Log entries without values.
         self.log_all = self._entries.extend
+
+    def log(self, entry: Entry) -> None:
+        """
+        Log how to undo a write.
+
+        :raises OperationalError: there is no room for it.
+        """
+        key, old = entry
+        if key is not None and isinstance(old, bytes):
+            if self._bytes >= _MEMORY and len(old) > _LONG:
+                entry = key, self._keep(old)
+            else:
+                self._bytes += len(old)
+        self._entries.append(entry)
+
+    def _keep(self, value: bytes) -> _Kept:
+        """Write a value to the file."""
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed by release()
+            start = self._file.seek(0, os.SEEK_END)
+            self._file.write(value)
+        except OSError as error:
+            raise OperationalError(
+                "unable to write what a rollback to a savepoint needs to"
+                f" {tempfile.gettempdir()}: {error.strerror}"
+            ) from error
+        return _Kept(start, len(value))
+
+    def _value(self, kept: _Kept) -> bytes:
+        assert self._file is not None
+        self._file.seek(kept.start)
+        return self._file.read(kept.length)
 
     def mark(self) -> int:
         """Set a mark."""
@@ -57,6 +106,10 @@ class UndoLog:
         if not self._marks:
             self.active = False
             self._entries.clear()
+            self._bytes = 0
+            if self._file is not None:
+                self._file.close()
+                self._file = None
 
     def clear(self) -> None:
         """Forget all marks."""
@@ -83,6 +136,9 @@ class UndoLog:
                 transaction.delete(key)
             elif isinstance(old, bytes):
                 transaction.put(key, old)
+                self._bytes -= len(old)
+            elif isinstance(old, _Kept):
+                transaction.put(key, self._value(old))
             else:
                 assert old is self.CLEAR
                 transaction.clear(key, key + AFTER)

@@ -13,6 +13,7 @@ Nothing in this package imports anything but the standard library.
 from typing import TYPE_CHECKING, Any
 
 from ._access import Access, FilterShape, choose_access
+from ._batches import BATCH_BYTES, batch, batches, weigher
 from ._capabilities import COMPARISONS, PATTERNS, Capabilities, Order, Precision
 from ._errors import (
     ConflictError,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from ._changes import RowChange, TableChange
 
 __all__ = [
+    "BATCH_BYTES",
     "COMPARISONS",
     "NO_TURNS",
     "PATTERNS",
@@ -89,6 +91,8 @@ __all__ = [
     "ValueType",
     "Warning",
     "WriterLock",
+    "batch",
+    "batches",
     "choose_access",
     "is_nan",
     "matcher",
@@ -99,6 +103,7 @@ __all__ = [
     "sort_rows",
     "tell_children",
     "turns",
+    "weigher",
 ]
 
 

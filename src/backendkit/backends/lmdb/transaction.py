@@ -19,6 +19,7 @@ from backendkit.stores import (
     Error,
     InterfaceError,
     OperationalError,
+    batch,
     turns,
 )
 
@@ -30,7 +31,7 @@ from .options import LMDBOptions
 if TYPE_CHECKING:
     from .environment import Environment
 
-#: The most pairs that an iterator reads ahead.
+#: The most pairs that an iterator reads ahead, if they aren't large.
 _CHUNK = 512
 #: Bytes of a page.
 _PAGE = 4096
@@ -123,7 +124,9 @@ class LMDBTransaction(KeyValueTransaction):
                 pairs = self._walk(transaction.cursor(), start, stop, reverse)
             while True:
                 with calls:
-                    chunk[:] = islice(pairs, size)
+                    # First let go of what was used up.
+                    chunk.clear()
+                    chunk[:] = batch(pairs, size, _pair_bytes)
                 if not chunk:
                     return
                 last = chunk[-1][0]
@@ -167,9 +170,11 @@ class LMDBTransaction(KeyValueTransaction):
                 values = cast("Iterator[bytes]", cursor.iternext(keys=False))
             while True:
                 with calls:
-                    chunk[:] = islice(values, size)
+                    chunk.clear()
+                    chunk[:] = batch(values, size, len)
                     last = bytes(cursor.key())
-                if len(chunk) < size or last >= stop:
+                # Behind the last pair the cursor has no key.
+                if not last or last >= stop:
                     break
                 yield chunk
                 if transaction is not self._read and transaction is not self._write:
@@ -186,7 +191,8 @@ class LMDBTransaction(KeyValueTransaction):
             # The range ends in this chunk: read again, with the keys.
             with calls:
                 pairs = self._walk(cursor, start, stop, reverse=False)
-                chunk[:] = [
+                chunk.clear()
+                chunk += [
                     value for _, value in takewhile(lambda pair: pair[0] < stop, pairs)
                 ]
             yield chunk
@@ -229,12 +235,30 @@ class LMDBTransaction(KeyValueTransaction):
             with calls:
                 cursor = transaction.cursor()
                 walk = self._walk(cursor, start, stop, reverse=False)
-                pairs = list(islice(walk, limit))
+                pairs = batch(walk, limit, _pair_bytes)
         except lmdb.Error as error:
             raise self._translated(error) from error
         if pairs and pairs[-1][0] >= stop:
             del pairs[bisect_left(pairs, (stop,)) :]
         return pairs
+
+    def clear(self, start: bytes, stop: bytes) -> None:
+        if len(start) > self._environment.max_key_bytes:
+            super().clear(start, stop)
+            return
+        transaction = self._active()
+        more = True
+        with turns:
+            while more:
+                with calls:
+                    # Their values aren't looked at, however large they are.
+                    cursor = transaction.cursor()
+                    more = cursor.set_range(start)
+                    for _ in range(_CHUNK):
+                        if not more or bytes(cursor.key()) >= stop:
+                            return
+                        more = cursor.delete() and bool(cursor.key())
+                turns.pause()
 
     def put_all(self, pairs: Sequence[tuple[bytes, bytes]]) -> None:
         transaction = self._active()
@@ -422,6 +446,10 @@ class LMDBTransaction(KeyValueTransaction):
                 "a transaction that writes has to end in the thread that it began"
                 " to write in"
             )
+
+
+def _pair_bytes(pair: tuple[bytes, bytes]) -> int:
+    return len(pair[1])
 
 
 def _forked(*_: object) -> NoReturn:
