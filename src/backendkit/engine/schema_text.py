@@ -54,7 +54,17 @@ def reads_only_schema(mirror: apsw.Connection, sql: str) -> bool:
         mirror.authorizer = before
         cursor.close(True)
     return bool(found) and all(
-        name in MASTERS or name.startswith("pragma_") for name in found
+        name in MASTERS or _is_pragma(mirror, name) for name in found
+    )
+
+
+def _is_pragma(mirror: apsw.Connection, name: str) -> bool:
+    """Whether a name is a PRAGMA's function: a project's table may be called alike."""
+    return (
+        name.startswith("pragma_")
+        and not mirror.execute(
+            "SELECT 1 FROM sqlite_master WHERE lower(name) = ?", (name,)
+        ).get
     )
 
 
