@@ -3,31 +3,144 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Self
 
 from backendkit.stores import Access, Row
 
 from .changing import Changes
 from .native import Prepared
 from .parameters import bindable
-from .running import Filter, Running
+from .running import Filter, Handed, Running
 from .values import to_store
 
 
-class Select(str):
+class Parameters(tuple[Any, ...]):
+    """
+    Parameters that are prepared when somebody looks at them.
+
+    :param write: returns the statement's text and its parameters.
+    """
+
+    def __new__(cls, write: Callable[[], tuple[str, Sequence[Any]]]) -> Self:
+        """Prepare nothing yet."""
+        return super().__new__(cls)
+
+    def __init__(self, write: Callable[[], tuple[str, Sequence[Any]]]) -> None:
+        self._write = write
+
+    @functools.cached_property
+    def written(self) -> tuple[Any, ...]:
+        """The parameters themselves."""
+        return tuple(self._write()[1])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle what they are."""
+        return tuple, (self.written,)
+
+
+class Statement(str):
+    """
+    A statement that is run without SQL; its text is SQL that does the same.
+
+    The text is written when somebody looks at it, if it isn't known.
+
+    :param text: what to show where no method of str is asked.
+    :param write: returns the text and its parameters; None: the text is known.
+    """
+
+    #: What goes with the text: with other parameters it is SQL, and nothing else.
+    parameters: Sequence[Any] = ()
+    _write: Callable[[], tuple[str, Sequence[Any]]] | None = None
+
+    def __new__(
+        cls,
+        text: str,
+        write: Callable[[], tuple[str, Sequence[Any]]] | None = None,
+    ) -> Self:
+        """Write nothing yet."""
+        self = super().__new__(cls, text)
+        self._write = write
+        if write is not None:
+            self.parameters = Parameters(write)
+        return self
+
+    @functools.cached_property
+    def written(self) -> str:
+        """The text itself."""
+        if self._write is None:
+            return str.__str__(self)
+        return str(self._write()[0])
+
+    def __str__(self) -> str:
+        """Return the text."""
+        return self.written
+
+    def __radd__(self, other: str) -> str:
+        """Put a text in front."""
+        return other + self.written
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle the text."""
+        return str, (self.written,)
+
+
+def _shown(kind: type, base: type) -> None:
+    """Let all methods of a class see what is written."""
+    keep = {"__class__", "__class_getitem__", "__doc__", "__getattribute__"}
+    keep |= {"__init_subclass__", "__new__", "__subclasshook__"}
+    for name, method in vars(base).items():
+        if name not in keep and name not in vars(kind) and callable(method):
+            setattr(kind, name, _method(method))
+
+
+def _method(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return method(self.written, *args, **kwargs)
+
+    return call
+
+
+_shown(Parameters, tuple)
+_shown(Statement, str)
+
+
+class Pushed(str):
+    """
+    A statement of the compiler with filters for the store beside it.
+
+    :param handles: text with a ``(%s)`` behind each table that takes filters.
+    :param filters: the filters, with the places that they have among its parameters.
+    """
+
+    handles = ""
+    filters: Sequence[tuple[int, Handed]] = ()
+    #: How many parameters it has without them.
+    bound = 0
+
+    def with_filters(self, params: Sequence[Any]) -> tuple[str, Sequence[Any]]:
+        """Return text and parameters with the filters; without, if they don't fit."""
+        if not self.filters or len(params) != self.bound:
+            return self, params
+        whole = list(params)
+        for place, handed in self.filters:
+            whole.insert(place, handed)
+        return self.handles, whole
+
+
+class Select(Pushed):
     """A SELECT by the compiler: its values are converted there, not by the cursor."""
 
-    __slots__ = ()
 
-
-class Insert(str):
+class Insert(Statement):
     """
     An INSERT by the compiler, with what it means beside its text.
 
     Virtual tables have neither RETURNING nor ON CONFLICT, so it isn't run as
-    SQL. The text is what logs and wrappers see.
+    SQL. The text says the same.
 
     :param table: name of the table.
     :param columns: names of the columns given.
@@ -47,10 +160,11 @@ class Insert(str):
     returning: tuple[str, ...]
 
 
-class NativeRead(str):
-    """A SELECT that is run without SQL; its text is for people, and may say less."""
+class NativeRead(Statement):
+    """A SELECT that is run without SQL."""
 
-    __slots__ = ("filters", "high", "low", "prepared")
+    #: Whether it has been run: as it is, and not as the SQL that is its text.
+    ran = False
 
     prepared: Prepared
     filters: Sequence[Filter]
@@ -59,13 +173,12 @@ class NativeRead(str):
 
     def run(self, running: Running) -> Iterator[Row]:
         """Return an iterator of rows, in the store's terms."""
+        self.ran = True
         return self.prepared.run(running, self.filters, self.low, self.high)
 
 
-class NativeWrite(str):
-    """An UPDATE or DELETE that is run without SQL; its text is for people."""
-
-    __slots__ = ("changes", "filters", "prepared")
+class NativeWrite(Statement):
+    """An UPDATE or DELETE that is run without SQL."""
 
     #: Reads the primary keys of the rows.
     prepared: Prepared

@@ -80,10 +80,19 @@ class Cursor:
         if sql.__class__ is NativeWrite:
             self.rowcount = self.connection.run_write(sql.run).changes
             return self
+        if isinstance(sql, Insert):
+            insert, values = sql, params
+            # The compiler, which alone makes these, numbers its parameters.
+            assert not isinstance(values, Mapping)
+            self.rowcount, rows = self.connection.run_write(
+                lambda running: inserting.run(running, insert, values)
+            )
+            self._rows = iter(rows)
+            return self
         if ";" in sql and len(split(sql)) > 1:
             # As in sqlite3: what slips behind a semicolon is never run.
             raise ProgrammingError("You can only execute one statement at a time.")
-        locked = None if isinstance(sql, Insert) else without_for_update(sql)
+        locked = without_for_update(sql)
         if locked is not None:
             sql = Select(locked) if isinstance(sql, Select) else locked
         kind = classify(sql)
@@ -97,15 +106,6 @@ class Cursor:
             if locked is not None:
                 self.connection.transactions.lock()
             self._read(sql, params)
-        elif isinstance(sql, Insert):
-            insert, values = sql, params
-            # The compiler, which alone makes these, numbers its parameters.
-            assert not isinstance(values, Mapping)
-            result = self.connection.run_write(
-                lambda running: inserting.run(running, insert, values)
-            )
-            self.rowcount, rows = result
-            self._rows = iter(rows)
         elif kind is Kind.WRITE:
             clauses = insert_clauses(sql)
             if clauses is None:

@@ -25,7 +25,7 @@ from backendkit.stores import (
     UniqueViolation,
 )
 
-from .ddl_text import created_as, ddl_name
+from .ddl_text import created_as, ddl_name, trimmed
 from .declarations import is_view
 from .errors import reraise
 from .schema_text import view_with_schema, with_schema
@@ -46,6 +46,7 @@ def run(connection: Connection, session: Session, sql: str, params: Any) -> None
 
     :raises NotSupportedError: triggers, and tables within tables.
     """
+    sql = trimmed(sql)  # ALTER TABLE keeps a comment, open, in the table's own SQL
     start = [token.keyword for token in itertools.islice(significant(sql), 3)]
     kinds = start[2:] if start[1:2] in (["TEMP"], ["TEMPORARY"]) else start[1:2]
     if start[0] == "CREATE" and not _UNSUPPORTED.isdisjoint(kinds):

@@ -112,7 +112,7 @@ def index_parts(sql: str) -> tuple[list[str], str | None]:
             start = token.end
         elif token.keyword == "WHERE" and parts and not depth:
             where = token.end
-    return parts, None if where is None else _trimmed(sql[where:])
+    return parts, None if where is None else trimmed(sql[where:])
 
 
 def _bare(part: str) -> str:
@@ -125,7 +125,8 @@ def _bare(part: str) -> str:
     return _text(part, tokens)
 
 
-def _trimmed(part: str) -> str:
+def trimmed(part: str) -> str:
+    """Return a text without the comments before and behind it."""
     return _text(part, list(significant(part)))
 
 

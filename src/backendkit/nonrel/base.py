@@ -14,12 +14,7 @@ from django.db.backends.sqlite3._functions import register as register_functions
 from django.utils.asyncio import async_unsafe
 
 from backendkit.engine import dbapi
-from backendkit.engine.compiled import (
-    Insert,
-    NativeRead,
-    NativeWrite,
-    Select,
-)
+from backendkit.engine.compiled import Insert, Pushed, Select, Statement
 from backendkit.engine.placeholders import to_named, to_qmark, write_out
 from backendkit.stores import NO_TURNS, Store, Turns, turns
 
@@ -77,6 +72,8 @@ class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
         #: Whether simple queries are answered without SQL.
         self.native = bool(self.settings_dict.get("OPTIONS", {}).get("native", True))
         self.planner = Planner(self)
+        #: How many statements are being written, each a part of the one before.
+        self.compiling = 0
         #: Whose turn it is to read rows: not across a network.
         self.turns: Turns = NO_TURNS if self.store_class.capabilities.remote else turns
         self._scans = Scans()
@@ -269,16 +266,25 @@ class FormatCursor(dbapi.Cursor):
 
     def execute(self, sql: str, params: Any = None) -> FormatCursor:
         """Execute a statement with ``%s`` or ``%(name)s``; None: as it is."""
-        if isinstance(sql, (Insert, NativeRead, NativeWrite)):
-            return super().execute(sql, params or ())
+        if isinstance(sql, Statement):
+            if (
+                isinstance(sql, Insert)
+                or params is sql.parameters
+                or tuple(params or ()) == tuple(sql.parameters)
+            ):
+                return super().execute(sql, params or ())
+            sql = str(sql)  # with other parameters it means something else
         if params is None:
             return super().execute(sql)
         if isinstance(params, Mapping):
             return super().execute(to_named(sql, params), params)
+        select = isinstance(sql, Select)
+        if isinstance(sql, Pushed):
+            sql, params = sql.with_filters(params)
         converted = to_qmark(sql)
         if len(params) > MOST_BOUND:
             converted, params = write_out(converted, params, MOST_BOUND)
-        if isinstance(sql, Select):
+        if select:
             converted = Select(converted)
         return super().execute(converted, params)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from django.db import DataError
 from django.db.models import IntegerField
@@ -14,17 +14,27 @@ from django.db.models.sql import compiler
 from django.db.models.sql.constants import GET_ITERATOR_CHUNK_SIZE, MULTI
 from django.db.models.sql.datastructures import BaseTable, Join
 
-from backendkit.engine.compiled import Insert, NativeRead, NativeWrite, Select
+from backendkit.engine.compiled import (
+    Insert,
+    NativeRead,
+    NativeWrite,
+    Pushed,
+    Select,
+    Statement,
+)
 from backendkit.engine.native import Prepared, StaleError
 from backendkit.engine.parameters import InexactError
 from backendkit.engine.running import Filter
 
 from .analyzing import analyzed
 from .native import Plan
-from .pushdown import handed_filters
+from .observers import is_observed
+from .pushdown import HANDLE, handed_filters, pushed
 
 #: Rows that are fetched at once where all are.
 _ALL = 2000
+S = TypeVar("S", bound=Statement)
+
 _ON_CONFLICT = {OnConflict.IGNORE: "ignore", OnConflict.UPDATE: "update"}
 
 
@@ -44,10 +54,11 @@ class SQLCompiler(compiler.SQLCompiler):
     them. The statement checks them too.
     """
 
-    #: How this query is answered without SQL, if it is, and its filters.
-    _native: tuple[Plan, list[Filter]] | None = None
+    #: How this query was answered without SQL, if it was: see ``results_iter()``.
+    _native: tuple[Plan, NativeRead] | None = None
     #: Whether the statement is about to be executed, not a part of another one.
     _executing = False
+
     #: Whether the statement reads, and has no other one to wait for.
     _reads = True
     #: Whether only the existence of rows is asked for.
@@ -60,8 +71,7 @@ class SQLCompiler(compiler.SQLCompiler):
 
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
         """Run the query: natively if that is known to be the same."""
-        # A wrapper may change the statement.
-        if not self.connection.native or self.connection.execute_wrappers:
+        if not self.connection.native:
             return super().execute_sql(*args, **kwargs)
         # Django reads all rows before it makes the first object, unless it is told to read
         # in chunks. Objects are made while a remote store sends the rest.
@@ -73,7 +83,7 @@ class SQLCompiler(compiler.SQLCompiler):
         elif not (kwargs.get("chunked_fetch") or args):
             # They are all read now: in a few turns, not in hundreds.
             kwargs["chunk_size"] = _ALL
-        if not self._reads:
+        if not self._reads or self.connection.execute_wrappers:
             return self._execute_sql(*args, **kwargs)
         # One turn for all that it takes: a statement is short more often than not.
         with self.connection.turns:
@@ -94,48 +104,62 @@ class SQLCompiler(compiler.SQLCompiler):
         finally:
             self._executing = False
 
-    def as_sql(self, *args: Any, **kwargs: Any) -> tuple[str, tuple[Any, ...]]:
+    def as_sql(self, *args: Any, **kwargs: Any) -> tuple[str, Sequence[Any]]:
         """Return the statement and its parameters."""
-        if self._executing:
-            self._executing = False
+        # Somebody may ask again before it is executed, and gets the same.
+        if self._executing and not args and not kwargs:
             found = self.connection.planner.plan(self)
             if found is not None:
                 return self._as_native(*found)
-        sql, params = super().as_sql(*args, **kwargs)
-        return Select(sql), params
+        return self._as_select(*args, **kwargs)
+
+    def _as_select(self, *args: Any, **kwargs: Any) -> tuple[str, Sequence[Any]]:
+        return pushed(
+            Select, self.connection, functools.partial(super().as_sql, *args, **kwargs)
+        )
 
     def _as_native(
         self, plan: Plan, filters: list[Filter]
-    ) -> tuple[str, tuple[Any, ...]]:
-        self._native = plan, filters
-        text, params = self._text()
+    ) -> tuple[str, Sequence[Any]]:
+        assert plan.prepared is not None
+        statement = self._without_sql(NativeRead, self._as_select)
         # What pre_sql_setup() would have found out.
         self.select = plan.select
         self.klass_info = plan.klass_info
         self.annotation_col_map = plan.annotation_col_map
         self.col_count = len(plan.select)
         self.has_extra_select = False
-        statement = NativeRead(text)
-        assert plan.prepared is not None
         statement.prepared = plan.prepared
         statement.filters = filters
         statement.low, statement.high = self.query.low_mark, self.query.high_mark
-        return statement, params
+        self._native = plan, statement
+        return statement, statement.parameters
 
     def _as_native_write(
-        self, found: tuple[Prepared, list[Filter]], changes: dict[str, Any] | None
-    ) -> tuple[str, tuple[Any, ...]]:
-        text, params = self._text()
-        statement = NativeWrite(text)
+        self,
+        found: tuple[Prepared, list[Filter]],
+        changes: dict[str, Any] | None,
+        write: Callable[[], tuple[str, Sequence[Any]]],
+    ) -> tuple[str, Sequence[Any]]:
+        statement = self._without_sql(NativeWrite, write)
         statement.prepared, statement.filters = found
         statement.changes = changes
-        return statement, params
+        return statement, statement.parameters
 
-    def _text(self) -> tuple[str, tuple[Any, ...]]:
-        """Return the SQL that isn't run, if anybody looks at it."""
-        if self.connection.queries_logged:
-            return type(self).as_sql(self)
-        return "SQL wasn't needed", ()
+    def _without_sql(
+        self, kind: type[S], write: Callable[[], tuple[str, Sequence[Any]]]
+    ) -> S:
+        """
+        Return a statement that is run without SQL.
+
+        :param write: returns the SQL, which is written only where somebody looks.
+        """
+        if not is_observed(self.connection):
+            return kind("SQL wasn't needed", write)
+        text, params = write()
+        statement = kind(text)
+        statement.parameters = params
+        return statement
 
     def explain_query(self) -> Iterator[str]:
         """Say how the query is answered."""
@@ -159,13 +183,14 @@ class SQLCompiler(compiler.SQLCompiler):
             results = self.execute_sql(
                 MULTI, chunked_fetch=chunked_fetch, chunk_size=chunk_size
             )
-        if self._native is None or self._native[0].grouped:
+        native = self._native
+        if native is None or native[0].grouped or not native[1].ran:
             rows: Iterator[Any] = super().results_iter(
                 results, tuple_expected, chunked_fetch, chunk_size
             )
             return rows
         rows = itertools.chain.from_iterable(results)
-        convert = self._native[0].convert
+        convert = native[0].convert
         return rows if convert is None else map(convert, rows)
 
     def get_from_clause(self) -> tuple[list[str], list[Any]]:
@@ -178,9 +203,9 @@ class SQLCompiler(compiler.SQLCompiler):
         sql, params = super().compile(node)
         if isinstance(node, (BaseTable, Join)):
             handed = self._handed.get(node.table_alias)
-            if handed is not None:
+            if handed is not None and self.connection.compiling:
                 name = self.connection.ops.quote_name(node.table_name)
-                sql = sql.replace(name, f"{name}(%s)", 1)
+                sql = sql.replace(name, name + HANDLE, 1)
                 params = (handed, *params)
         return sql, params
 
@@ -203,11 +228,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
         """Insert the objects: without SQL if nobody looks at it."""
         connection = self.connection
-        self._executing = (
-            connection.native
-            and not connection.execute_wrappers
-            and not connection.queries_logged
-        )
+        self._executing = connection.native and not is_observed(connection)
         try:
             return compiler.SQLInsertCompiler.execute_sql(self, *args, **kwargs)
         finally:
@@ -222,13 +243,26 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
     def as_sql(self) -> list[tuple[Insert, Any]]:  # type: ignore[override]  # as Django's does
         """Return the statements, each an :class:`Insert`, and their parameters."""
         if self._executing:
-            self._executing = False
             params = self._plain()
             if params is not None:
                 self.returning_params = ()
-                insert = Insert("INSERT without SQL")
+                insert = Insert("INSERT without SQL", self._one_sql)
                 insert.rows = ()
                 return [(self._described(insert, self.query.fields), params)]
+        return self._as_inserts()
+
+    def _one_sql(self) -> tuple[str, Sequence[Any]]:
+        """Return the only statement as text, of what pre_save() gave."""
+        fields, objs = self.query.fields, self.query.objs
+        self._saved = {
+            (field, id(obj)): value
+            for field, values in zip(fields, self._given, strict=True)
+            for obj, value in zip(objs, values, strict=True)
+        }
+        ((sql, params),) = self._as_inserts()
+        return sql, params
+
+    def _as_inserts(self) -> list[tuple[Insert, Any]]:
         # The default connector, not SQLCompiler's: a list comes from there.
         statements = compiler.SQLInsertCompiler.as_sql(self)
         key = self.query.get_meta().pk
@@ -276,6 +310,7 @@ class SQLInsertCompiler(compiler.SQLInsertCompiler, SQLCompiler):
                 }
                 return None
             prepared.append(done)
+        self._given = columns
         return list(itertools.chain.from_iterable(zip(*prepared, strict=True)))
 
     def _columns(self, fields: Iterable[Any]) -> tuple[str, ...]:
@@ -288,15 +323,20 @@ class SQLDeleteCompiler(compiler.SQLDeleteCompiler, SQLCompiler):
 
     _reads = False
 
-    def as_sql(self) -> tuple[str, tuple[Any, ...]]:
+    def as_sql(self) -> tuple[str, Sequence[Any]]:
         """Return the statement and its parameters."""
         if self._executing:
-            self._executing = False
             found = self.connection.planner.keys(self)
             if found is not None:
-                return self._as_native_write(found, None)
-        sql, params = compiler.SQLDeleteCompiler.as_sql(self)
-        return str(sql), params
+                return self._as_native_write(found, None, self._as_delete)
+        return self._as_delete()
+
+    def _as_delete(self) -> tuple[str, Sequence[Any]]:
+        return pushed(
+            Pushed,
+            self.connection,
+            functools.partial(compiler.SQLDeleteCompiler.as_sql, self),
+        )
 
 
 class SQLUpdateCompiler(compiler.SQLUpdateCompiler, SQLCompiler):
@@ -304,7 +344,7 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, SQLCompiler):
 
     _reads = False
 
-    def as_sql(self) -> tuple[str, tuple[Any, ...]]:
+    def as_sql(self) -> tuple[str, Sequence[Any]]:
         """
         Return the statement and its parameters.
 
@@ -312,12 +352,18 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, SQLCompiler):
             tell which parameter it is.
         """
         if self._executing:
-            self._executing = False
             changes = self._changes()
             found = None if changes is None else self.connection.planner.keys(self)
             if found is not None:
-                return self._as_native_write(found, changes)
-        sql, params = compiler.SQLUpdateCompiler.as_sql(self)
+                return self._as_native_write(found, changes, self._as_update)
+        return self._as_update()
+
+    def _as_update(self) -> tuple[str, Sequence[Any]]:
+        sql, params = pushed(
+            Pushed,
+            self.connection,
+            functools.partial(compiler.SQLUpdateCompiler.as_sql, self),
+        )
         for field, _, value in self.query.values:
             if (
                 value.__class__ is int
@@ -329,7 +375,7 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, SQLCompiler):
                     f"The value {value} doesn't fit into column"
                     f" {table}.{field.column}: it is out of the range of 64 bits."
                 )
-        return str(sql), params
+        return sql, params
 
     def _changes(self) -> dict[str, Any] | None:
         """Return plain values by column; None if there are other ones, or none."""
@@ -353,3 +399,11 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, SQLCompiler):
 
 class SQLAggregateCompiler(compiler.SQLAggregateCompiler, SQLCompiler):
     """SELECT of aggregates over a subquery."""
+
+    def as_sql(self) -> tuple[str, Sequence[Any]]:
+        """Return the statement and its parameters."""
+        return pushed(
+            Pushed,
+            self.connection,
+            functools.partial(compiler.SQLAggregateCompiler.as_sql, self),
+        )

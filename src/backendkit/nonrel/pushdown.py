@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db.models import lookups
 from django.db.models.expressions import Col
 from django.db.models.fields import CharField, TextField
 from django.db.models.sql.where import AND
 
+from backendkit.engine.compiled import Pushed
 from backendkit.engine.running import Filter, Handed
 from backendkit.engine.tokens import unquote
 from backendkit.stores import Precision, ValueType
@@ -16,6 +18,8 @@ from backendkit.stores import Precision, ValueType
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.models.sql import Query
+
+    from .base import NonrelDatabaseWrapper
 
 # SQLite doesn't offer LIKE … ESCAPE to virtual tables, which is what these are.
 # Only Django's own classes: a subclass may mean something else.
@@ -28,6 +32,44 @@ _PATTERNS = {
     lookups.IStartsWith,
     lookups.StartsWith,
 }
+
+
+#: Stands behind a table that takes filters while a statement is put together: no text
+#: of SQL has it.
+HANDLE = "\0"
+
+P = TypeVar("P", bound=Pushed)
+
+
+def pushed(
+    kind: type[P],
+    connection: NonrelDatabaseWrapper,
+    write: Callable[[], tuple[str, Sequence[Any]]],
+) -> tuple[str, Sequence[Any]]:
+    """
+    Write a statement, with the filters that are handed over beside it.
+
+    So its text and parameters are those that SQLite could run, whoever looks.
+
+    :param write: returns text and parameters, with a handle for each filter. A part of
+        another statement keeps them.
+    """
+    connection.compiling += 1
+    try:
+        text, params = write()
+    finally:
+        connection.compiling -= 1
+    if connection.compiling:
+        return text, params
+    statement = kind(text.replace(HANDLE, ""))
+    if HANDLE in text:
+        statement.handles = text.replace(HANDLE, "(%s)")
+        statement.filters = [
+            (place, one) for place, one in enumerate(params) if isinstance(one, Handed)
+        ]
+        params = tuple(one for one in params if not isinstance(one, Handed))
+        statement.bound = len(params)
+    return statement, params
 
 
 def handed_filters(query: Query, connection: BaseDatabaseWrapper) -> dict[str, Handed]:
