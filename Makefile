@@ -45,8 +45,8 @@ demo: $(VENV)/.installed-demo $(if $(filter immudb,$(DEMO_ENGINE)),immudb)
 	$(RUN) demo/manage.py demo --port $(or $(DEMO_PORT),8000) $(if $(filter 0,$(DEMO_SERVE)),--no-serve)
 
 test:
-	$(MAKE) --no-print-directory pytest LEVEL=test
-	$(if $(PYTEST),,$(MAKE) --no-print-directory labels LABELS="lmdb:small memory:small")
+	$(MAKE) --no-print-directory pytest BACKENDKIT_TESTS=test
+	$(if $(PYTEST),,$(MAKE) --no-print-directory labels DJANGO_LABELS="lmdb:small memory:small")
 
 # All parts run, whatever fails; the end says what did.
 check:
@@ -59,24 +59,24 @@ check:
 
 check-newest:
 	$(MAKE) --no-print-directory --keep-going pytest labels \
-	    LEVEL=check LABELS="lmdb:core memory:core immudb:small"
+	    BACKENDKIT_TESTS=check DJANGO_LABELS="lmdb:core memory:core immudb:small"
 
 # What depends on the version of Python or Django shows with fewer random examples, too.
 check-oldest:
 	$(MAKE) --no-print-directory --keep-going pytest labels \
-	    LEVEL=test LABELS="lmdb:core memory:small" \
+	    BACKENDKIT_TESTS=test DJANGO_LABELS="lmdb:core memory:small" \
 	    VENV="$(OLDEST_VENV)" PYTHON="$(OLDEST_PYTHON)" DJANGO="$(OLDEST_DJANGO)"
 
 # Each run draws other examples, by a seed that it prints. It takes hours.
 soak:
-	$(MAKE) --no-print-directory pytest LEVEL=soak
+	$(MAKE) --no-print-directory pytest BACKENDKIT_TESTS=soak
 	$(if $(PYTEST),,$(MAKE) --no-print-directory conformance)
 	$(if $(PYTEST),,$(MAKE) --no-print-directory conformance ENGINES=immudb)
 
 # Without Go and without an immudb its tests are skipped; where CI is set they fail.
 pytest: $(VENV)/.installed-test
 	-@$(MAKE) --no-print-directory immudb
-	BACKENDKIT_TESTS=$(LEVEL) BACKENDKIT_SEED=$(SEED) BACKENDKIT_EXAMPLES=$(EXAMPLES) \
+	BACKENDKIT_TESTS=$(BACKENDKIT_TESTS) BACKENDKIT_SEED=$(SEED) BACKENDKIT_EXAMPLES=$(EXAMPLES) \
 	    $(RUN) -m pytest -n $(JOBS) --dist worksteal $(PYTEST)
 
 # Django's own tests, unpatched: for each ENGINE the labels around the database, or some.
@@ -84,7 +84,7 @@ CONFORMANCE := $(RUN) -m backendkit.conformance run
 
 labels: $(VENV)/.installed-test
 	@failed=0; \
-	for run in $(LABELS); do \
+	for run in $(DJANGO_LABELS); do \
 	    engine=backendkit.backends.$${run%:*}; \
 	    if [ $$run = immudb:small ] && [ -z "$$CI" ] && \
 	        ! $(RUN) -m backendkit.backends.immudb.server find; then continue; fi; \
