@@ -413,6 +413,12 @@ class TestClose:
         assert (done.stdout, done.returncode) == ("done\n", 0), done.stderr
 
 
+FORKED = (
+    "this transaction was begun by another process, before a fork. Roll it back, or"
+    " close the connection."
+)
+
+
 class TestFork:
     def test_a_child_must_connect_again_and_can(self, own):
         """So do Django's parallel tests, and servers that load before they fork."""
@@ -453,6 +459,64 @@ class TestFork:
             "[(2,)]",
             "7",
             "[(3,)]",
+        ], done.stderr
+
+    def test_a_store_that_a_child_inherits(self, own):
+        """A connection works on there, but for its transaction; numbers differ."""
+        script = f"""
+            import os, warnings
+            warnings.simplefilter("ignore", DeprecationWarning)
+            from django.conf import settings
+            settings.configure(DATABASES={{"default": {{
+                "ENGINE": "backendkit.backends.immudb", "NAME": "defaultdb",
+                "USER": "immudb", "PASSWORD": {own.password!r},
+                "HOST": "127.0.0.1", "PORT": "{own.port}",
+            }}}})
+            import django
+            django.setup()
+            from django.db import InterfaceError, connection, models, transaction
+
+            class Row(models.Model):
+                class Meta:
+                    app_label = "fork"
+
+            def ended(pid):
+                return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+            with connection.schema_editor() as editor:
+                editor.create_model(Row)
+            Row.objects.create()
+            child = os.fork()
+            if not child:
+                assert Row.objects.count() in (1, 2)
+                Row.objects.create()
+                os._exit(0)
+            Row.objects.create()
+            assert ended(child) == 0
+            print(Row.objects.count())
+            with transaction.atomic():
+                Row.objects.create()
+                child = os.fork()
+                if not child:
+                    try:
+                        Row.objects.count()
+                    except InterfaceError as error:
+                        print(error, flush=True)
+                    connection.rollback_exc = None
+                    connection.in_atomic_block = False
+                    connection.rollback()
+                    print(Row.objects.count(), flush=True)
+                    os._exit(0)
+                assert ended(child) == 0
+                assert Row.objects.count() == 4
+            print(Row.objects.count())
+        """
+        done = run(script)
+        assert done.stdout.splitlines() == [
+            "3",
+            FORKED,
+            "3",
+            "4",
         ], done.stderr
 
     def test_a_fork_waits_for_the_keep_alive(self, own):

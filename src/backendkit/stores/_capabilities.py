@@ -83,7 +83,7 @@ class Capabilities:
         kept.
     :param multiple_processes: whether other processes see the same data.
     :param remote: whether a call crosses a network. Threads then make calls at the same
-        time; else they take turns (:class:`Turns`).
+        time; else they take turns (``Turns``).
     """
 
     filters: Mapping[str, Precision] = field(default_factory=dict)

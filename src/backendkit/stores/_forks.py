@@ -92,9 +92,9 @@ class NativeCalls:
     middle of a call, it stays so for ever: locks are held, counts are too high. So a
     fork waits until no other thread is in a call, and new calls wait for the fork.
 
-    Calls are short; a fork waits :data:`PATIENCE` seconds at most, and then the child
-    finds :attr:`settled` to be false. A library that calls back goes through
-    :meth:`pause` there.
+    Calls are short; a fork waits ``PATIENCE`` seconds at most, and then the child
+    finds ``settled`` to be false. A library that calls back goes through
+    ``pause()`` there.
 
     :param calls_others: whether there are calls of other libraries within its own.
     """
