@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from backendkit.kv.keys import (
     AFTER,
     NOT_NULL,
+    SIZES,
     decode_int,
     decode_values,
     encode,
@@ -98,3 +99,12 @@ def test_zeros_are_equal():
 def test_nan_has_no_place():
     with pytest.raises(ValueError, match="NaN"):
         encode(ValueType.FLOAT, math.nan)
+
+
+@ALL_TYPES
+@given(data=st.data())
+def test_no_encoding_is_larger_than_its_type_allows(value_type, data):
+    """What is known of the size of a type's keys holds for each of its values."""
+    most = SIZES[value_type]
+    size = len(encode(value_type, data.draw(VALUES[value_type])))
+    assert most is None or size <= most

@@ -19,7 +19,8 @@ class BufferedStore(Store):
     """
     Does nothing but read what is committed, and apply changes at once.
 
-    Its sessions have the abstract methods alone, and check what they are asked for.
+    Its sessions have the defaults of all but the abstract methods, and check what they
+    are asked for.
 
     :param inner: the store that has the data.
     :param snapshots: whether a transaction reads what was committed when it began.
@@ -138,6 +139,10 @@ class BufferedStoreSession(BufferedSession):
     def _estimated_rows(self, table):
         self._check_committed(table)
         return self._now().estimated_rows(table)
+
+    def _access(self, table, filters, ordering=(), *, few=False):
+        self._check_committed(table)
+        return super()._access(table, filters, ordering, few=few)
 
     def _allocate(self, table, count, above):
         self.store.calls["allocate"] += 1

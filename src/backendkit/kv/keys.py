@@ -282,6 +282,7 @@ SIZES: dict[ValueType, int | None] = {
     ValueType.DURATION: 14,
     ValueType.UUID: 17,
     ValueType.JSON: None,
+    ValueType.ANY: None,
 }
 
 _DECODERS: dict[ValueType, Decoder] = {
