@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import apsw
@@ -320,9 +320,11 @@ class VirtualTable:
             left or has_limit or not covered(self.table, access, shapes + fixed),
             () if consumed else ordering,
         )
-        number = self._numbers.get(plan, -1)
+        # How many rows there are is no part of a plan: they would be as many as rows.
+        key = replace(plan, access=replace(access, rows=0.0, cost=0.0))
+        number = self._numbers.get(key, -1)
         if number < 0:
-            number = self._numbers[plan] = len(self.plans)
+            number = self._numbers[key] = len(self.plans)
             self.plans.append(plan)
             self.layouts.append(self._layout(plan))
         info.idxNum = number
