@@ -13,6 +13,7 @@ UPDATES = "updates"
 DELETES = "deletes"
 PAGE = "admin page"
 ROWS = "each row in Python"
+SCHEMA = "schema"
 PROCESS = "process"
 #: No bound: what no Django backend on this driver and disk can be faster than.
 FLOOR = "floor"
@@ -28,6 +29,7 @@ REACHES = {
     DELETES: 1.0,
     PAGE: 1.0,
     ROWS: 8.0,
+    SCHEMA: 3.0,
     PROCESS: 1.3,
 }
 #: For the geometric mean of all operations, those of a process aside.

@@ -21,11 +21,13 @@ from .groups import (
     KEY,
     PAGE,
     ROWS,
+    SCHEMA,
     UPDATES,
     VALUES,
 )
-from .shop.models import Book, Sale
+from .shop.models import Book, Document, Sale, Stock
 from .shop.rows import WORDS, sale
+from .shop.tables import create_tables, drop_tables
 
 
 def _nothing(calls: int) -> None:
@@ -58,6 +60,7 @@ class Operation:
 def operations(engine, sizes, directory):
     """Return all operations, in the order of the table."""
     books, sales = sizes.books, sizes.sales
+    documents, tables = sizes.authors // 5, sizes.authors * 2 // 5
 
     @functools.cache
     def commits():
@@ -188,6 +191,29 @@ def operations(engine, sizes, directory):
             lambda n: Sale.objects.filter(quantity=n % 100).update(
                 price=sale(n * 3, books).price
             ),
+        ),
+        changing(
+            f"update() of a column with a CHECK, {books:,} rows",
+            ROWS,
+            lambda n: Stock.objects.update(quantity=n % 100),
+        ),
+        changing(
+            f"update() beside a column with a CHECK, {books:,} rows",
+            ROWS,
+            lambda n: Stock.objects.update(note=WORDS[n % 24]),
+        ),
+        plain(
+            f"a page of 20 of {documents:,} rows, without values of 100 KB",
+            ROWS,
+            lambda n: list(
+                Document.objects.order_by("pk").values_list("pk", "title")[:20]
+            ),
+        ),
+        changing(
+            f"create_model() of {tables:,} tables",
+            SCHEMA,
+            lambda n: create_tables(tables),
+            after=lambda calls: drop_tables(tables),
         ),
         changing("commit of a row by the driver alone", FLOOR, lambda n: commits()()),
     ]

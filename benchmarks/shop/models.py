@@ -43,3 +43,23 @@ class Sale(models.Model):
 
     def __str__(self):
         return f"{self.quantity} on {self.day}"
+
+
+class Stock(models.Model):
+    """A table with a CHECK, that of ``PositiveIntegerField``."""
+
+    quantity = models.PositiveIntegerField()
+    note = models.CharField(max_length=50)
+
+    def __str__(self):
+        return f"{self.quantity} of {self.note}"
+
+
+class Document(models.Model):
+    """A few short columns beside a large one."""
+
+    title = models.CharField(max_length=100)
+    body = models.TextField()
+
+    def __str__(self):
+        return self.title

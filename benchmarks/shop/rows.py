@@ -5,7 +5,7 @@ import random
 from dataclasses import dataclass
 from decimal import Decimal
 
-from .models import Author, Book, Sale
+from .models import Author, Book, Document, Sale, Stock
 
 WORDS = [
     "amber",
@@ -86,3 +86,13 @@ def fill(sizes):
     for start in range(0, sizes.sales, 10_000):
         numbers = range(start, min(start + 10_000, sizes.sales))
         Sale.objects.bulk_create(sale(number, sizes.books) for number in numbers)
+    Stock.objects.bulk_create(
+        Stock(quantity=number % 100, note=WORDS[number % 24])
+        for number in range(sizes.books)
+    )
+    Document.objects.bulk_create(
+        Document(
+            title=f"{WORDS[number % 24]} {number}", body=WORDS[number % 23] * 20_000
+        )
+        for number in range(sizes.authors // 5)
+    )

@@ -10,7 +10,7 @@ from .tokens import Token, TokenKind, significant
 
 def created_as(sql: str) -> tuple[str, str] | None:
     """Return name and SELECT of a CREATE TABLE … AS; None if it isn't one."""
-    tokens = list(significant(sql))
+    tokens = _start(sql)
     if [token.keyword for token in tokens[:2]] != ["CREATE", "TABLE"]:
         return None
     place = _behind_schema(tokens, _behind_if(tokens, 2))

@@ -86,33 +86,32 @@ class ForeignKeys:
         self._dropped: dict[str, Table] = {}
         #: Tables whose rows may refer to nothing since they weren't enforced.
         self._unchecked: dict[str, None] = {}
-        self._catalog: Catalog | None = None
         self._referring: dict[str, list[Reference]] = {}
         #: By table, its foreign keys and what gets their values from a row.
         self._own: dict[str, tuple[Table, list[tuple[_Noted, _Getter]]]] = {}
         #: Whether foreign keys are enforced at all.
         self.enforced = True
 
-    def use(self, catalog: Catalog) -> None:
-        """Take the foreign keys from this catalog from now on."""
-        if catalog is self._catalog:
-            return
-        before = {} if self._catalog is None else self._catalog.tables
-        after = catalog.tables
-        self._catalog = catalog
-        for name, table in before.items():
-            if after.get(name) is not table:
-                self._own.pop(name, None)
-                for key in table.foreign_keys:
-                    parent = key.table.lower()
-                    self._referring[parent] = [
-                        one for one in self._referring[parent] if one.table is not table
-                    ]
-        for name, table in after.items():
-            if before.get(name) is not table:
-                for key in table.foreign_keys:
-                    reference = Reference(table, key)
-                    self._referring.setdefault(key.table.lower(), []).append(reference)
+    def use(self, gone: Sequence[Table], new: Sequence[Table]) -> None:
+        """
+        Take the foreign keys of other tables from now on.
+
+        :param gone: tables that aren't there any more, as they were.
+        :param new: tables that are there now.
+        """
+        for table in gone:
+            self._own.pop(table.name, None)
+            for key in table.foreign_keys:
+                parent = key.table.lower()
+                self._referring[parent] = [
+                    one
+                    for one in self._referring[parent]
+                    if one.table.name != table.name
+                ]
+        for table in new:
+            for key in table.foreign_keys:
+                reference = Reference(table, key)
+                self._referring.setdefault(key.table.lower(), []).append(reference)
 
     def referring(self, table: Table) -> Sequence[Reference]:
         """Return the foreign keys that refer to a table."""

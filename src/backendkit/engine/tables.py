@@ -44,15 +44,15 @@ class Tables:
             return
         tables = catalog.tables
         gone = [
-            name
+            table
             for name, table in self._declared.items()
             if tables.get(name) is not table and tables.get(name) != table
         ]
-        for name in gone:
-            self._forget(name, replaced=name in tables)
-        for name, table in tables.items():
-            if name not in self._declared:
-                self._declare(table)
+        for table in gone:
+            self._forget(table.name, replaced=table.name in tables)
+        new = [table for name, table in tables.items() if name not in self._declared]
+        for table in new:
+            self._declare(table)
         if gone:
             # Prepared statements hold on to the tables as they were. SQLite
             # drops them when an authorizer is set.
@@ -60,7 +60,7 @@ class Tables:
             sqlite.authorizer = _allow
             sqlite.authorizer = None
         self.catalog = catalog
-        self._connection.foreign_keys.use(catalog)
+        self._connection.foreign_keys.use(gone, new)
 
     def _declare(self, table: Table) -> None:
         sqlite = self._connection.sqlite

@@ -100,7 +100,7 @@ class TableRecord:
         """Return the record as a JSON document."""
         document = {
             "id": self.id,
-            "table": json.loads(self.table.to_json()),
+            "table": self.table.document(),
             "columns": {
                 number: [column.type, base64.b64encode(column.fill).decode()]
                 for number, column in self.columns.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -206,7 +206,18 @@ class Table:
 
     def to_json(self) -> str:
         """Return the table as a JSON document, for a catalog."""
-        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(self.document(), ensure_ascii=False, separators=(",", ":"))
+
+    def document(self) -> dict[str, Any]:
+        """Return what :meth:`to_json` writes, for a document with more in it."""
+        found = {one.name: getattr(self, one.name) for one in fields(self)}
+        for name in ("columns", "indexes", "foreign_keys"):
+            # Not asdict(): a large schema's tables are written again and again.
+            found[name] = [
+                {slot: getattr(one, slot) for slot in one.__slots__}
+                for one in found[name]
+            ]
+        return found
 
     @classmethod
     def from_json(cls, document: str | bytes) -> Table:

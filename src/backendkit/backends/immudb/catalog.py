@@ -84,7 +84,7 @@ class Stored:
             "origin": self.origin,
             "is_copy": self.is_copy,
         }
-        return json.dumps({"table": json.loads(self.table.to_json()), **kept})
+        return json.dumps({"table": self.table.document(), **kept})
 
     @classmethod
     def from_json(cls, document: str) -> Stored:
