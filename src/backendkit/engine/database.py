@@ -54,6 +54,10 @@ class Database(apsw.Connection):
             super().__init__(":memory:", **options)
             self.cursor_factory = _EachCursor if few else _Cursor
             self.set_progress_handler(calls.pause, _STEPS, id=calls)
+            # It has SQL of catalogs to run, and no business with files.
+            self.limit(apsw.SQLITE_LIMIT_ATTACHED, 0)
+            self.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
+            self.enable_load_extension(False)
 
     def create_module(self, *args: Any, **kwargs: Any) -> None:
         """Declare virtual tables."""

@@ -25,9 +25,10 @@ from backendkit.stores import (
     UniqueViolation,
 )
 
+from .catalog_text import check_table
 from .ddl_text import created_as, ddl_name, trimmed
 from .declarations import is_view
-from .errors import reraise
+from .errors import reraise, translated
 from .schema_text import view_with_schema, with_schema
 from .tokens import has_keyword, quote, significant
 from .values import row_converter, to_store
@@ -332,5 +333,7 @@ def _computed(
 
 def declare_view(database: apsw.Connection, view: Table) -> None:
     """Declare a view of the catalog in a connection's SQLite."""
-    database.execute(f"DROP VIEW IF EXISTS {quote(view.name)}")
-    database.execute(view_with_schema(view.sql))
+    check_table(view)
+    with translated():
+        database.execute(f"DROP VIEW IF EXISTS {quote(view.name)}")
+        database.execute(view_with_schema(view.sql))

@@ -26,9 +26,11 @@ from backendkit.stores import (
     ValueType,
 )
 
+from .catalog_text import check_table
 from .computing import Computation
 from .database import Database
 from .ddl_text import index_parts
+from .errors import translated
 from .tokens import has_keyword, quote
 from .values import size_of, value_type
 
@@ -139,7 +141,8 @@ class Declarations:
             self._drop(name)
         for name, table in catalog.tables.items():
             if name not in self._tables:
-                self._declare(table)
+                with translated():
+                    self._declare(table)
         self._version = catalog.version
 
     def need(self, table: Table) -> None:
@@ -163,7 +166,8 @@ class Declarations:
         except apsw.Error:
             # A table that isn't there any more has an index of the same name.
             self.invalidate()
-            self._declare(table)
+            with translated():
+                self._declare(table)
 
     def _drop(self, name: str) -> None:
         kind = "VIEW" if is_view(self._tables.pop(name)) else "TABLE"
@@ -171,6 +175,7 @@ class Declarations:
         self.forget(name)
 
     def _declare(self, table: Table) -> None:
+        check_table(table)
         self.sqlite.execute(table.sql)
         for index in table.indexes:
             if index.sql:

@@ -27,6 +27,7 @@ from backendkit.stores import (
     batches,
     matcher,
     row_getter,
+    shown,
     weigher,
 )
 
@@ -558,8 +559,7 @@ def _message(violation: Violation) -> str:
     table, key, row = violation
     values = tuple(row[table.positions[name]] for name in key.columns)
     columns = ", ".join(f"{table.name}.{name}" for name in key.columns)
-    shown = repr(values[0]) if len(values) == 1 else repr(values)
     return (
-        f"FOREIGN KEY constraint failed: {columns} = {shown} has no corresponding"
+        f"FOREIGN KEY constraint failed: {columns} = {', '.join(map(shown, values))} has no corresponding"
         f" row in {key.table}"
     )

@@ -19,7 +19,13 @@ from types import NoneType
 from typing import Any, NoReturn
 
 from backendkit.clock import real
-from backendkit.stores import Column, DataError, ProgrammingError, ValueType
+from backendkit.stores import (
+    Column,
+    DataError,
+    ProgrammingError,
+    ValueType,
+    shown,
+)
 
 from . import dynamic
 from .dynamic import Affinity, SQLiteValue, affinity_of
@@ -208,15 +214,13 @@ def reraise_binding(bindings: Any, error: Exception) -> NoReturn:
     values = bindings.values() if isinstance(bindings, Mapping) else bindings
     for number, value in enumerate(values, 1):
         if isinstance(value, int) and value not in INT64:
-            msg = f"Parameter {number}, {value}, is out of the range of 64 bits."
+            msg = f"Parameter {number}, {shown(value)}, is out of the range of 64 bits."
             raise DataError(msg) from error
         if isinstance(value, str):
             try:
                 value.encode()
             except UnicodeEncodeError:
-                msg = (
-                    f"Parameter {number}, {value!a}, has surrogates: it isn't Unicode."
-                )
+                msg = f"Parameter {number}, {shown(value)!a}, has surrogates: it isn't Unicode."
                 raise DataError(msg) from error
         elif not isinstance(value, (int, float, bytes, type(None))):
             kind = type(value).__name__
@@ -486,12 +490,11 @@ def to_store(table: str, column: Column, value: Any) -> Any:
             return _shortened(stored)
         return stored
     except CONVERSION_ERRORS as error:
-        shown = repr(value)
-        if len(shown) > 100:  # enough to recognise it
-            shown = shown[:100] + "…"
-        reason = "" if str(error) == "" else f" ({error})"
+        # Other errors of Python may quote the whole value.
+        named = isinstance(error, (OverflowError, UnicodeEncodeError))
+        reason = f" ({error})" if named and str(error) else ""
         msg = (
-            f"The value {shown} doesn't fit into column {table}.{column.name},"
+            f"The value {shown(value)} doesn't fit into column {table}.{column.name},"
             f" which holds {column.type.value} values{reason}."
         )
         raise DataError(msg) from error

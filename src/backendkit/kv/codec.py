@@ -30,7 +30,7 @@ from typing import Any, Protocol
 import msgspec
 
 from backendkit.clock import real
-from backendkit.stores import Column, DataError, Row, ValueType
+from backendkit.stores import Column, DataError, Row, ValueType, shown
 
 #: More layouts than this have no number: rows are rewritten then.
 MAX_LAYOUTS = 128
@@ -238,11 +238,8 @@ class RowChecker:
             OverflowError,
             InvalidOperation,
         ) as error:
-            shown = repr(value)
-            if len(shown) > 80:  # a line
-                shown = shown[:77] + "..."
             raise DataError(
-                f"{self.table}.{column.name}: {shown} can't be stored in a column"
+                f"{self.table}.{column.name}: {shown(value)} can't be stored in a column"
                 f" of type {column.type}: {error}"
             ) from error
         return converted

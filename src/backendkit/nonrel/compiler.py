@@ -25,6 +25,7 @@ from backendkit.engine.compiled import (
 from backendkit.engine.native import Prepared, StaleError
 from backendkit.engine.parameters import InexactError
 from backendkit.engine.running import Filter
+from backendkit.stores import shown
 
 from .analyzing import analyzed
 from .native import Plan
@@ -372,7 +373,7 @@ class SQLUpdateCompiler(compiler.SQLUpdateCompiler, SQLCompiler):
             ):
                 table = self.query.get_meta().db_table
                 raise DataError(
-                    f"The value {value} doesn't fit into column"
+                    f"The value {shown(value)} doesn't fit into column"
                     f" {table}.{field.column}: it is out of the range of 64 bits."
                 )
         return sql, params

@@ -29,6 +29,7 @@ from ._errors import (
     UniqueViolation,
     Warning,  # noqa: A004  # PEP 249 prescribes this name
     safe_call,
+    shown,
 )
 from ._forks import Mutex, NativeCalls, tell_children
 from ._locks import WriterLock
@@ -98,6 +99,7 @@ __all__ = [
     "matcher",
     "row_getter",
     "safe_call",
+    "shown",
     "sort_by",
     "sort_key",
     "sort_rows",

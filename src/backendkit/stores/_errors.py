@@ -128,3 +128,16 @@ def _translate(owner: Any, error: Exception) -> None:
     for driver_error, ours in errors.items():
         if isinstance(error, driver_error):
             raise ours(str(error)) from error
+
+
+#: Characters of a value that a message shows: it may be secret, and reaches logs.
+_SHOWN = 50
+
+
+def shown(value: object) -> str:
+    """Return the beginning of a value for a message: enough to recognise it."""
+    cut = value[: _SHOWN + 1] if isinstance(value, (str, bytes)) else value
+    text = repr(cut)
+    if len(text) <= _SHOWN and cut == value:
+        return text
+    return f"{text[:_SHOWN]}…"

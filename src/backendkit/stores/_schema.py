@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from ._errors import OperationalError
+from ._errors import DatabaseError, OperationalError
 
 
 class ValueType(StrEnum):
@@ -221,7 +221,21 @@ class Table:
 
     @classmethod
     def from_json(cls, document: str | bytes) -> Table:
-        """Read what :meth:`to_json` wrote. Unknown keys are an error."""
+        """
+        Read what :meth:`to_json` wrote.
+
+        :raises DatabaseError: it isn't that, or a newer version wrote it.
+        """
+        try:
+            return cls._from_json(document)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DatabaseError(
+                f"The catalog has a table that this version can't read ({error}). A"
+                " newer version of django-backendkit may have written it."
+            ) from error
+
+    @classmethod
+    def _from_json(cls, document: str | bytes) -> Table:
         data = json.loads(document)
         columns = []
         for column in data.pop("columns"):

@@ -9,7 +9,7 @@ from types import NoneType
 from typing import Any
 
 from backendkit.clock import real
-from backendkit.stores import Column, DataError, Row, Table, ValueType
+from backendkit.stores import Column, DataError, Row, Table, ValueType, shown
 
 MICROSECOND = datetime.timedelta(microseconds=1)
 
@@ -279,9 +279,11 @@ def check_value(table: Table, column: Column, value: Any, length: int | None) ->
         raise DataError(f"{where} is {kind}: it can't hold {type(value).__name__}")
     size = 0
     if kind is ValueType.INTEGER and not -(2**63) <= value < 2**63:
-        raise DataError(f"{where}: {value} has more than 64 bits")
+        raise DataError(f"{where}: {shown(value)} has more than 64 bits")
     if kind is ValueType.DURATION and not -(2**63) <= value // MICROSECOND < 2**63:
-        raise DataError(f"{where}: {value} has more than 64 bits of microseconds")
+        raise DataError(
+            f"{where}: {shown(value)} has more than 64 bits of microseconds"
+        )
     if kind is ValueType.FLOAT:
         value = float(value)
         if value != value:  # noqa: PLR0124  # only NaN does
@@ -294,15 +296,15 @@ def check_value(table: Table, column: Column, value: Any, length: int | None) ->
             raise DataError(f"{where}: a time with a time zone")
     elif kind is ValueType.DECIMAL:
         if not value.is_finite():
-            raise DataError(f"{where}: {value} isn't a number")
+            raise DataError(f"{where}: {shown(value)} isn't a number")
         if abs(value.adjusted()) > 10_000:
-            raise DataError(f"{where}: {value} has too many digits")
+            raise DataError(f"{where}: {shown(value)} has too many digits")
         if column.max_digits and not _fits(
             value, column.max_digits, column.decimal_places or 0
         ):
             places = column.decimal_places or 0
             raise DataError(
-                f"{where}: {value} has too many digits. The column has"
+                f"{where}: {shown(value)} has too many digits. The column has"
                 f" {column.max_digits - places} before the point and {places} behind it."
             )
         text = decimal_text(value)

@@ -31,6 +31,20 @@ def lock_file(path: str) -> str:
     return os.path.join(path, LOCK_FILE)
 
 
+def copy_modes(source: str, target: str) -> None:
+    """
+    Give a copy of a database its modes, whatever the umask is.
+
+    :param source: path of the database.
+    :param target: path of its copy, which only its owner can enter yet.
+    """
+    for name in os.listdir(target):
+        of = os.path.join(source, name)
+        mode = os.stat(of if os.path.exists(of) else source).st_mode & 0o666
+        os.chmod(os.path.join(target, name), mode)
+    os.chmod(target, os.stat(source).st_mode & 0o777)
+
+
 def prepare(path: str, options: LMDBOptions) -> bool:
     """
     Make the directory if it isn't there; return whether it may be empty.

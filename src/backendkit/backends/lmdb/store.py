@@ -16,7 +16,7 @@ from backendkit.stores import InterfaceError, OperationalError, safe_call
 
 from . import environment as environments
 from .errors import DRIVER_ERRORS, DatabaseFullError, TooManyReadersError
-from .files import remove
+from .files import copy_modes, remove
 from .options import LMDBOptions, OptionsError
 from .transaction import LMDBTransaction
 
@@ -156,7 +156,7 @@ class LMDBStore(RecordStore):
             # Compact: without the free pages.
             with self.engine.environment.using() as opened:
                 opened.copy(unfinished, compact=True)
-            os.chmod(unfinished, 0o755)  # noqa: S103  # as mkdir makes it
+            copy_modes(self.engine.environment.path, unfinished)
             os.rename(unfinished, path)
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)

@@ -132,6 +132,8 @@ class SqliteBackend(EmbeddedBackend):
         ):
             # It goes to the disk as a whole, later on; nobody uses it before.
             target.execute("PRAGMA synchronous = OFF")
+            # It isn't open to more people than the database is.
+            (directory / _BACKUP).chmod(self.path.stat().st_mode & 0o777)
             _copy(source, target)
             # A copy is a file for itself, whatever the database's journal mode.
             target.execute("PRAGMA journal_mode = DELETE").fetchall()
