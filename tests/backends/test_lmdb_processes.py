@@ -76,7 +76,7 @@ def test_a_child_in_its_parents_transaction(store, how):
         session.insert(BOOK, [(None, "parent")])
     open_ones = [before]
     for index in ("", "book_text"):
-        for read in (1, 20, 2500):
+        for read in (1, 20, 2500, 2995):
             rows = session.query(BOOK, COLUMNS, Access(index)).fetch()
             for _ in range(read):
                 next(rows)

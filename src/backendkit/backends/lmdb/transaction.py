@@ -134,6 +134,8 @@ class LMDBTransaction(KeyValueTransaction):
                     while chunk and not start <= chunk[-1][0] < stop:
                         chunk.pop()
                     yield chunk
+                    if self._read is None:
+                        raise self._gone()  # and the rest of the chunk with it
                     return
                 yield chunk
                 if self._read is None:
@@ -196,6 +198,8 @@ class LMDBTransaction(KeyValueTransaction):
                     value for _, value in takewhile(lambda pair: pair[0] < stop, pairs)
                 ]
             yield chunk
+            if transaction is not self._read and transaction is not self._write:
+                raise self._gone()  # and the rest of the chunk with it
         except lmdb.Error as error:
             raise self._translated(error) from error
         finally:
