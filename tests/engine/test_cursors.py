@@ -262,18 +262,52 @@ def test_an_autocommit_read_sees_its_moment(table):
     assert table.execute(QUERY).fetchall() == [(1,), (2,), (50,)]
 
 
-@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
-def test_open_cursors_outlive_the_transaction(table, end):
-    """Cursors that are open when a transaction ends keep their rows."""
+@pytest.mark.parametrize("writes", [False, True])
+def test_open_cursors_outlive_a_commit(table, writes):
+    """Cursors that are open when a transaction commits keep their rows."""
     table.execute("BEGIN")
+    if writes:
+        table.execute("INSERT INTO t (id) VALUES (11)")
     cursors = [table.execute(QUERY) for _ in range(5)]
     for number, cursor in enumerate(cursors):
         assert cursor.fetchmany(number) == [(n + 1,) for n in range(number)]
-    table.execute(end)
+    table.execute("COMMIT")
     table.execute("DELETE FROM t")
     for number, cursor in enumerate(cursors):
-        assert [i for (i,) in cursor.fetchall()] == list(range(number + 1, 11))
+        rows = [i for (i,) in cursor.fetchall()]
+        assert rows == list(range(number + 1, 11 + writes))
         assert cursor.description[0][0] == "id"
+
+
+def test_a_commit_reads_no_rows_of_a_transaction_that_only_read(table, store):
+    """It leaves its snapshot to the cursors, which end it."""
+    table.execute("BEGIN")
+    cursors = [table.execute(QUERY) for _ in range(3)]
+    table.execute("COMMIT")
+    assert all(cursor._running is not None for cursor in cursors)
+    table.execute("BEGIN")
+    table.execute("INSERT INTO t (id) VALUES (50)")
+    assert cursors[0].fetchall() == [(n,) for n in range(1, 11)]
+    cursors[1].close()
+    table.execute("ROLLBACK")
+    assert cursors[2].fetchall() == [(n,) for n in range(1, 11)]
+    assert store.busy == 0
+
+
+@pytest.mark.parametrize("writes", [False, True])
+def test_a_rollback_ends_open_cursors(table, store, writes):
+    """To fetch another row is the error that SQLite has for it."""
+    table.execute("BEGIN")
+    if writes:
+        table.execute("INSERT INTO t (id) VALUES (11)")
+    cursor, closed = table.execute(QUERY), table.execute(QUERY)
+    assert cursor.fetchone() == (1,)
+    table.execute("ROLLBACK")
+    with pytest.raises(dbapi.OperationalError, match="abort due to ROLLBACK"):
+        cursor.fetchone()
+    closed.close()
+    assert cursor.execute("SELECT count(*) FROM t").fetchall() == [(10,)]
+    assert store.busy == 0
 
 
 def test_many_open_cursors(table, store):

@@ -14,6 +14,7 @@ from backendkit.stores import (
     Catalog,
     DatabaseError,
     InterfaceError,
+    Session,
     Store,
     Turns,
     tell_children,
@@ -84,7 +85,12 @@ class Connection:
         #: Whose turn it is to read or write rows: not across a network.
         self.turns: Turns = NO_TURNS if store.capabilities.remote else turns
         self.transactions = Transactions(
-            store, self.foreign_keys, self.turns, self._drain, immediate=immediate
+            store,
+            self.foreign_keys,
+            self.turns,
+            self._end_reads,
+            self._readers_of,
+            immediate=immediate,
         )
         self.tables = Tables(self)
         self.sqlite = Database(statementcachesize=500)
@@ -178,10 +184,21 @@ class Connection:
         self._check_open()
         self.transactions.rollback()
 
-    def _drain(self) -> None:
-        """Read what open cursors have yet to return: their snapshot ends here."""
+    def _end_reads(self, *, commit: bool) -> None:
+        """
+        End what open cursors read: their snapshot ends here.
+
+        At a commit they read what they have yet to return; at a rollback it is gone.
+        """
         for cursor in list(self._cursors):
-            cursor.drain()
+            if cursor.reads(self.transactions.session):
+                if commit:
+                    cursor.drain()
+                else:
+                    cursor.abort()
+
+    def _readers_of(self, session: Session) -> int:
+        return sum(cursor.reads(session) for cursor in self._cursors)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -15,7 +15,9 @@ from backendkit.stores import (
     NO_TURNS,
     InterfaceError,
     NotSupportedError,
+    OperationalError,
     ProgrammingError,
+    Session,
     Turns,
 )
 
@@ -288,6 +290,15 @@ class Cursor:
             raise StopIteration
         return row
 
+    def reads(self, session: Session) -> bool:
+        """Whether rows are left to be read in a session."""
+        return self._running is not None and self._running.session is session
+
+    def abort(self) -> None:
+        """Stop reading: the transaction was rolled back. To fetch a row is an error."""
+        self._finish()
+        self._rows = _aborted()
+
     def drain(self) -> None:
         """Read all rows that are left now, to be fetched later."""
         if self._running is not None:
@@ -354,6 +365,12 @@ class Cursor:
 
     def setoutputsize(self, size: Any, column: Any = None) -> None:
         """Do nothing: PEP 249 allows that."""
+
+
+def _aborted() -> Iterator[tuple[Any, ...]]:
+    """Raise what SQLite does: https://www.sqlite.org/rescode.html#abort_rollback."""
+    raise OperationalError("abort due to ROLLBACK")
+    yield
 
 
 @contextlib.contextmanager

@@ -47,7 +47,8 @@ class Transactions:
     :param store: what the sessions are of.
     :param foreign_keys: checked before each commit.
     :param turns: one of which that takes.
-    :param before_end: called when a transaction is about to end.
+    :param before_end: called when a transaction is about to end, with ``commit``.
+    :param readers_of: tells how many cursors read a session.
     :param immediate: whether BEGIN takes the right to write at once.
     """
 
@@ -56,7 +57,8 @@ class Transactions:
         store: Store,
         foreign_keys: ForeignKeys,
         turns: Turns,
-        before_end: Callable[[], None],
+        before_end: Callable[..., None],
+        readers_of: Callable[[Session], int],
         *,
         immediate: bool,
     ) -> None:
@@ -68,9 +70,14 @@ class Transactions:
         self._foreign_keys = foreign_keys
         self._turns = turns
         self._before_end = before_end
+        self._readers_of = readers_of
         self._immediate = immediate
         self._session = store.session()
         self._readers: list[Session] = []
+        #: Sessions of transactions that are over, and how many cursors read them still.
+        self._outliving: dict[Session, int] = {}
+        #: Whether the transaction may have written.
+        self._wrote = False
         self._closed = False
         # The store's transaction begins with the first statement.
         self._begun = False
@@ -84,6 +91,11 @@ class Transactions:
         self._savepoints: list[tuple[str, Any, int]] = []
 
     @property
+    def session(self) -> Session:
+        """The session of transactions."""
+        return self._session
+
+    @property
     def lasting(self) -> bool:
         """Whether statements belong to a transaction that outlasts them."""
         return self.in_transaction or not self.autocommit
@@ -91,7 +103,7 @@ class Transactions:
     def close(self) -> None:
         """Roll back and close all sessions."""
         self._closed = True
-        for session in (self._session, *self._readers):
+        for session in (self._session, *self._readers, *self._outliving):
             session.close()
 
     def forked(self) -> None:
@@ -114,6 +126,7 @@ class Transactions:
         """
         self._check_over()
         session = self._session
+        self._wrote = self._wrote or write or self._immediate
         if not self._begun:
             # It may wait for other writers.
             with self._turns.away():
@@ -141,6 +154,11 @@ class Transactions:
     def finish_read(self, session: Session) -> None:
         """End a statement that read."""
         if session is not self._session and not self._closed:
+            left = self._outliving.get(session, 1) - 1
+            if left:
+                self._outliving[session] = left
+                return
+            self._outliving.pop(session, None)
             session.rollback()
             self._readers.append(session)
 
@@ -254,20 +272,26 @@ class Transactions:
             raise
         if self._begun:
             self._check_foreign_keys()
-            self._before_end()
-            self._session.commit()
+            readers = self._readers_of(self._session)
+            if readers and not self._wrote:
+                # They go on, over its snapshot.
+                self._outliving[self._session] = readers
+                self._session = self._store.session()
+            else:
+                self._before_end(commit=True)
+                self._session.commit()
         self._end()
 
     def rollback(self) -> None:
         """End the transaction and undo its changes."""
         if self._begun:
-            self._before_end()
+            self._before_end(commit=False)
             self._session.rollback()
         self._end()
 
     def _end(self) -> None:
         self._begun = self._over = self._inherited = self.in_transaction = False
-        self._by_savepoint = False
+        self._by_savepoint = self._wrote = False
         self._savepoints.clear()
         self._foreign_keys.clear()
 
@@ -296,7 +320,7 @@ class Transactions:
             raise OperationalError("cannot start a transaction within a transaction")
         if mode in ("IMMEDIATE", "EXCLUSIVE"):
             self._session.begin(write=True)
-            self._begun = True
+            self._begun = self._wrote = True
         self.in_transaction = True
 
     def _set_savepoint(self, name: str) -> None:
