@@ -272,7 +272,8 @@ class FormatCursor(dbapi.Cursor):
                 or params is sql.parameters
                 or tuple(params or ()) == tuple(sql.parameters)
             ):
-                return super().execute(sql, params or ())
+                # To ask whether they are empty would write the statement.
+                return super().execute(sql, () if params is None else params)
             sql = str(sql)  # with other parameters it means something else
         if params is None:
             return super().execute(sql)
