@@ -353,3 +353,15 @@ def test_a_text_that_nobody_asked_for_is_written_when_somebody_does(rows):
     assert tuple(params) == ("a%",)
     assert (list(params), len(params), params[0]) == (["a%"], 1, "a%")
     assert run(text, list(params)) == run("SELECT * FROM nonrel_item")
+
+
+def test_nothing_is_written_that_nobody_sees(rows, monkeypatch):
+    """Statements that are run without SQL have no text made."""
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("SQL was made")
+
+    monkeypatch.setattr(SQLCompiler, "as_sql", refuse)
+    item = Item.objects.get(code="a%")
+    assert Item.objects.filter(pk=item.pk).update(number=2) == 1
+    assert Item.objects.filter(number=2).exists()

@@ -74,6 +74,10 @@ class Statement(str):
             return str.__str__(self)
         return str(self._write()[0])
 
+    def __bool__(self) -> bool:
+        """Return True: Django asks whether there is a statement, and nothing more."""
+        return True
+
     def __str__(self) -> str:
         """Return the text."""
         return self.written
