@@ -48,10 +48,10 @@ test:
 	$(MAKE) --no-print-directory pytest BACKENDKIT_TESTS=test
 	$(if $(PYTEST),,$(MAKE) --no-print-directory labels DJANGO_LABELS="lmdb:small memory:small")
 
-# All parts run, whatever fails; the end says what did.
+# All parts run, whatever fails; the end says what did. The first one is `make test`.
 check:
 	@failed=; \
-	for part in lint docs check-newest check-oldest; do \
+	for part in check-oldest lint docs check-newest; do \
 	    echo "=== $$part"; \
 	    $(MAKE) --no-print-directory $$part || failed="$$failed $$part"; \
 	done; \
@@ -63,8 +63,7 @@ check-newest:
 
 # What depends on the version of Python or Django shows with fewer random examples, too.
 check-oldest:
-	$(MAKE) --no-print-directory --keep-going pytest labels \
-	    BACKENDKIT_TESTS=test DJANGO_LABELS="lmdb:core memory:small" \
+	$(MAKE) --no-print-directory --keep-going test \
 	    VENV="$(OLDEST_VENV)" PYTHON="$(OLDEST_PYTHON)" DJANGO="$(OLDEST_DJANGO)"
 
 # Each run draws other examples, by a seed that it prints. It takes hours.

@@ -310,6 +310,7 @@ class TestConnecting:
     def test_the_catalog_is_read_once(self, lmdb):
         """A connection may live no longer than a request: tables are the process's."""
         lmdb.create(Item)
+        connection.close()  # it has the tables that it made
 
         def table():
             connection.ensure_connection()
