@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import gc
 import uuid
 
 import pytest
@@ -83,6 +84,43 @@ class TestWhichQueries:
     )
     def test_native(self, books, query):
         assert native(query())
+
+    @pytest.mark.parametrize(
+        "work",
+        [
+            lambda: list(Book.objects.select_related("author")),
+            lambda: Book.objects.get(pk=3),
+            Book.objects.exists,
+            lambda: list(Book.objects.filter(author__name="a")),
+            lambda: list(Book.objects.values("author__name").annotate(n=Count("pk"))),
+            lambda: list(Book.objects.iterator(chunk_size=1)),
+            lambda: Author.objects.create(name="new"),
+            lambda: Author.objects.bulk_create([Author(name="x"), Author(name="y")]),
+            lambda: Book.objects.filter(pk=3).update(title="t"),
+            lambda: Book.objects.update(title=F("title")),
+            lambda: Book.objects.filter(pk__gt=7).delete(),
+        ],
+    )
+    def test_no_query_waits_to_be_collected(self, books, work):
+        """
+        As on Django's own backends, a queryset's memory doesn't wait for the collector.
+
+        Parts of a buffered session, which know each other, may.
+        """
+        work()
+        gc.collect()
+        gc.disable()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            work()
+            gc.collect()
+            kinds = {type(one).__module__ for one in gc.garbage}
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+        ours = ("django.", "backendkit.nonrel.", "backendkit.engine.compiled", __name__)
+        assert not [kind for kind in kinds if kind.startswith(ours)]
 
     @pytest.mark.parametrize(
         "query",

@@ -164,12 +164,22 @@ class Insert(Statement):
     returning: tuple[str, ...]
 
 
+class Outcome:
+    """
+    What became of a statement.
+
+    It is no part of the statement, which holds the compiler: a compiler that held its
+    statement would be a cycle of references, and its query stay until it is collected.
+    """
+
+    #: Whether it has been run as it is, and not as the SQL that is its text.
+    ran = False
+
+
 class NativeRead(Statement):
     """A SELECT that is run without SQL."""
 
-    #: Whether it has been run: as it is, and not as the SQL that is its text.
-    ran = False
-
+    outcome: Outcome
     prepared: Prepared
     filters: Sequence[Filter]
     low: int
@@ -177,7 +187,7 @@ class NativeRead(Statement):
 
     def run(self, running: Running) -> Iterator[Row]:
         """Return an iterator of rows, in the store's terms."""
-        self.ran = True
+        self.outcome.ran = True
         return self.prepared.run(running, self.filters, self.low, self.high)
 
 

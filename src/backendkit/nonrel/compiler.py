@@ -18,6 +18,7 @@ from backendkit.engine.compiled import (
     Insert,
     NativeRead,
     NativeWrite,
+    Outcome,
     Pushed,
     Select,
     Statement,
@@ -56,7 +57,7 @@ class SQLCompiler(compiler.SQLCompiler):
     """
 
     #: How this query was answered without SQL, if it was: see ``results_iter()``.
-    _native: tuple[Plan, NativeRead] | None = None
+    _native: tuple[Plan, Outcome] | None = None
     #: Whether the statement is about to be executed, not a part of another one.
     _executing = False
 
@@ -133,7 +134,8 @@ class SQLCompiler(compiler.SQLCompiler):
         statement.prepared = plan.prepared
         statement.filters = filters
         statement.low, statement.high = self.query.low_mark, self.query.high_mark
-        self._native = plan, statement
+        statement.outcome = Outcome()
+        self._native = plan, statement.outcome
         return statement, statement.parameters
 
     def _as_native_write(
