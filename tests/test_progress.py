@@ -22,7 +22,7 @@ class Terminal(io.StringIO):
 )
 def test_it_is_for_terminals(monkeypatch, total, unit, text):
     clock = itertools.count()
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(progress.clock, "monotonic", lambda: next(clock))
     terminal, file = Terminal(), io.StringIO()
     for stream in (terminal, file):
         with progress.Progress(stream, "copying", total, unit=unit) as shown:

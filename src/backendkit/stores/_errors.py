@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -137,7 +138,7 @@ _SHOWN = 50
 def shown(value: object) -> str:
     """Return the beginning of a value for a message: enough to recognise it."""
     cut = value[: _SHOWN + 1] if isinstance(value, (str, bytes)) else value
-    text = repr(cut)
+    text = str(cut) if isinstance(cut, Decimal) else repr(cut)
     if len(text) <= _SHOWN and cut == value:
         return text
     return f"{text[:_SHOWN]}…"
