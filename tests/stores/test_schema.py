@@ -22,7 +22,6 @@ NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 COUNTS = st.none() | st.integers(0, 2**31)
 COLUMNS = st.builds(
     Column,
-    DatabaseError,
     NAMES,
     st.sampled_from(ValueType),
     nullable=st.booleans(),
