@@ -13,6 +13,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -384,6 +385,59 @@ def test_a_lock_of_another_thread_is_free_in_a_child(store, path, which):
     with Holding(lock):
         assert in_fork(child) == 0
     assert count(store) == 1001
+
+
+class Slow(dict):
+    """A registry that takes its time before it changes or after it has."""
+
+    def __init__(self, present, *, before):
+        super().__init__(present)
+        self._before = before
+        self.begun = threading.Event()
+
+    def _wait(self):
+        self.begun.set()
+        time.sleep(0.2)
+
+    def __setitem__(self, path, environment):
+        if self._before:
+            self._wait()
+        super().__setitem__(path, environment)
+
+    def pop(self, *arguments):
+        environment = super().pop(*arguments)
+        if not self._before:
+            self._wait()
+        return environment
+
+
+@pytest.mark.parametrize("opening", [True, False])
+def test_a_child_forked_while_a_thread_opens_or_closes(path, monkeypatch, opening):
+    """It finds what is open, or that nothing is."""
+    store = LMDBStore.open(path, {"sync": False})
+    add(store, 10, table=True)
+    if opening:
+        store.close()
+    registry = environments._registry
+    slow = Slow(registry.environments, before=opening)
+    monkeypatch.setattr(registry, "environments", slow)
+
+    def work():
+        if opening:
+            LMDBStore.open(path, {"sync": False}).close()
+        else:
+            store.close()
+
+    def child():
+        own = LMDBStore.open(path, {"sync": False})
+        assert count(own) == 10
+        own.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert slow.begun.wait(60)
+    assert in_fork(child) == 0
+    thread.join()
 
 
 def test_a_query_that_nobody_has_asked_for_a_row(store):

@@ -379,8 +379,9 @@ def acquire(name: str, options: LMDBOptions) -> Environment:
                 del registry.environments[path]
             environment = None
         if environment is None:
-            environment = Environment(path, options)
-            registry.environments[path] = environment
+            with calls:  # a child has to find what is open
+                environment = Environment(path, options)
+                registry.environments[path] = environment
         elif not _compatible(environment.options, options):
             raise InterfaceError(
                 f"{path} is open in this process already, with other options:"
@@ -409,8 +410,9 @@ def release(environment: Environment) -> None:
     with registry.lock:
         environment.users -= 1
         if not environment.users:
-            registry.environments.pop(environment.path, None)
-            environment.close()
+            with calls:
+                registry.environments.pop(environment.path, None)
+                environment.close()
 
 
 def is_open(name: str) -> bool:
