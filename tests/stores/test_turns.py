@@ -2,6 +2,7 @@
 
 import _thread
 import os
+import signal
 import random
 import threading
 import time
@@ -196,6 +197,15 @@ def test_a_pause_without_a_turn_is_nothing(turns):
         one.join(LONG)
 
 
+@pytest.fixture
+def _interruptible():
+    """A shell may have had SIGINT ignored, and then nothing interrupts a thread."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_an_interrupted_thread_leaves_the_queue(turns):
     noted = []
     thread = Thread(turns, "a", noted)
