@@ -2,8 +2,8 @@
 
 import _thread
 import os
-import signal
 import random
+import signal
 import threading
 import time
 
