@@ -114,6 +114,29 @@ class TestNullability:
         assert thing.objects.filter(size=None).count() == 3
 
 
+@pytest.mark.parametrize(
+    ("name", "new"),
+    [
+        ("code", models.CharField(max_length=9)),
+        ("code", models.IntegerField(null=True)),
+        ("size", models.IntegerField(null=True, unique=True)),
+    ],
+    ids=["NOT NULL", "type", "UNIQUE"],
+)
+def test_errors_name_the_table_that_is_there(ours, name, new):
+    """And not the one that its rows were about to be copied to."""
+    kind = model(
+        code=models.CharField(max_length=9, null=True),
+        size=models.IntegerField(null=True),
+    )
+    ours.create(kind)
+    kind.objects.bulk_create([kind(code="a", size=1), kind(code=None, size=1)])
+    before = ours.everything()
+    with pytest.raises(DatabaseError, match=rf"[^_]nonrel_thing\.{name}\b"):
+        alter(kind, name, new)
+    assert ours.everything() == before
+
+
 class TestFields:
     def test_add(self, thing):
         """An added column has its default in the rows that exist."""

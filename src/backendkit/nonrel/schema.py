@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import DatabaseError
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.backends.sqlite3.schema import DatabaseSchemaEditor
+from django.db.backends.utils import strip_quotes
 from django.db.models import CompositePrimaryKey, Field, Model
 from django.db.models.expressions import Value
 
@@ -112,6 +114,17 @@ class NonrelDatabaseSchemaEditor(DatabaseSchemaEditor):
             new_db_params,
             strict,
         )
+
+    def _remake_table(self, model: type[Model], *args: Any, **kwargs: Any) -> None:
+        """Copy to a new table; errors name the one that people know."""
+        try:
+            super()._remake_table(model, *args, **kwargs)
+        except DatabaseError as error:
+            table = strip_quotes(model._meta.db_table)
+            message = str(error)
+            if f"new__{table}" not in message:
+                raise
+            raise type(error)(message.replace(f"new__{table}", table)) from error
 
     def _only_nullable(self, old_field: Field, new_field: Field) -> bool:
         """Whether all that changes in the database is that NULL is allowed."""
