@@ -1,4 +1,4 @@
-"""SQLite databases in memory, whose calls forks wait for."""
+"""SQLite databases of this process alone, whose calls forks wait for."""
 
 from __future__ import annotations
 
@@ -44,14 +44,17 @@ class _EachCursor(_Cursor):
 
 class Database(apsw.Connection):
     """
-    A database in memory.
+    A database in memory, or in a file of SQLite's own that goes when it is closed.
 
     :param few: whether its statements return few rows, that are taken anyhow.
+    :param spills: whether it may be larger than memory: the file.
     """
 
-    def __init__(self, *, few: bool = False, **options: Any) -> None:
+    def __init__(
+        self, *, few: bool = False, spills: bool = False, **options: Any
+    ) -> None:
         with calls:
-            super().__init__(":memory:", **options)
+            super().__init__("" if spills else ":memory:", **options)
             self.cursor_factory = _EachCursor if few else _Cursor
             self.set_progress_handler(calls.pause, _STEPS, id=calls)
             # It has SQL of catalogs to run, and no business with files.

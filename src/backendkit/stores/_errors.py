@@ -138,7 +138,12 @@ _SHOWN = 50
 def shown(value: object) -> str:
     """Return the beginning of a value for a message: enough to recognise it."""
     cut = value[: _SHOWN + 1] if isinstance(value, (str, bytes)) else value
-    text = str(cut) if isinstance(cut, Decimal) else repr(cut)
+    if isinstance(cut, Decimal):
+        text = str(cut)
+    elif isinstance(cut, int) and cut.bit_length() > _SHOWN * 8:
+        text = hex(cut)  # Python refuses to write very long ones with decimal digits
+    else:
+        text = repr(cut)
     if len(text) <= _SHOWN and cut == value:
         return text
     return f"{text[:_SHOWN]}…"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from backendkit.stores import Column, DataError, ValueType
+from backendkit.stores import Column, DataError, ValueType, shown
 
 from .names import quoted
 from .types import decimal_text, encode, is_sized, placeholder
@@ -138,7 +138,7 @@ def exact(kind: ValueType, value: Any, length: int | None) -> Any:
 
 def _exact_number(kind: ValueType, value: Any) -> Any:
     if not isinstance(value, _NUMBERS):
-        raise DataError(f"{value!r} isn't a number")
+        raise DataError(f"{shown(value)} isn't a number")
     wanted: Any = {
         ValueType.INTEGER: int,
         ValueType.FLOAT: float,

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from backendkit.stores import DataError
+from backendkit.stores import DataError, shown
 
 from . import immudb_pb2 as pb
 from ._proofs import ProofError, require
@@ -206,7 +206,7 @@ def _uuid(value: Any) -> uuid.UUID:
             return value
         return uuid.UUID(bytes=value) if isinstance(value, bytes) else uuid.UUID(value)
     except (AttributeError, TypeError, ValueError) as error:
-        raise DataError(f"not a UUID: {value!r}") from error
+        raise DataError(f"not a UUID: {shown(value)}") from error
 
 
 def same_key(table: Table, row: dict[str, Any], primary_key: Sequence[Any]) -> bool:

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from backendkit.clock import real
-from backendkit.stores import DataError, InternalError, ProgrammingError
+from backendkit.stores import DataError, InternalError, ProgrammingError, shown
 
 from . import immudb_pb2 as pb
 from ._statements import Statement
@@ -52,7 +52,7 @@ def _int(target: pb.SQLValue, value: int) -> None:
     try:
         target.n = value
     except ValueError:
-        raise DataError(f"an integer of more than 64 bits: {value}") from None
+        raise DataError(f"an integer of more than 64 bits: {shown(value)}") from None
 
 
 def _float(target: pb.SQLValue, value: float) -> None:
@@ -75,7 +75,7 @@ def _datetime(target: pb.SQLValue, value: datetime.datetime) -> None:
         try:
             value = value.astimezone(datetime.UTC).replace(tzinfo=None)
         except OverflowError:
-            raise DataError(f"out of range in UTC: {value}") from None
+            raise DataError(f"out of range in UTC: {shown(value)}") from None
     target.ts = (value - EPOCH) // MICROSECOND
 
 
@@ -199,7 +199,7 @@ def _from_microseconds(value: int) -> datetime.datetime:
         return EPOCH + datetime.timedelta(microseconds=value)
     except OverflowError:
         raise DataError(
-            f"a TIMESTAMP out of Python's range: {value} microseconds since 1970"
+            f"a TIMESTAMP out of Python's range: {shown(value)} microseconds since 1970"
         ) from None
 
 

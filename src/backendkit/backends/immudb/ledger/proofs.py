@@ -15,6 +15,7 @@ from django.db.models import Model
 from backendkit.backends.immudb.driver import ProgrammingError, VerifiedRow
 from backendkit.backends.immudb.driver import TamperedError as DriverTamperedError
 from backendkit.clock import real
+from backendkit.stores import shown
 
 from .errors import MismatchError, NotInLedgerError, TamperedError
 from .revisions import revisions
@@ -160,8 +161,9 @@ def _proven(
 
 
 def _missing(rows: Rows, key: Key) -> NotInLedgerError:
-    shown = key[0] if len(key) == 1 else key
-    return NotInLedgerError(f"{rows.name} has no row {shown!r}, says the server")
+    text = ", ".join(map(shown, key))
+    named = text if len(key) == 1 else f"({text})"
+    return NotInLedgerError(f"{rows.name} has no row {named}, says the server")
 
 
 def compare(rows: Rows, instance: Model, proven: Model) -> tuple[str, ...]:
@@ -174,7 +176,7 @@ def compare(rows: Rows, instance: Model, proven: Model) -> tuple[str, ...]:
     differing = rows.differing(instance, proven)
     if differing:
         raise MismatchError(
-            f"{rows.name} {instance.pk!r} differs from what is proven:"
+            f"{rows.name} {shown(instance.pk)} differs from what is proven:"
             f" {', '.join(differing)}. It was changed here, or by others since it was"
             " read, or what was read had been altered.",
             tuple(differing),

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, cast
 
-import apsw
+from backendkit.engine.database import Database
 
 _SETUP = """
-PRAGMA journal_mode = OFF;
+PRAGMA journal_mode = MEMORY;
 PRAGMA cache_size = -8000;
 CREATE TABLE counted (key BLOB PRIMARY KEY, number INTEGER) WITHOUT ROWID;
 CREATE TABLE noted (key BLOB PRIMARY KEY, tx INTEGER, place INTEGER, ts INTEGER,
@@ -21,7 +21,7 @@ class Scratch:
     """Eight megabytes of memory at most; the rest is on disk."""
 
     def __init__(self) -> None:
-        self._file = apsw.Connection("")
+        self._file = Database(few=True, spills=True)
         self._file.execute(_SETUP).fetchall()
 
     def __enter__(self) -> Scratch:
