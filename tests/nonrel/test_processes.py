@@ -5,7 +5,10 @@ import signal
 
 import pytest
 from django.db import OperationalError, connection
+from django.db.models import F, Sum
 
+from backendkit.retry import retry
+from tests.effort import chance, examples
 from tests.waiting import PATIENCE
 
 from .databases import run, settings_of
@@ -254,3 +257,109 @@ def test_killed_while_migrating(project):
         )
     run("ALTER TABLE nonrel_item ADD COLUMN more integer DEFAULT 8")
     assert run("SELECT DISTINCT more FROM nonrel_item") == [(8,)]
+
+
+#: What a process does to a table that another one reads and writes: columns come, go and
+#: are renamed, indexes too, the table is copied and replaced as Django's SQLite does it,
+#: and there are ever more tables.
+MIGRATING = """
+import random
+from helpers import *
+
+chance, steps = random.Random({seed!r}), {steps}
+added, indexes, others = [], set(), 0
+
+def step(number):
+    global others
+    kind = chance.choice(["add", "add", "drop", "rename", "index", "copy", "other"])
+    if kind == "add":
+        run(f"ALTER TABLE nonrel_item ADD COLUMN c{{number}} integer DEFAULT {{number}}")
+        added.append(f"c{{number}}")
+    elif kind == "drop" and added:
+        run(f"ALTER TABLE nonrel_item DROP COLUMN {{added.pop(0)}}")
+    elif kind == "rename" and added:
+        name = added.pop()
+        run(f"ALTER TABLE nonrel_item RENAME COLUMN {{name}} TO r{{number}}")
+        added.append(f"r{{number}}")
+    elif kind == "index" and "number" in indexes:
+        run("DROP INDEX item_number")
+        indexes.clear()
+    elif kind == "index":
+        run("CREATE INDEX item_number ON nonrel_item (number)")
+        indexes.add("number")
+    elif kind == "copy":
+        columns = ", ".join(["id", "code", "number", "note", *added])
+        more = "".join(f", {{name}} integer" for name in added)
+        run(
+            "CREATE TABLE new__item (id integer NOT NULL PRIMARY KEY AUTOINCREMENT,"
+            " code varchar(40) NOT NULL UNIQUE, number integer NOT NULL, note text"
+            + more + ")"
+        )
+        run(f"INSERT INTO new__item ({{columns}}) SELECT {{columns}} FROM nonrel_item")
+        run("DROP TABLE nonrel_item")
+        run("ALTER TABLE new__item RENAME TO nonrel_item")
+        indexes.clear()
+    else:
+        for _ in range(10):
+            run(f"CREATE TABLE other{{others}} (id integer PRIMARY KEY, n integer)")
+            others += 1
+
+for number in range(steps):
+    with transaction.atomic():
+        run("UPDATE nonrel_item SET note = 'migrated' WHERE id = 1")
+        step(number)
+print(others, flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", range(examples(test=1, check=3, soak=100)))
+def test_a_process_that_migrates(project, number):
+    """Others read and write on: no row is wrong, no write is lost, nothing is refused."""
+    random = chance("a process that migrates", number)
+    amounts = dict.fromkeys(range(1, 21), 100)
+    Item.objects.bulk_create(
+        Item(pk=pk, code=str(pk), number=amount) for pk, amount in amounts.items()
+    )
+
+    @retry(attempts=20)
+    def transfer(source, target, amount):
+        assert Item.objects.get(pk=source).number == amounts[source]
+        Item.objects.filter(pk=source).update(number=F("number") - amount)
+        there = Item.objects.get(code=str(target))
+        there.number += amount
+        there.save(update_fields=["number"])
+
+    child = project.start_script(
+        MIGRATING.format(seed=random.getrandbits(32), steps=40)
+    )
+    held, rounds = [], 0
+    try:
+        while child.poll() is None or rounds < 20:
+            rounds += 1
+            source, target = random.sample(sorted(amounts), 2)
+            transfer(source, target, 1 + rounds % 3)
+            amounts[source] -= 1 + rounds % 3
+            amounts[target] += 1 + rounds % 3
+            assert dict(Item.objects.values_list("pk", "number")) == amounts
+            total = Item.objects.annotate(twice=F("number") * 2).aggregate(Sum("twice"))
+            assert total == {"twice__sum": 2 * 20 * 100}
+            low = [pk for pk, amount in amounts.items() if amount < 100]
+            assert set(
+                Item.objects.filter(number__lt=100).values_list("pk", flat=True)
+            ) == set(low)
+            # An iterator keeps its snapshot, whatever becomes of the table.
+            for rows, expected in held:
+                row = next(rows, None)
+                if row is not None:
+                    assert row.number == expected[row.pk]
+            rows = Item.objects.iterator(chunk_size=1)
+            next(rows)
+            held = [*held[-3:], (rows, dict(amounts))]
+        stdout, stderr = child.communicate()
+        assert child.returncode == 0, stderr
+        assert int(stdout) == len(
+            [name for name in connection.introspection.table_names() if "other" in name]
+        )
+    finally:
+        child.kill()
+        child.communicate()
