@@ -26,7 +26,7 @@ from backendkit.stores import InterfaceError, OperationalError
 
 from .lmdb_processes import BOOK, FULL, add, count, in_fork
 
-INTERLEAVINGS = examples(test=20, check=150, soak=2000)
+INTERLEAVINGS = examples(test=20, check=75, soak=2000)
 GENERATIONS = effort(test=60, check=200, soak=200)
 
 #: What every program finds: a Django with a model, and 300 rows.
