@@ -249,8 +249,8 @@ class Project:
 
     def status(self, *arguments, environment):
         """Run a command that ends well or is killed; return which it was."""
-        self.manage(*arguments, status=None, environment=environment)
-        assert self.ended in {0, -9}
+        answer = self.manage(*arguments, status=None, environment=environment)
+        assert self.ended in {0, -9}, (self.ended, answer.out, answer.err)
         return self.ended
 
     def with_full_disk(self, *arguments, folder):

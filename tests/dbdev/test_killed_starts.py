@@ -103,7 +103,7 @@ def test_killed_before_its_id_is_noted(make):
     project.fill(2)
 
 
-@pytest.mark.check
+@pytest.mark.soak
 def test_kills_of_each_kind(make, server_engine):
     before = server_engine.before + STEPS
     project = make({"default": server_engine.settings()}, before=before)

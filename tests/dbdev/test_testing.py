@@ -213,7 +213,8 @@ def test_pytest_says_what_is_wrong(lmdb, name, more):
     out = done.stdout + done.stderr
     assert done.returncode not in {0, 3}, out
     assert "INTERNALERROR" not in out
-    assert said in out
+    # pytest-django may be first to ask Django, which says it in its own way.
+    assert said in out or (not more and "isn't an available database backend" in out)
     if more:
         assert done.returncode == 4, out
         assert "Traceback" not in out

@@ -393,7 +393,13 @@ def test_default_values(any_connection):
 
 @settings(max_examples=examples(test=30, check=100, soak=3000))
 @given(
-    st.lists(NAMES, min_size=1, max_size=4, unique_by=str.lower),
+    # A column that is called as SQLite's own number of a row can't be renamed.
+    st.lists(
+        NAMES.filter(lambda name: name.lower() not in {"rowid", "oid", "_rowid_"}),
+        min_size=1,
+        max_size=4,
+        unique_by=str.lower,
+    ),
     NAMES,
     NAMES,
     st.sampled_from(["", "UNIQUE "]),
@@ -402,7 +408,7 @@ def test_any_text_is_a_name(columns, table, index, unique):
     """Tables, columns and indexes of any name are made, changed, read and dropped."""
     new = table + "2"
     if index.lower() in {table.lower(), new.lower()}:
-        index += "_i"
+        index = "i" + index
 
     def q(name):
         return '"' + name.replace('"', '""') + '"'

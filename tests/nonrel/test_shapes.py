@@ -137,3 +137,32 @@ def test_text_of_another_type(database):
     for pattern in (token[-9:], "00abc"):
         assert Odd.objects.filter(token__contains=pattern).count() == 1
         assert Odd.objects.filter(token__contains=pattern).exists()
+
+
+class Place(models.Model):
+    name = models.CharField(max_length=20)
+
+    class Meta:
+        app_label = "nonrel"
+        apps = registry
+
+
+class Restaurant(Place):
+    stars = models.IntegerField(default=0)
+
+    class Meta:
+        app_label = "nonrel"
+        apps = registry
+
+
+def test_a_statement_within_another_one(database):
+    """An UPDATE of parents reads their keys while it is put together."""
+    database.create(Place, Restaurant)
+    Restaurant.objects.create(name="Demon Dogs")
+    Restaurant.objects.create(name="Other")
+    dogs = Restaurant.objects.filter(name__icontains="dog")
+    assert dogs.update(name="Dog house", stars=4) == 1
+    assert sorted(Restaurant.objects.values_list("name", "stars")) == [
+        ("Dog house", 4),
+        ("Other", 0),
+    ]

@@ -73,6 +73,15 @@ class SQLCompiler(compiler.SQLCompiler):
 
     def execute_sql(self, *args: Any, **kwargs: Any) -> Any:
         """Run the query: natively if that is known to be the same."""
+        connection = self.connection
+        # UPDATE reads primary keys while it is put together: that is no part of it.
+        compiling, connection.compiling = connection.compiling, 0
+        try:
+            return self._execute_alone(*args, **kwargs)
+        finally:
+            connection.compiling = compiling
+
+    def _execute_alone(self, *args: Any, **kwargs: Any) -> Any:
         if not self.connection.native:
             return super().execute_sql(*args, **kwargs)
         # Django reads all rows before it makes the first object, unless it is told to read

@@ -277,10 +277,11 @@ def plain_column(expression: Any) -> Any:
     """
     while isinstance(expression, Ref):
         expression = expression.source
-    if (
-        expression.__class__ is not Col
-        or expression.output_field.__class__.select_format is not Field.select_format
-    ):
+    if expression.__class__ is not Col:
+        raise Unknown
+    # Of a relation it is the relation, which selects nothing in its own way.
+    kind = expression.output_field.__class__
+    if issubclass(kind, Field) and kind.select_format is not Field.select_format:
         raise Unknown
     return expression
 
