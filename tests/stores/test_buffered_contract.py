@@ -30,6 +30,20 @@ class TestReadCommitted(StoreContract):
         return BufferedStore(snapshots=False, serializable=False)
 
 
+class TestPreconditions(StoreContract):
+    """Rows that were read for update are compared at commit."""
+
+    def make_store(self):
+        return BufferedStore(serializable=False, preconditions=True)
+
+
+class TestPreconditionsReadCommitted(StoreContract):
+    """The same, where each read sees what is committed then."""
+
+    def make_store(self):
+        return BufferedStore(snapshots=False, serializable=False, preconditions=True)
+
+
 class TestRemote(StoreContract):
     """Rows that were read are remembered; UPDATE by filters is done by the query."""
 

@@ -107,7 +107,7 @@ class Cursor:
         if kind is Kind.READ:
             if locked is not None:
                 self.connection.transactions.lock()
-            self._read(sql, params)
+            self._read(sql, params, for_update=locked is not None)
         elif kind is Kind.WRITE:
             clauses = insert_clauses(sql)
             if clauses is None:
@@ -140,9 +140,11 @@ class Cursor:
         self.rowcount = total
         return self
 
-    def _read(self, sql: str, params: Params) -> None:
+    def _read(self, sql: str, params: Params, *, for_update: bool) -> None:
         connection = self.connection
         running = connection.start_read(self, sql)
+        # Outside of a transaction no commit follows.
+        running.for_update = for_update and connection.transactions.lasting
         self._running, self._turns = running, connection.turns
         bindings: Any = ()
         try:

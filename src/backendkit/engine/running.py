@@ -82,6 +82,7 @@ class Running:
         "_watches",
         "changes",
         "connection",
+        "for_update",
         "head",
         "limits",
         "seeks",
@@ -108,6 +109,8 @@ class Running:
         self.limits = connection.limits
         #: Whether lists behind IN are taken whole.
         self.whole_lists = False
+        #: Whether it is to find the rows that it reads unchanged at commit.
+        self.for_update = False
         #: What plans found by key; None in a statement that writes.
         self.seeks: dict[tuple[VirtualTable, int], Seeks | None] | None = None
         #: Rows inserted, changed or deleted, cascades not counted.

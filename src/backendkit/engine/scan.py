@@ -238,7 +238,8 @@ class Scan:
         if not complete:
             filters, tests = self._supported(filters, columns)
         filters += handed
-        session = self._running.session
+        running = self._running
+        session = running.session
         access, sort, limited = plan.access, False, plan.limited
         if handed or not complete:
             # Other filters than planned: the best way may be another one.
@@ -249,7 +250,8 @@ class Scan:
             elif not complete:
                 access, sort = other, True
             limited = limited or bool(tests) or not covered(table, access, shapes)
-        query = session.query(table, columns, access)
+        read = session.query_for_update if running.for_update else session.query
+        query = read(table, columns, access)
         query.add_filters(filters)
         if plan.ordering and not sort:
             query.order_by(plan.ordering)

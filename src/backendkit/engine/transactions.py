@@ -222,10 +222,10 @@ class Transactions:
         """
         Keep other writers out until the transaction ends (FOR UPDATE).
 
-        :raises NotSupportedError: the store has no locks, and isn't serializable.
+        :raises NotSupportedError: the store has no locks, isn't serializable, and takes
+            no preconditions.
         """
-        capabilities = self._store.capabilities
-        if not (capabilities.locks or capabilities.serializable):
+        if not self._store.capabilities.for_update:
             raise NotSupportedError(
                 "select_for_update() isn't supported: this store has no locks."
             )

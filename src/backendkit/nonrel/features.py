@@ -82,8 +82,7 @@ class NonrelDatabaseFeatures(DatabaseFeatures):
         needs it to work. A buffered session compares each row that it writes with what
         it has read, so no update is lost.
         """
-        capabilities = self.connection.store_class.capabilities
-        return capabilities.locks or capabilities.serializable
+        return bool(self.connection.store_class.capabilities.for_update)
 
     @cached_property
     def uses_savepoints(self) -> bool:

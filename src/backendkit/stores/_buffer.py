@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._changes import RowChange, TableChange
@@ -61,6 +61,7 @@ class TableBuffer:
         "delta",
         "fill",
         "holders",
+        "kept",
         "numbering",
         "old",
         "rows",
@@ -85,6 +86,8 @@ class TableBuffer:
         self.rows: dict[Key, Entry] = {}
         #: What is committed of them, in the columns of ``before``.
         self.old: dict[Key, Row] = {}
+        #: Rows that mustn't have changed at commit, as committed: read FOR UPDATE.
+        self.kept: dict[Key, Row] = {}
         #: Who has which values in a unique index, among the changed rows.
         self.holders: dict[str, dict[tuple[Any, ...], Key]] = {
             index.name: {} for index in table.indexes if index.unique
@@ -146,6 +149,20 @@ class TableBuffer:
             self.old[key] = old
             self.delta -= 1
         self.put(key, Entry(row, now if previous is None else previous.since))
+
+    def keep_old(self, keys: Iterable[Key]) -> None:
+        """Let changed rows be preconditions even if they are changed back."""
+        for key in keys:
+            old = self.old.get(key)
+            if old is not None:
+                self.kept[key] = old
+
+    def keeping(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Let committed rows pass; as they were first they are preconditions."""
+        assert self.before is not None
+        for row in rows:
+            self.kept.setdefault(self.before.key_of(row), row)
+            yield row
 
     def matching(self, choices: Mapping[str, Sequence[Any]]) -> Iterator[Row]:
         """
@@ -219,6 +236,8 @@ class TableBuffer:
         new = TableBuffer(table, self.before, sources, filled)
         new.numbering = self.numbering
         new.old.update(self.old)
+        # The same one: what is noted later outlasts a rollback of the change.
+        new.kept = self.kept
         new.delta = -len(new.old)
         parts = [
             (self.table.positions[former[name]], None)
@@ -259,10 +278,17 @@ class TableBuffer:
             if old is None:
                 if new is None:
                     continue
-            elif new is not None and same(self.current(old), new):
+            elif new is None or not same(self.current(old), new):
+                pass
+            elif key not in self.kept:
                 # As if it had always been so, unless its columns are others now.
                 continue
             rows.append(RowChange(key, old, new))
+        rows += [
+            RowChange(key, old, self.current(old))
+            for key, old in self.kept.items()
+            if key not in self.rows
+        ]
         own, last, explicit, _ = self.numbering
         number = last if own else explicit or None
         if self.table.auto_increment is None:

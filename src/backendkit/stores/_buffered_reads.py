@@ -9,7 +9,7 @@ from typing import Any
 from ._access import Access, FilterShape, choose_access
 from ._buffer import TableBuffer
 from ._committed import CommittedReader
-from ._errors import InterfaceError, ProgrammingError
+from ._errors import InterfaceError, NotSupportedError, ProgrammingError
 from ._merged import BufferedQuery
 from ._query import NonrelQuery
 from ._schema import Catalog, Table
@@ -97,6 +97,18 @@ class BufferedReads(CommittedReader):
                 return self._query(table, columns, access)
             buffer = buffer or TableBuffer(table, table)
         return BufferedQuery(self, buffer, columns, access)
+
+    def query_for_update(
+        self, table: Table, columns: Sequence[str], access: Access
+    ) -> NonrelQuery:
+        capabilities = self.store.capabilities
+        if capabilities.locks or capabilities.serializable:
+            return self.query(table, columns, access)
+        if not capabilities.preconditions:
+            raise NotSupportedError("this store has no locks: no select_for_update()")
+        return BufferedQuery(
+            self, self._buffer(table), columns, access, for_update=True
+        )
 
     def access(
         self,

@@ -68,6 +68,14 @@ class BufferedSchema(BufferedReads):
         drops: tuple[Table, ...],
         changed: Catalog | None,
     ) -> None:
+        for buffer in self._buffers.values():
+            before = buffer.before
+            if before is None or not buffer.kept:
+                continue
+            if all(other.before is not before for other in buffers.values()):
+                # First used since: what was read FOR UPDATE stays a precondition.
+                buffers[before.name] = again = TableBuffer(before, before)
+                again.kept = buffer.kept
         self._buffers, self._drops, self._changed = buffers, drops, changed
 
     def _check_index(self, table: Table, index: Index) -> None:

@@ -75,12 +75,16 @@ class Capabilities:
     :param snapshots: whether a transaction sees what was committed when it began. If
         not, each read sees what is committed then.
     :param locks: whether ``Session.lock`` excludes other writers until the end
-        of the transaction (``select_for_update``). Without ``locks`` and
-        ``serializable`` Django ignores ``select_for_update``.
+        of the transaction (``select_for_update``). Without ``locks``,
+        ``serializable`` and ``preconditions`` Django ignores ``select_for_update``.
     :param serializable: whether a transaction that writes can't commit any more once
         another one has changed what it has read, or has added to it. Then
         ``select_for_update`` needs no lock: its rows are as they were, or nothing is
         kept.
+    :param preconditions: whether a :class:`BufferedSession`'s ``_apply`` may be given
+        rows to compare that don't change (:class:`RowChange` with ``new`` like
+        ``old``). Without ``locks`` and ``serializable``, those are the rows that were
+        read for ``select_for_update``.
     :param multiple_processes: whether other processes see the same data.
     :param remote: whether a call crosses a network. Threads then make calls at the same
         time; else they take turns (``Turns``).
@@ -100,8 +104,14 @@ class Capabilities:
     snapshots: bool = True
     locks: bool = False
     serializable: bool = False
+    preconditions: bool = False
     multiple_processes: bool = False
     remote: bool = False
+
+    @property
+    def for_update(self) -> bool:
+        """Whether ``select_for_update`` does something, and :meth:`Session.lock`."""
+        return self.locks or self.serializable or self.preconditions
 
     def precision(
         self, value_type: ValueType, lookup: str, negated: bool = False

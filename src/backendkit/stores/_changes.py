@@ -18,7 +18,9 @@ class RowChange:
     """
     The net change of one row: it is inserted, replaced or deleted.
 
-    A row that moves to another primary key is two changes.
+    A row that moves to another primary key is two changes. One that was read for
+    ``select_for_update`` and stays as it is has a ``new`` like its ``old``, where
+    ``Capabilities.preconditions`` allows that: it is only compared.
 
     :param key: the primary key.
     :param old: the row as it is committed, in the columns of ``TableChange.before``,

@@ -31,6 +31,7 @@ class BufferedQuery(NonrelQuery):
     they are now, they are filtered here and merged in.
 
     :param buffer: the table's changes.
+    :param for_update: whether the rows that it reads mustn't have changed at commit.
     """
 
     session: BufferedReads
@@ -41,7 +42,12 @@ class BufferedQuery(NonrelQuery):
         buffer: TableBuffer,
         columns: Sequence[str],
         access: Access,
+        *,
+        for_update: bool = False,
     ) -> None:
+        #: Whether committed rows are read whole, to be kept in mind.
+        self._whole = session.remembering or for_update
+        self._for_update = for_update
         #: Whether the access is by an index that the store hasn't got, as it was
         #: chosen before the table was changed: then rows are sorted here.
         self._unindexed = bool(
@@ -92,6 +98,9 @@ class BufferedQuery(NonrelQuery):
     def fetch(self, low_mark: int = 0, high_mark: int | None = None) -> Iterator[Row]:
         positions, ordering = self.table.positions, self._ordering
         changed = list(sort_rows(self._changed(), self.table, ordering))
+        if self._for_update:
+            # Should they be changed back, they are compared nevertheless.
+            self._buffer.keep_old(map(self.table.key_of, changed))
         most = None if high_mark is None else high_mark + len(self._buffer.old)
         if self._settled():
             names, rows = [*positions], iter(changed)
@@ -114,13 +123,15 @@ class BufferedQuery(NonrelQuery):
 
     def _needed(self) -> list[str]:
         """Return the columns that it takes to merge rows."""
-        if self.session.remembering:
+        if self._whole:
             return [*self.table.positions]
         ordering = [name for name, _ in self._ordering]
         return [*dict.fromkeys([*self.columns, *self.table.primary_key, *ordering])]
 
     def count(self) -> int:
         buffer = self._buffer
+        if self._for_update:
+            return sum(1 for _ in self.fetch())
         if self._settled():
             return sum(1 for _ in self._changed())
         if not self._exact or len(buffer.old) > _MANY:
@@ -189,7 +200,7 @@ class BufferedQuery(NonrelQuery):
         """
         buffer, session = self._buffer, self.session
         assert buffer.before is not None
-        if session.remembering:
+        if self._whole:
             sources = [*buffer.before.positions]
         else:
             sources = [buffer.sources[name] for name in names if name in buffer.sources]
@@ -197,6 +208,9 @@ class BufferedQuery(NonrelQuery):
         rows = query.fetch() if most is None else query.fetch(0, most)
         if session.remembering:
             rows = session.remembered(buffer.before, rows)
+        if self._for_update:
+            rows = buffer.keeping(rows)
+        if self._whole:
             if buffer.convert is not None:
                 rows = map(buffer.convert, rows)
         elif len(sources) < len(names):

@@ -137,12 +137,13 @@ class Session(ABC):
         Exclude other writers until the end of the transaction.
 
         A store that has no locks and is serializable excludes nobody: what is read
-        and has changed by then is a conflict.
+        and has changed by then is a conflict. One with ``preconditions`` doesn't
+        either: there the rows of :meth:`query_for_update` are those that mustn't have
+        changed.
 
-        :raises NotSupportedError: the store is neither.
+        :raises NotSupportedError: the store is none of these.
         """
-        capabilities = self.store.capabilities
-        if not (capabilities.locks or capabilities.serializable):
+        if not self.store.capabilities.for_update:
             raise NotSupportedError("this store has no locks: no select_for_update()")
         self.upgrade()
 
@@ -222,6 +223,16 @@ class Session(ABC):
         :param columns: what ``fetch`` returns, in this order.
         :param access: how to read, as answered by :meth:`access`.
         """
+
+    def query_for_update(
+        self, table: Table, columns: Sequence[str], access: Access
+    ) -> NonrelQuery:
+        """
+        Return a query of a statement that selects FOR UPDATE, after :meth:`lock`.
+
+        Unless overridden that is :meth:`query`, since the lock is for all rows.
+        """
+        return self.query(table, columns, access)
 
     @abstractmethod
     def estimated_rows(self, table: Table) -> int:

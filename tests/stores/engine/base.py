@@ -21,7 +21,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
     store_vendor = "buffered"
     #: ``timeout`` is that of other engines: nobody waits here.
     store_options = frozenset(
-        {"snapshots", "serializable", "max_changes", "remote", "timeout"}
+        {
+            "snapshots",
+            "serializable",
+            "max_changes",
+            "preconditions",
+            "remote",
+            "timeout",
+        }
     )
     creation_class = DatabaseCreation
     opened = {}

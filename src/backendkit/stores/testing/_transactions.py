@@ -206,8 +206,8 @@ class TransactionsContract(ContractBase):
         """One session at a time has the right to write; others fail, none waits on."""
         session, other = self.session(), self.session()
         if not self.store.capabilities.locks:
-            if self.store.capabilities.serializable:
-                return  # see test_serializable
+            if self.store.capabilities.for_update:
+                return  # see test_serializable and test_preconditions
             session.begin(write=True)
             with self.check.assertRaises(NotSupportedError):
                 session.lock()
@@ -262,6 +262,46 @@ class TransactionsContract(ContractBase):
                 writer.delete(THINGS, [(3,)])
         with self.reading() as session:
             self.check.assertEqual(self.rows(session, PAIRS), [])
+
+    def test_preconditions(self) -> None:
+        """A row that was read for update and has changed is a conflict at commit."""
+        capabilities = self.store.capabilities
+        self.need(
+            capabilities.preconditions
+            and not (capabilities.locks or capabilities.serializable),
+            "preconditions",
+        )
+        rows = [(1, "c1", "k", 1), (2, "c2", "k", 2)]
+        with self.writing(THINGS, PAIRS) as writer:
+            writer.insert(THINGS, rows)
+        changes: list[Callable[[Session], object]] = [
+            lambda writer: writer.update(THINGS, (1,), (1, "c1", "k", 100)),
+            lambda writer: writer.delete(THINGS, [(1,)]),
+            lambda writer: writer.insert(THINGS, [(3, "c3", "k", 3)]),
+        ]
+        for change in changes:
+            session = self.session()
+            session.begin(write=False)
+            session.lock()
+            access = session.access(THINGS, ())
+            query = session.query_for_update(THINGS, ["size"], access)
+            self.check.assertEqual(len([*query.fetch()]), 2)
+            session.insert(PAIRS, [(None, 1, "x", None, None)])
+            with self.writing() as writer:
+                change(writer)
+            if change is changes[-1]:  # a row that wasn't there
+                session.commit()
+                continue
+            with self.check.assertRaises(ConflictError):
+                session.commit()
+            with self.writing() as writer:
+                writer.delete(THINGS, [(1,)])
+                writer.insert(THINGS, rows[:1])
+        with self.reading() as session:
+            self.check.assertEqual(len(self.rows(session, PAIRS)), 1)
+            self.check.assertEqual(
+                sorted(self.rows(session, THINGS)), [*rows, (3, "c3", "k", 3)]
+            )
 
     def test_no_lost_updates(self) -> None:
         """Threads that add up, each in its own session, lose no addition."""
