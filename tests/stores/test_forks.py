@@ -1,28 +1,12 @@
 """What forks wait for, and what their children find free."""
 
-import os
 import threading
 import time
-import traceback
 
 import pytest
 
 from backendkit.stores import Mutex, NativeCalls, WriterLock, _forks, tell_children
-
-
-def in_fork(call):
-    """Call a function in a child; return its exit status, 0 if it is well."""
-    pid = os.fork()
-    if not pid:
-        status = 1
-        try:
-            call()
-            status = 0
-        except BaseException as error:  # noqa: BLE001  # the child ends here
-            traceback.print_exception(error)
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+from tests.backends.lmdb_processes import in_fork
 
 
 class Elsewhere:
