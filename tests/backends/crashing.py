@@ -49,6 +49,8 @@ from backendkit.kv.checking import Checker  # noqa: E402
 MANY = 60
 #: Seconds that a writer may take for one transaction, on the busiest machine.
 PATIENCE = 60
+#: Which of ten writers ends between a commit and the acknowledgement of it.
+UNHEARD = 4
 
 
 class Registry(Apps):
@@ -417,14 +419,26 @@ def create():
             editor.create_model(model)
 
 
-def write(pipe, seed, number, state):
-    """Run one transaction after the other, and tell the number of each."""
+def write(pipe, seed, number, state, last=None):
+    """
+    Run one transaction after the other, and tell the number of each.
+
+    :param last: at the first transaction from this number on that changes anything,
+        the process kills itself instead of telling that it has been committed.
+    """
+
+    def acknowledge():
+        if last is not None and number >= last and state != before:
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.write(pipe, struct.pack("q", number))
+
     Author.objects.exists()
     os.write(pipe, struct.pack("q", number))
     while True:
         number += 1
+        before = copy.deepcopy(state)
         planned, state = plan(seed, number, state)
-        execute(planned, lambda: os.write(pipe, struct.pack("q", number)))  # noqa: B023  # called at once
+        execute(planned, acknowledge)
 
 
 def forked(work, *arguments):
@@ -502,6 +516,15 @@ class Killer:
         assert os.WIFSIGNALED(status), "a writer failed"
         return struct.unpack("q", told[-8:])[0] if told else number
 
+    def unheard(self, seed, number, state):
+        """As :meth:`kill`; the writer ends between a commit and its acknowledgement."""
+        last = number + self.random.randint(1, 5)
+        pid, pipe = forked(write, seed, number, state, last)
+        with open(pipe, "rb") as file:
+            told = file.read()
+        assert os.WIFSIGNALED(os.waitpid(pid, 0)[1]), "a writer failed"
+        return struct.unpack("q", told[-8:])[0]
+
 
 def difference(state, expected):
     """Return how a state differs from the expected one, in a few lines."""
@@ -534,8 +557,9 @@ def crash(name, seed, kills):
     killer = Killer(seed)
     number, state = 0, State()
     figures = {"kills": kills, "transactions": 0, "unacknowledged": 0, "starting": 0}
-    for _ in range(kills):
-        told = killer.kill(seed, number, copy.deepcopy(state))
+    for turn in range(kills):
+        kill = killer.unheard if turn % 10 == UNHEARD else killer.kill
+        told = kill(seed, number, copy.deepcopy(state))
         figures["starting"] += told == number
         figures["transactions"] += told - number
         for one in range(number + 1, told + 1):

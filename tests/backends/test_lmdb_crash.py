@@ -43,10 +43,10 @@ def test_killed(tmp_path):
     figures = json.loads(done.stdout)
     sys.stdout.write(f"{figures}\n")  # shown with -s or -rP
     assert figures["kills"] == KILLS
-    # Most were killed at work, some of them between commit and acknowledgement.
+    # Most were killed at work, one in ten between commit and acknowledgement.
     assert figures["transactions"] > KILLS
     assert 0 < figures["starting"] < KILLS / 2
-    assert figures["unacknowledged"] > 0
+    assert figures["unacknowledged"] >= KILLS // 10
 
 
 @pytest.mark.check
