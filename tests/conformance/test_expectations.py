@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from backendkit.conformance import (
@@ -126,6 +128,88 @@ def test_a_file_is_read_for_one_release(tmp_path):
     }
     assert load(file, "6.1.3").skipped() == ["a.C.one"]
     assert len(load(file, "6.2")) == 0
+
+
+@pytest.fixture
+def parent(tmp_path, monkeypatch):
+    """A package whose expectations others inherit; its file."""
+    package = tmp_path / "a_parent_of_expectations"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, package.name, raising=False)
+    file = package / "expectations.toml"
+    file.write_text("""
+        [[xfail]]
+        tests = ["a.C.one", "a.C.two", "a.C.three"]
+        reason = "the parent's"
+        [[skip]]
+        tests = ["a.Slow"]
+        reason = "the parent's"
+        django = "<6.0"
+    """)
+    return file
+
+
+def test_a_file_inherits(parent, tmp_path):
+    """Its own entries win, where they are about the same versions."""
+    file = tmp_path / "expectations.toml"
+    file.write_text("""
+        [[inherits]]
+        package = "a_parent_of_expectations"
+        except = ["a.C.three"]
+        [[xfail]]
+        tests = ["a.C.one"]
+        reason = "own"
+        [[xfail]]
+        tests = ["a.Slow"]
+        reason = "own"
+        django = ">=6.0"
+    """)
+    old, new = load(file, "5.2.19"), load(file, "6.1.3")
+    assert {e.test: (e.kind, e.reason) for e in old} == {
+        "a.C.one": ("xfail", "own"),
+        "a.C.two": ("xfail", "the parent's"),
+        "a.Slow": ("skip", "the parent's"),
+    }
+    assert new.find("a.Slow").reason == "own"
+    assert new.find("a.C.three") is None
+    assert str(parent) in new.find("a.C.two").place
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ('package = "no.such.package"', "there is no package 'no.such.package'"),
+        ('package = "a_parent_of_expectations.more"', "there is no package"),
+        ('package = ""', "there is no package ''"),
+        ("package = 3", "package has to be a text"),
+        ('package = "json"', "expectations.toml"),
+        ('package = "a_parent_of_expectations"\nexcept = "a"', "a list of ids"),
+        (
+            'package = "a_parent_of_expectations"\nexcept = ["a.Gone"]',
+            "a.Gone isn't in",
+        ),
+        ('package = "a_parent_of_expectations"\ntests = []', "unknown key tests"),
+    ],
+)
+@pytest.mark.usefixtures("parent")
+def test_what_cant_be_inherited(table, message, tmp_path):
+    """The error names the file, the table and what is wrong with it."""
+    file = tmp_path / "expectations.toml"
+    file.write_text(f"[[inherits]]\n{table}")
+    with pytest.raises(UsageError, match=message) as caught:
+        read(file)
+    assert "expectations.toml" in str(caught.value)
+
+
+def test_what_inherits_has_no_heirs(parent, tmp_path):
+    """One level: who reads a file knows where to look."""
+    parent.write_text('[[inherits]]\npackage = "backendkit.nonrel"')
+    file = tmp_path / "expectations.toml"
+    file.write_text('[[inherits]]\npackage = "a_parent_of_expectations"')
+    with pytest.raises(UsageError, match="unknown section inherits"):
+        read(file)
 
 
 @pytest.mark.parametrize(

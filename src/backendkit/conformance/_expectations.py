@@ -21,7 +21,12 @@ Expectations: which tests are known not to pass on a backend, and why.
     tests = ["servers.tests.LiveServerDatabase"]
     reason = "Waits for ever: …"
 
-A test is the id of a test, or of a class: all tests in it.
+    [[inherits]]                    # what this package's file says holds here, too
+    package = "backendkit.nonrel"
+    except = ["dbshell.tests.DbshellCommandTestCase.test_command_missing"]  # optional
+
+A test is the id of a test, or of a class: all tests in it. What the file says of a
+test takes the place of what it inherits.
 """
 
 from __future__ import annotations
@@ -31,6 +36,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,6 +53,7 @@ SUPPORTED = ("5.2", "6.0", "6.1")
 FIXME = "FIXME"
 
 _KINDS: tuple[Kind, ...] = ("raises", "xfail", "skip")
+_INHERITS = "inherits"
 _KEYS = {"tests", "reason", "bucket", "django", "server", "link"}
 _RAISES_KEYS = _KEYS | {"exception", "match"}
 
@@ -155,29 +162,76 @@ def select(
 
 def read(file: Path) -> list[Entry]:
     """
-    Read and check a file.
+    Read and check a file, and what it inherits.
 
     Raises:
         UsageError: it can't be read; something in it can't be meant; a test is
-            listed twice for the same versions; a range holds no version.
+            listed twice for the same versions; a range holds no version; there is
+            nothing to inherit where it says so.
 
     """
+    data = _data(file)
+    own = _own(file, data)
+    inherited: list[Entry] = []
+    for number, table in enumerate(_tables(file, data, _INHERITS), 1):
+        place = f"{file}: [[{_INHERITS}]] number {number}"
+        parent, excepted = _inherits(table, place)
+        entries = _own(parent, _data(parent, inherited=True))
+        if unknown := excepted - {entry.test for entry in entries}:
+            raise UsageError(f"{place}: {', '.join(sorted(unknown))} isn't in {parent}")
+        inherited += [entry for entry in entries if entry.test not in excepted]
+    tests: dict[str, list[Entry]] = {}
+    for entry in own:
+        tests.setdefault(entry.test, []).append(entry)
+    return own + [
+        entry
+        for entry in inherited
+        if not any(map(entry.overlaps, tests.get(entry.test, ())))
+    ]
+
+
+def _data(file: Path, *, inherited: bool = False) -> dict[str, Any]:
     try:
         data = tomllib.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as e:
         raise UsageError(f"{file}: {e}") from e
-    if unknown := set(data) - set(_KINDS):
+    sections = _KINDS if inherited else (*_KINDS, _INHERITS)
+    if unknown := set(data) - set(sections):
         raise UsageError(
             f"{file}: unknown section {', '.join(sorted(unknown))}; "
-            f"there are {', '.join(_KINDS)}"
+            f"there are {', '.join(sections)}"
         )
+    return data
+
+
+def _tables(file: Path, data: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    tables: list[dict[str, Any]] = data.get(kind, [])
+    if not isinstance(tables, list):
+        raise UsageError(f"{file}: {kind} has to be a table in [[double brackets]]")
+    return tables
+
+
+def _inherits(table: dict[str, Any], place: str) -> tuple[Path, set[str]]:
+    """Return the file to inherit from, and the tests that aren't inherited."""
+    if unknown := set(table) - {"package", "except"}:
+        raise UsageError(f"{place}: unknown key {', '.join(sorted(unknown))}")
+    package, excepted = _text(table, "package", place), table.get("except", [])
+    if not isinstance(excepted, list) or not all(isinstance(t, str) for t in excepted):
+        raise UsageError(f"{place}: except has to be a list of ids")
+    try:
+        spec = find_spec(package) if package else None
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or spec.origin is None:
+        raise UsageError(f"{place}: there is no package {package!r}")
+    return Path(spec.origin).with_name("expectations.toml"), set(excepted)
+
+
+def _own(file: Path, data: dict[str, Any]) -> list[Entry]:
     entries: list[Entry] = []
     by_test: dict[str, list[Entry]] = {}
     for kind in _KINDS:
-        tables = data.get(kind, [])
-        if not isinstance(tables, list):
-            raise UsageError(f"{file}: {kind} has to be a table in [[double brackets]]")
-        for number, table in enumerate(tables, 1):
+        for number, table in enumerate(_tables(file, data, kind), 1):
             for entry in _entries(kind, table, f"{file}: [[{kind}]] number {number}"):
                 for other in by_test.setdefault(entry.test, []):
                     if entry.overlaps(other):

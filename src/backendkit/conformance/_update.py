@@ -231,7 +231,15 @@ class _Changes:
         for entry in self.dropped:
             dropped.setdefault(entry.place, []).append(entry)
         for place, entries in dropped.items():
-            self._take_out(text, by_place[place], entries)
+            if place in by_place:
+                self._take_out(text, by_place[place], entries)
+                continue
+            self.notes += [
+                f"{entry.test}: is inherited from {place}, and doesn't hold here: list"
+                " it under except"
+                for entry in entries
+                if entry.test not in self.failed
+            ]
         groups: dict[Entry, list[str]] = {}
         for _, result in sorted(self.failed.items()):
             if (added := self._narrowed(_entry(result))) is not None:
