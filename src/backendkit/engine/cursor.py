@@ -6,12 +6,14 @@ import contextlib
 import datetime
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import apsw
 
 from backendkit.clock import real
 from backendkit.stores import (
+    BATCH_BYTES,
     NO_TURNS,
     InterfaceError,
     NotSupportedError,
@@ -19,6 +21,8 @@ from backendkit.stores import (
     ProgrammingError,
     Session,
     Turns,
+    batch,
+    weight,
 )
 
 from . import inserting
@@ -31,6 +35,7 @@ from .insert_text import refuse_returning
 from .pragmas import MIRRORED_PRAGMAS, Pragma, pragma_of
 from .running import Handed, Running
 from .schema_text import names_schema, reads_only_schema, with_schema
+from .spilling import Spill
 from .sqltext import is_backup, split, without_for_update
 from .values import BINDING_ERRORS, adapt_all, reraise_binding
 
@@ -40,6 +45,8 @@ if TYPE_CHECKING:
 Params = Sequence[Any] | Mapping[str, Any]
 
 _NOTHING = contextlib.nullcontext()
+#: Rows that are read together where all that are left have to be, and bytes of them.
+_DRAINED, _DRAINED_BYTES = 200, BATCH_BYTES // 16
 
 
 class Cursor:
@@ -299,13 +306,30 @@ class Cursor:
     def abort(self) -> None:
         """Stop reading: the transaction was rolled back. To fetch a row is an error."""
         self._finish()
-        self._rows = _aborted()
+        # https://www.sqlite.org/rescode.html#abort_rollback
+        self._rows = _ended("abort due to ROLLBACK")
 
     def drain(self) -> None:
-        """Read all rows that are left now, to be fetched later."""
-        if self._running is not None:
-            rows = self.fetchall()
-            self._rows = iter(rows)
+        """
+        Read all rows that are left now, to be fetched later.
+
+        Memory holds a few of them, a temporary file the others.
+
+        :raises OperationalError: there is no room for them, or what reading raises. To
+            fetch a row is an error then.
+        """
+        if self._running is None:
+            return
+        spill = Spill()
+        read = partial(_some, self._rows)
+        try:
+            while rows := self._take(read, 1):
+                spill.add(rows)
+        except BaseException:
+            self._finish()
+            self._rows = _ended("rows that weren't kept at a COMMIT, which failed")
+            raise
+        self._rows = iter(spill)
 
     @property
     def description(self) -> tuple[Any, ...] | None:
@@ -369,9 +393,13 @@ class Cursor:
         """Do nothing: PEP 249 allows that."""
 
 
-def _aborted() -> Iterator[tuple[Any, ...]]:
-    """Raise what SQLite does: https://www.sqlite.org/rescode.html#abort_rollback."""
-    raise OperationalError("abort due to ROLLBACK")
+def _some(rows: Iterator[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return batch(rows, _DRAINED, weight, _DRAINED_BYTES)
+
+
+def _ended(message: str) -> Iterator[tuple[Any, ...]]:
+    """Raise an error instead of the rows that are left."""
+    raise OperationalError(message)
     yield
 
 

@@ -13,7 +13,7 @@ Nothing in this package imports anything but the standard library.
 from typing import TYPE_CHECKING, Any
 
 from ._access import Access, FilterShape, choose_access
-from ._batches import BATCH_BYTES, batch, batches, weigher
+from ._batches import BATCH_BYTES, batch, batches, weigher, weight
 from ._capabilities import COMPARISONS, PATTERNS, Capabilities, Order, Precision
 from ._errors import (
     ConflictError,
@@ -106,6 +106,7 @@ __all__ = [
     "tell_children",
     "turns",
     "weigher",
+    "weight",
 ]
 
 

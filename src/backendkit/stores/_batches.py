@@ -71,9 +71,10 @@ def weigher(columns: Sequence[Column]) -> Callable[[Sequence[Any]], int] | None:
         for column in columns
     ):
         return None
-    return _weight
+    return weight
 
 
-def _weight(row: Sequence[Any]) -> int:
+def weight(row: Sequence[Any]) -> int:
+    """Return how many bytes of text are in a row, about."""
     # Also of a row that is wrong, which will be found later.
     return sum([len(value) for value in row if value.__class__ in _SIZED])
