@@ -31,6 +31,7 @@ from .functions import Functions
 from .insert_text import insert_head
 from .limits import ScanLimits
 from .native import Prepared
+from .plans import Plans
 from .running import Handed, Running
 from .schema_text import view_with_schema
 from .tables import Tables
@@ -41,6 +42,8 @@ Result = TypeVar("Result")
 
 #: Steps of SQLite's byte code between two looks whether others want to have a turn.
 _STEPS = 500
+#: Names of changed tables that may be noted with some among them that are gone.
+_MOST_CHANGED = 1000
 
 
 class Connection:
@@ -93,6 +96,8 @@ class Connection:
             immediate=immediate,
         )
         self.tables = Tables(self)
+        #: Of the statements that SQLite has prepared.
+        self.plans = Plans()
         self.sqlite = Database(statementcachesize=500)
         self.sqlite.execute("PRAGMA temp_store = MEMORY")
         if self.turns is turns:
@@ -268,6 +273,23 @@ class Connection:
         """Say which statement SQLite is about to work on."""
         self._active = running
 
+    def forget_statements(self) -> None:
+        """
+        Prepare all statements again, before they are next run, with plans of then.
+
+        Those that are running aren't disturbed.
+        """
+        # SQLite does it when an authorizer is set:
+        # https://sqlite.org/c3ref/set_authorizer.html
+        self.sqlite.authorizer = _allow
+        self.sqlite.authorizer = None
+        self.plans = Plans()
+
+    def bound_plans(self) -> None:
+        """Keep plans from adding up while a connection is in use."""
+        if len(self.plans) > Plans.MOST:
+            self.forget_statements()
+
     def start_read(self, cursor: Cursor, sql: str) -> Running:
         """Begin a statement that reads: in the transaction, or on its own."""
         self._check_open()
@@ -340,6 +362,13 @@ class Connection:
             ddl.run(self, running.session, sql, params)
 
         self.run_write(work)
+        if len(self.changed_tables) > _MOST_CHANGED:
+            # Only a schema editor takes them, and this may be raw SQL.
+            there = self.catalog().tables
+            self.changed_tables = {
+                name: None for name in self.changed_tables if name in there
+            }
+            self.foreign_keys.keep_unchecked(there)
 
     def run_transaction(self, sql: str) -> None:
         """Run BEGIN, COMMIT, ROLLBACK, SAVEPOINT or RELEASE."""
@@ -412,6 +441,10 @@ class Connection:
     def quote_values(self, values: Sequence[Any]) -> list[str]:
         """Return values as SQL literals, for people to read."""
         return [_literal(adapt(value)) for value in values]
+
+
+def _allow(*_: Any) -> int:
+    return apsw.SQLITE_OK
 
 
 def _pause() -> bool:

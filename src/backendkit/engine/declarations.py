@@ -38,6 +38,8 @@ from .values import size_of, value_type
 ROWID = "rowid"
 #: Types with text among their values, which is compared by a collation.
 _TEXT = frozenset({ValueType.STRING, ValueType.ANY})
+#: Statements that are remembered which insert a row, each with columns of its own.
+_MOST_FILLERS = 500
 
 
 @dataclass(frozen=True)
@@ -521,6 +523,8 @@ class Declarations:
                 f"INSERT INTO {quote(table.name)} {given}"
                 f" RETURNING {', '.join(results)}"
             )
+            if len(self._fillers) >= _MOST_FILLERS:
+                self._fillers.clear()
             self._fillers[key] = sql
         database = self.sqlite
         (row,) = database.execute(sql, tuple(values)).fetchall()

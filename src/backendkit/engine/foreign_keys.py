@@ -104,11 +104,13 @@ class ForeignKeys:
             self._own.pop(table.name, None)
             for key in table.foreign_keys:
                 parent = key.table.lower()
-                self._referring[parent] = [
+                left = [
                     one
-                    for one in self._referring[parent]
+                    for one in self._referring.pop(parent, ())
                     if one.table.name != table.name
                 ]
+                if left:
+                    self._referring[parent] = left
         for table in new:
             for key in table.foreign_keys:
                 reference = Reference(table, key)
@@ -145,6 +147,10 @@ class ForeignKeys:
         """
         names, self._unchecked = self._unchecked, {}
         return list(names)
+
+    def keep_unchecked(self, names: Collection[str]) -> None:
+        """Forget those tables but these."""
+        self._unchecked = {name: None for name in self._unchecked if name in names}
 
     def note_unchecked(self, parent: Table) -> None:
         """Note that rows which others may refer to were changed, but not enforced."""

@@ -85,6 +85,7 @@ class Running:
         "for_update",
         "head",
         "limits",
+        "plans",
         "seeks",
         "session",
         "sql",
@@ -107,6 +108,9 @@ class Running:
         self.sql = sql
         #: How many rows it may look at; None for any number.
         self.limits = connection.limits
+        connection.bound_plans()
+        #: What the numbers in its prepared form stand for.
+        self.plans = connection.plans
         #: Whether lists behind IN are taken whole.
         self.whole_lists = False
         #: Whether it is to find the rows that it reads unchanged at commit.

@@ -91,7 +91,8 @@ class Scan:
 
     def _use(self, number: int) -> None:
         """Run a plan from now on."""
-        self._layout = layout = self._virtual.layouts[number]
+        _, layout = self._running.plans[number]
+        self._layout = layout
         self._places = layout.places
         self._seeks = None
         self._number = number
@@ -160,8 +161,7 @@ class Scan:
 
     def _seek(self, number: int, arguments: tuple[Any, ...]) -> Iterator[SQLRow]:
         """Return the rows for a plan's arguments, in SQLite's terms."""
-        layout = self._virtual.layouts[number]
-        plan = self._virtual.plans[number]
+        plan, layout = self._running.plans[number]
         return self._converted(layout, plan, layout.columns, arguments)
 
     def _every(
@@ -172,10 +172,11 @@ class Scan:
 
         :param rest: the plan's arguments without the key.
         """
-        table, layout = self._virtual.table, self._virtual.layouts[number]
+        table = self._virtual.table
+        planned, layout = self._running.plans[number]
         access = self._running.session.access(table, lookup.rest)
         plan = replace(
-            self._virtual.plans[number],
+            planned,
             shapes=lookup.rest,
             access=access,
             limit=False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import apsw
 
@@ -54,11 +54,8 @@ class Tables:
         for table in new:
             self._declare(table)
         if gone:
-            # Prepared statements hold on to the tables as they were. SQLite
-            # drops them when an authorizer is set.
-            sqlite = self._connection.sqlite
-            sqlite.authorizer = _allow
-            sqlite.authorizer = None
+            # Prepared statements hold on to the tables as they were.
+            self._connection.forget_statements()
         self.catalog = catalog
         self._connection.foreign_keys.use(gone, new)
 
@@ -154,7 +151,3 @@ class Tables:
         """Whether lists behind IN may be taken whole; see ``lists_are_literal``."""
         # A view's text isn't the statement's.
         return not (self._views or self._temporary) and lists_are_literal(sql)
-
-
-def _allow(*_: Any) -> int:
-    return apsw.SQLITE_OK

@@ -27,6 +27,9 @@ Result = TypeVar("Result")
 #: Seconds, of which a random part is waited before a statement is run again.
 PAUSES = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
 
+#: Sessions to read by that are kept for statements to come.
+_SPARE = 8
+
 _OVER = (
     "the transaction is over: another one has committed since it began."
     " Roll it back and run it again."
@@ -160,7 +163,10 @@ class Transactions:
                 return
             self._outliving.pop(session, None)
             session.rollback()
-            self._readers.append(session)
+            if len(self._readers) < _SPARE:
+                self._readers.append(session)
+            else:
+                session.close()
 
     def repeated(self, run: Callable[[], Result]) -> Result:
         """

@@ -178,10 +178,6 @@ class VirtualTable:
             for index in table.indexes
             if not index.sql
         }
-        self.plans: list[Plan] = []
-        self._numbers: dict[Plan, int] = {}
-        #: What each plan fetches.
-        self.layouts: list[Layout] = []
         key = table.key_positions
         self.rowid_column = (
             key[0]
@@ -322,12 +318,14 @@ class VirtualTable:
         )
         # How many rows there are is no part of a plan: they would be as many as rows.
         key = replace(plan, access=replace(access, rows=0.0, cost=0.0))
-        number = self._numbers.get(key, -1)
-        if number < 0:
-            number = self._numbers[key] = len(self.plans)
-            self.plans.append(plan)
-            self.layouts.append(self._layout(plan))
-        info.idxNum = number
+        plans, running = self.connection.plans, self.connection.active
+        known = plans.number(self, key)
+        if known is None:
+            known = plans.add(self, key, plan, self._layout(plan))
+        if running.plans is not plans:
+            # Those that it began with aren't those of other statements any more.
+            running.plans.keep(known, plans)
+        info.idxNum = known
         info.idxStr = plan.describe()
         info.orderByConsumed = consumed
         rows, cost = access.rows, access.cost

@@ -36,6 +36,7 @@ from .shapes import (
     Found,
     Unknown,
     base_alias,
+    named_by_id,
     plain_column,
     shape_of_groups,
     shape_of_keys,
@@ -196,9 +197,7 @@ class Planner:
 
     def _make(self, compiler: SQLCompiler, found: Found) -> Plan:
         query = compiler.query
-        alive = [query.model, [lookup.lhs.target for lookup, _ in found]]
-        alive += [query.select, list(query.alias_map.values())]
-        alive.append(query.model._meta.ordering)
+        alive = named_by_id(query, found)
         refcounts = query.alias_refcount.copy()
         try:
             # Django's own compiler says what the columns and the order are.
@@ -274,10 +273,7 @@ class Planner:
 
     def _make_groups(self, compiler: SQLCompiler, found: Found) -> Plan:
         query = compiler.query
-        annotations = query.annotation_select
-        alive = [query.model, [lookup.lhs.target for lookup, _ in found]]
-        alive += [query.group_by, query.select, list(annotations.values())]
-        alive += [list(query.alias_map.values()), query.model._meta.ordering]
+        alive = named_by_id(query, found)
         refcounts = query.alias_refcount.copy()
         try:
             compiler.setup_query()
@@ -467,7 +463,7 @@ class Planner:
 
     def _make_keys(self, compiler: SQLCompiler, found: Found) -> Plan:
         query = compiler.query
-        alive = [query.model, [lookup.lhs.target for lookup, _ in found]]
+        alive = named_by_id(query, found)
         name = self._bare(query.model._meta.db_table)
         shapes = tuple(self._filter_shapes(found))
         table = self._connection.catalog().tables.get(name)

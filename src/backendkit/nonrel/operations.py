@@ -14,7 +14,7 @@ from backendkit.engine.tokens import unquote
 MOST_UPDATED = 100
 
 
-@functools.lru_cache(maxsize=10_000)
+@functools.lru_cache(maxsize=2_000)
 def _quoted(name: str) -> str:
     inner = name[1:-1]
     if (
@@ -26,7 +26,7 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-@functools.lru_cache(maxsize=10_000)
+@functools.lru_cache(maxsize=2_000)
 def _bare(name: str) -> str:
     return unquote(_quoted(name))
 

@@ -152,6 +152,26 @@ def shape_of_keys(query: Query) -> tuple[Any, Found]:
     return tuple(shape), found
 
 
+def named_by_id(query: Query, found: Found) -> list[Any]:
+    """
+    Return the objects whose ids are in a query's shape.
+
+    Who keeps the shape has to keep them alive: another object could get their ids.
+
+    :param found: the lookups of the shape.
+    """
+    return [
+        query.model,
+        query.model._meta.ordering,
+        query.select,
+        query.group_by,
+        list(query.alias_map.values()),
+        # With the columns that they are of, and their fields.
+        list(query.annotations.values()),
+        [lookup.lhs.target for lookup, _ in found],
+    ]
+
+
 def used_aliases(query: Query) -> set[str]:
     """Return the aliases of the tables in FROM."""
     return {alias for alias, count in query.alias_refcount.items() if count}

@@ -17,13 +17,13 @@ _ODD = re.compile(r"[^a-z0-9_]|_(?=x[0-9a-f]+_)|\A_(?=(?:rev|tx_metadata)\Z)")
 _ESCAPE = re.compile(r"_x([0-9a-f]+)_")
 
 
-@functools.lru_cache(maxsize=10_000)
+@functools.lru_cache(maxsize=2_000)
 def physical(name: str) -> str:
     """Return immudb's name for one of ours."""
     return _ODD.sub(lambda match: f"_x{ord(match[0]):x}_", name)
 
 
-@functools.lru_cache(maxsize=10_000)
+@functools.lru_cache(maxsize=2_000)
 def logical(name: str) -> str:
     """Return our name for one of immudb's: the inverse of :func:`physical`."""
     try:
@@ -32,7 +32,7 @@ def logical(name: str) -> str:
         return name
 
 
-@functools.lru_cache(maxsize=10_000)
+@functools.lru_cache(maxsize=2_000)
 def quoted(name: str) -> str:
     """Return one of our names for SQL. Quotes make reserved words names."""
     return f'"{physical(name)}"'
