@@ -113,7 +113,7 @@ def use(state, name, table):
         connection = dbapi.connect(store)
         try:
             work(connection)
-        except (DatabaseError, KeyError):
+        except DatabaseError:
             pass
         finally:
             connection.close()

@@ -8,9 +8,15 @@ right kind, for what it is said to make.
 
 from __future__ import annotations
 
-from backendkit.stores import DatabaseError, Table, shown
+from collections.abc import Sequence
+from typing import Any
+
+from backendkit.stores import DatabaseError, Index, Table, ValueType, shown
 
 from .tokens import Token, TokenKind, significant
+
+#: Types with text among their values, which is compared by a collation.
+TEXT = frozenset({ValueType.STRING, ValueType.ANY})
 
 
 def check_table(table: Table) -> None:
@@ -32,8 +38,56 @@ def check_table(table: Table) -> None:
         if index.sql:
             tokens = _created(index.sql, "INDEX", index.name)
             _require(tokens[:1], ("ON",), "index", index.name, index.sql)
-            if not tokens[1:] or not _is_called(tokens[1], table.name):
+            unique = _keyword(list(significant(index.sql)), 1) == "UNIQUE"
+            if (
+                not tokens[1:]
+                or not _is_called(tokens[1], table.name)
+                or unique is not index.unique
+            ):
                 raise _refused("index", index.name, index.sql)
+
+
+def check_columns(table: Table, made: Sequence[tuple[Any, ...]]) -> None:
+    """
+    Check that a table's SQL has made the columns that the catalog says it has.
+
+    :param made: the rows of ``PRAGMA table_xinfo``.
+    :raises DatabaseError: others.
+    """
+    said = [(one.name, one.declared) for one in table.columns if not one.hidden]
+    rows = sorted((row for row in made if row[5]), key=lambda row: int(row[5]))
+    key = tuple(row[1] for row in rows)
+    hidden = {one.name for one in table.columns if one.hidden}
+    if said != [(row[1], row[2]) for row in made] or (
+        table.primary_key != key
+        if key
+        else len(table.primary_key) != 1 or not hidden.issuperset(table.primary_key)
+    ):
+        raise _differs("table", table.name)
+
+
+def check_parts(
+    table: Table, index: Index, parts: Sequence[tuple[str | None, str, str]]
+) -> None:
+    """
+    Check that an index's SQL has made one of the columns that the catalog says it has.
+
+    :param parts: of each: the column's name, None for an expression, and its collation.
+    :raises DatabaseError: it is of others.
+    """
+    hidden = {one.name for one in table.columns if one.hidden}
+    names = index.columns
+    # A condition is one more hidden column.
+    extra = len(names) - len(parts)
+    if not (extra == 0 or (extra == 1 and names[-1] in hidden)) or any(
+        name not in hidden
+        and (
+            name != column
+            or (collation != "BINARY" and table.column(name).type in TEXT)
+        )
+        for name, (column, collation, _) in zip(names, parts, strict=False)
+    ):
+        raise _differs("index", index.name)
 
 
 def _created(sql: str, kind: str, name: str) -> list[Token]:
@@ -78,6 +132,13 @@ def _require(
 ) -> None:
     if _keyword(tokens, 0) not in keywords:
         raise _refused(kind, name, sql)
+
+
+def _differs(kind: str, name: str) -> DatabaseError:
+    return DatabaseError(
+        f"The catalog's SQL of the {kind} {shown(name)} makes one with other columns"
+        " than the catalog says. Was the database written by somebody else?"
+    )
 
 
 def _refused(kind: str, name: str, sql: str) -> DatabaseError:

@@ -26,7 +26,7 @@ from backendkit.stores import (
     ValueType,
 )
 
-from .catalog_text import check_table
+from .catalog_text import TEXT, check_columns, check_parts, check_table
 from .computing import Computation
 from .database import Database
 from .ddl_text import index_parts
@@ -36,8 +36,6 @@ from .values import size_of, value_type
 
 #: The key of a table that declares none; SQL sees it as ``rowid``.
 ROWID = "rowid"
-#: Types with text among their values, which is compared by a collation.
-_TEXT = frozenset({ValueType.STRING, ValueType.ANY})
 #: Statements that are remembered which insert a row, each with columns of its own.
 _MOST_FILLERS = 500
 
@@ -179,9 +177,17 @@ class Declarations:
     def _declare(self, table: Table) -> None:
         check_table(table)
         self.sqlite.execute(table.sql)
-        for index in table.indexes:
-            if index.sql:
-                self.sqlite.execute(index.sql)
+        try:
+            if not is_view(table):
+                info = f"PRAGMA table_xinfo({quote(table.name)})"
+                check_columns(table, self.sqlite.execute(info).fetchall())
+            for index in table.indexes:
+                if index.sql:
+                    self.sqlite.execute(index.sql)
+                    check_parts(table, index, self._plain_parts(index.name))
+        except BaseException:
+            self.sqlite.execute(f"DROP TABLE IF EXISTS {quote(table.name)}")
+            raise
         self._tables[table.name] = table
 
     def adopt(self, catalog: Catalog, changed: Iterable[str]) -> None:
@@ -388,7 +394,7 @@ class Declarations:
 
     def _collated(self, index: str, columns: dict[str, Column]) -> bool:
         return any(
-            name is not None and collation != "BINARY" and columns[name].type in _TEXT
+            name is not None and collation != "BINARY" and columns[name].type in TEXT
             for name, collation, _ in self._plain_parts(index)
         )
 
@@ -412,7 +418,7 @@ class Declarations:
         hidden = []
         for number, (name, collation, text) in enumerate(parts):
             if name is not None and (
-                collation == "BINARY" or known[name].type not in _TEXT
+                collation == "BINARY" or known[name].type not in TEXT
             ):
                 names.append(name)
                 continue

@@ -19,6 +19,7 @@ from typing import Any
 from backendkit.stores import (
     Catalog,
     Column,
+    DatabaseError,
     Index,
     ProgrammingError,
     Row,
@@ -119,19 +120,44 @@ class TableRecord:
 
         Remembered: where connections live as long as a request, each would read
         the whole catalog.
+
+        :raises DatabaseError: it isn't that, or contradicts itself.
         """
-        data = json.loads(document)
-        return cls(
-            data["id"],
-            Table.from_json(json.dumps(data["table"])),
-            {
-                int(number): StoredColumn(ValueType(kind), base64.b64decode(fill))
-                for number, (kind, fill) in data["columns"].items()
-            },
-            tuple(tuple(layout) for layout in data["layouts"]),
-            data["layout"],
-            data["indexes"],
-        )
+        try:
+            data = json.loads(document)
+            record = cls(
+                data["id"],
+                Table.from_json(json.dumps(data["table"])),
+                {
+                    int(number): StoredColumn(ValueType(kind), base64.b64decode(fill))
+                    for number, (kind, fill) in data["columns"].items()
+                },
+                tuple(tuple(layout) for layout in data["layouts"]),
+                data["layout"],
+                data["indexes"],
+            )
+            record._check()
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise DatabaseError(
+                f"The catalog has a table that can't be read ({error!r})."
+            ) from error
+        return record
+
+    def _check(self) -> None:
+        """Raise ValueError or another error if its parts don't fit each other."""
+        table, known = self.table, self.columns
+        numbers = [self.id, self.layout, *self.index_ids.values()]
+        if any(number.__class__ is not int or number < 0 for number in numbers):
+            raise ValueError("a number that isn't one")
+        if not all(known.keys() >= set(layout) for layout in self.layouts):
+            raise ValueError("rows have columns that aren't there")
+        if [known[number].type for number in self.layouts[self.layout]] != [
+            column.type for column in table.columns
+        ]:
+            raise ValueError("the rows are written with other columns")
+        ids = {self.index_ids[index.name] for index in table.indexes}
+        if len(ids) != len(table.indexes):
+            raise ValueError("two indexes have one number")
 
     # What is needed to read and write rows, computed once.
 

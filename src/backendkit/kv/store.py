@@ -9,14 +9,16 @@ from backendkit.stores import (
     COMPARISONS,
     PATTERNS,
     Capabilities,
+    DatabaseError,
     Mutex,
     Order,
     Precision,
     Store,
+    shown,
 )
 
 from .catalog import CatalogState, TableRecord
-from .layout import CATALOG_PREFIX, CATALOG_STOP, VERSION_KEY
+from .layout import CATALOG_PREFIX, CATALOG_STOP, VERSION_KEY, catalog_key
 from .session import RecordSession
 
 if TYPE_CHECKING:
@@ -71,6 +73,11 @@ class RecordStore(Store):
             one = sources.get(key)
             if one is None or one[0] != source:
                 one = source, TableRecord.from_json(source)
+                if key != catalog_key(one[1].id):
+                    raise DatabaseError(
+                        f"The catalog has the table {shown(one[1].table.name)} under"
+                        " another one's number."
+                    )
             read[key] = one
         records = {record.table.name: record for _, record in read.values()}
         state = CatalogState(version, records, read)

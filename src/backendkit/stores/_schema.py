@@ -251,12 +251,65 @@ class Table:
             key["references"] = tuple(key["references"])
             foreign_keys.append(ForeignKey(**key))
         data["primary_key"] = tuple(data["primary_key"])
-        return cls(
+        table = cls(
             columns=tuple(columns),
             indexes=tuple(indexes),
             foreign_keys=tuple(foreign_keys),
             **data,
         )
+        table.check()
+        return table
+
+    def check(self) -> None:
+        """
+        Check that its parts are of the right types and name what is there.
+
+        :raises ValueError: something isn't.
+        """
+        columns, keys = self.columns, self.foreign_keys
+        parts: tuple[Any, ...] = (*columns, *self.indexes, *keys)
+        named = [self.primary_key]
+        named += [one.columns for one in self.indexes]
+        named += [one.columns for one in keys]
+        texts = [self.name, self.sql, *(name for names in named for name in names)]
+        texts += [name for one in keys for name in (one.table, *one.references)]
+        texts += [name for one in keys for name in (one.on_delete,)]
+        texts += [name for one in self.indexes for name in (one.name, one.sql)]
+        texts += [name for one in columns for name in (one.name, one.declared)]
+        flags = [one.unique for one in self.indexes]
+        flags += [
+            flag
+            for one in columns
+            for flag in (one.nullable, one.auto_increment, one.hidden)
+        ]
+        numbers = [
+            number
+            for one in columns
+            for number in (one.max_length, one.max_digits, one.decimal_places)
+        ]
+        if (
+            any(text.__class__ is not str for text in texts)
+            or any(flag.__class__ is not bool for flag in flags)
+            or any(one is not None and one.__class__ is not int for one in numbers)
+        ):
+            raise ValueError("a name, a flag or a number is of another type")
+        for text in texts:
+            text.encode()  # no half of a surrogate
+            if "\0" in text:
+                raise ValueError("a name with NUL")
+        known = {column.name for column in columns}
+        if len(known) != len(columns):
+            raise ValueError("two columns of one name")
+        if not all(known.issuperset(names) for names in named):
+            raise ValueError("a key or an index is of columns that it hasn't")
+        if columns and not all(named):
+            raise ValueError("a key or an index is of no columns")
+        if not columns and parts:
+            raise ValueError("a view with keys or indexes")
+        if not all(one.name for one in self.indexes):
+            raise ValueError("an index without a name")
+        if any(len(key.columns) != len(key.references) for key in keys):
+            raise ValueError("a foreign key that refers to more columns or fewer")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from backendkit.stores import (
     Catalog,
     Column,
+    DatabaseError,
     Index,
     ProgrammingError,
     Table,
@@ -88,19 +89,25 @@ class Stored:
 
     @classmethod
     def from_json(cls, document: str) -> Stored:
-        """Read what :meth:`to_json` wrote."""
-        data = json.loads(document)
-        table = Table.from_json(json.dumps(data["table"]))
-        indexes = frozenset(tuple(columns) for columns in data["indexes"])
-        sizes = MappingProxyType(data["lengths"])
-        return cls(
-            table,
-            sizes,
-            indexes,
-            data["ours"],
-            data.get("origin", ""),
-            data.get("is_copy", False),
-        )
+        """
+        Read what :meth:`to_json` wrote.
+
+        :raises DatabaseError: it isn't that.
+        """
+        try:
+            data = json.loads(document)
+            return cls(
+                Table.from_json(json.dumps(data["table"])),
+                MappingProxyType(data["lengths"]),
+                frozenset(tuple(columns) for columns in data["indexes"]),
+                data["ours"],
+                data.get("origin", ""),
+                data.get("is_copy", False),
+            )
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise DatabaseError(
+                f"The catalog has a table that can't be read ({error!r})."
+            ) from error
 
 
 @dataclass(frozen=True)
