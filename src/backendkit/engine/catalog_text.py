@@ -51,14 +51,14 @@ def check_columns(table: Table, made: Sequence[tuple[Any, ...]]) -> None:
     """
     Check that a table's SQL has made the columns that the catalog says it has.
 
-    :param made: the rows of ``PRAGMA table_xinfo``.
+    :param made: of each: name, declared type, place in the primary key (0: none).
     :raises DatabaseError: others.
     """
     said = [(one.name, one.declared) for one in table.columns if not one.hidden]
-    rows = sorted((row for row in made if row[5]), key=lambda row: int(row[5]))
-    key = tuple(row[1] for row in rows)
+    rows = sorted((row for row in made if row[2]), key=lambda row: int(row[2]))
+    key = tuple(row[0] for row in rows)
     hidden = {one.name for one in table.columns if one.hidden}
-    if said != [(row[1], row[2]) for row in made] or (
+    if said != [(row[0], row[1]) for row in made] or (
         table.primary_key != key
         if key
         else len(table.primary_key) != 1 or not hidden.issuperset(table.primary_key)
@@ -67,7 +67,7 @@ def check_columns(table: Table, made: Sequence[tuple[Any, ...]]) -> None:
 
 
 def check_parts(
-    table: Table, index: Index, parts: Sequence[tuple[str | None, str, str]]
+    table: Table, index: Index, parts: Sequence[tuple[str | None, str]]
 ) -> None:
     """
     Check that an index's SQL has made one of the columns that the catalog says it has.
@@ -85,7 +85,7 @@ def check_parts(
             name != column
             or (collation != "BINARY" and table.column(name).type in TEXT)
         )
-        for name, (column, collation, _) in zip(names, parts, strict=False)
+        for name, (column, collation) in zip(names, parts, strict=False)
     ):
         raise _differs("index", index.name)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from backendkit.stores import (
     NotSupportedError,
     Table,
     ValueType,
+    shown,
 )
 
 from .catalog_text import TEXT, check_columns, check_parts, check_table
@@ -34,6 +36,19 @@ from .errors import translated
 from .tokens import has_keyword, quote
 from .values import size_of, value_type
 
+#: What some tables are made of: of each column its name, declared type and place in
+#: the primary key, 0 for none.
+_COLUMNS = """
+    WITH made (name) AS ({}) SELECT made.name, x.name, x.type, x.pk
+    FROM made, pragma_table_xinfo(made.name) AS x ORDER BY made.name, x.cid
+"""
+#: What their indexes are of, but for those of constraints: columns and collations.
+_PARTS = """
+    WITH made (name) AS ({}) SELECT list.name, x.name, upper(x.coll)
+    FROM made, pragma_index_list(made.name) AS list, pragma_index_xinfo(list.name) AS x
+    WHERE list.origin = 'c' AND x.key ORDER BY list.name, x.seqno
+"""
+_EVERY = "SELECT name FROM sqlite_master WHERE type = 'table'"
 #: The key of a table that declares none; SQL sees it as ``rowid``.
 ROWID = "rowid"
 #: Statements that are remembered which insert a row, each with columns of its own.
@@ -139,10 +154,9 @@ class Declarations:
         ]
         for name in changed:
             self._drop(name)
-        for name, table in catalog.tables.items():
-            if name not in self._tables:
-                with translated():
-                    self._declare(table)
+        tables = catalog.tables.items()
+        with translated():
+            self._declare([table for name, table in tables if name not in self._tables])
         self._version = catalog.version
 
     def need(self, table: Table) -> None:
@@ -162,33 +176,59 @@ class Declarations:
         try:
             if known is not None:
                 self._drop(table.name)
-            self._declare(table)
+            self._declare([table])
         except apsw.Error:
-            # A table that isn't there any more has an index of the same name.
-            self.invalidate()
+            # A table that isn't there any more had an index of the same name.
             with translated():
-                self._declare(table)
+                self._declare([table])
 
     def _drop(self, name: str) -> None:
         kind = "VIEW" if is_view(self._tables.pop(name)) else "TABLE"
         self.sqlite.execute(f"DROP {kind} IF EXISTS {quote(name)}")
         self.forget(name)
 
-    def _declare(self, table: Table) -> None:
-        check_table(table)
-        self.sqlite.execute(table.sql)
+    def _declare(self, tables: Sequence[Table]) -> None:
+        """
+        Make tables and views, and see that they are what the catalog says.
+
+        :raises DatabaseError: they aren't; then the mirror is empty.
+        """
         try:
-            if not is_view(table):
-                info = f"PRAGMA table_xinfo({quote(table.name)})"
-                check_columns(table, self.sqlite.execute(info).fetchall())
+            for table in tables:
+                check_table(table)
+                self.sqlite.execute(table.sql)
+                for index in table.indexes:
+                    if index.sql:
+                        self.sqlite.execute(index.sql)
+                self._tables[table.name] = table
+            self._check([table for table in tables if not is_view(table)])
+        except BaseException:
+            self.invalidate()
+            raise
+
+    def _check(self, tables: Sequence[Table]) -> None:
+        # One statement for all of them: a statement takes longer than its rows.
+        some = [table.name for table in tables]
+        columns = defaultdict[str, list[tuple[Any, ...]]](list)
+        for name, *column in self._made(_COLUMNS, some):
+            columns[name].append(tuple(column))
+        for table in tables:
+            check_columns(table, columns[table.name])
+        some = [one.name for one in tables if any(index.sql for index in one.indexes)]
+        parts = defaultdict[str, list[tuple[str | None, str]]](list)
+        for name, column, collation in self._made(_PARTS, some):
+            parts[name].append((column, collation))
+        for table in tables:
             for index in table.indexes:
                 if index.sql:
-                    self.sqlite.execute(index.sql)
-                    check_parts(table, index, self._plain_parts(index.name))
-        except BaseException:
-            self.sqlite.execute(f"DROP TABLE IF EXISTS {quote(table.name)}")
-            raise
-        self._tables[table.name] = table
+                    check_parts(table, index, parts[index.name])
+
+    def _made(self, sql: str, names: Sequence[str]) -> Iterable[tuple[Any, ...]]:
+        if not names:
+            return ()
+        if len(names) > 1:
+            return self.sqlite.execute(sql.format(_EVERY))
+        return self.sqlite.execute(sql.format("SELECT ?"), names)
 
     def adopt(self, catalog: Catalog, changed: Iterable[str]) -> None:
         """
@@ -294,6 +334,7 @@ class Declarations:
 
         :param old: the table as it was, for the names of its inline
             constraints; None for a new one.
+        :raises NotSupportedError: a name that a store can't tell from another.
         """
         declared = self.declared([name])[name]
         info = list(self.sqlite.execute(f"PRAGMA table_xinfo({quote(name)})"))
@@ -311,6 +352,7 @@ class Declarations:
             columns.append(_rowid(columns))
             key_columns = [columns[-1].name]
         indexes, hidden = self._indexes(name, declared.indexes, old, columns)
+        _check_names(name, columns, indexes, hidden)
         return Table(
             name=name,
             columns=(*columns, *hidden),
@@ -364,7 +406,7 @@ class Declarations:
             if not index.sql
         }
         indexes: list[Index] = []
-        hidden: list[Column] = []
+        hidden: dict[str, Column] = {}
         listed = sorted(
             self.sqlite.execute(f"PRAGMA index_list({quote(name)})"),
             key=lambda row: -int(row[0]),
@@ -388,9 +430,8 @@ class Declarations:
                 ]
                 fields, extra = self._key_columns(parts, where, known, index_name)
                 indexes.append(Index(index_name, fields, bool(unique), sql))
-            seen = {column.name for column in hidden}
-            hidden += [column for column in extra if column.name not in seen]
-        return indexes, hidden
+            hidden |= {column.name: column for column in extra}
+        return indexes, [*hidden.values()]
 
     def _collated(self, index: str, columns: dict[str, Column]) -> bool:
         return any(
@@ -565,6 +606,21 @@ def _rowid(columns: Sequence[Column]) -> Column:
     return Column(
         name, ValueType.INTEGER, nullable=False, auto_increment=True, hidden=True
     )
+
+
+def _check_names(
+    table: str,
+    columns: Iterable[Column],
+    indexes: Iterable[Index],
+    hidden: Iterable[Column],
+) -> None:
+    if not all(index.name for index in indexes):
+        raise NotSupportedError(f"An index of {shown(table)} has an empty name.")
+    for name in {one.name for one in columns} & {one.name for one in hidden}:
+        raise NotSupportedError(
+            f"{shown(table)} can't have a column {shown(name)}: what is computed for one"
+            " of its indexes is kept under that name."
+        )
 
 
 def _key_rank(row: tuple[Any, ...]) -> int:
