@@ -10,6 +10,7 @@ import time
 import pytest
 
 from backendkit.stores import NO_TURNS, Turns
+from backendkit.stores._turns import PASSED
 from tests.effort import effort
 
 #: Seconds that no test waits for in full.
@@ -34,7 +35,7 @@ def clock():
 @pytest.fixture
 def turns(clock):
     """Turns whose slices end, and whose patience is over, when the clock says so."""
-    return Turns(slice_=1, poll=0.001, patience=LONG, clock=clock)
+    return Turns(slice_=1, short=1, grace=0, patience=LONG, clock=clock)
 
 
 def until(condition):
@@ -43,6 +44,16 @@ def until(condition):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.0005)
+
+
+class Watched(Turns):
+    """Turns that count how often a thread looks whether it has one."""
+
+    looks = 0
+
+    def _begun(self, waiting):
+        self.looks += 1
+        return super()._begun(waiting)
 
 
 class Thread(threading.Thread):
@@ -128,6 +139,97 @@ def test_within_a_slice_a_thread_goes_on_before_those_who_wait(turns):
     thread.join(LONG)
 
 
+def test_within_a_slice_a_turn_stays_free_for_who_gave_it_up(clock):
+    """For so long that the next statement can take it; then it is for others."""
+    turns = Watched(slice_=10, short=10, grace=1, patience=LONG, clock=clock)
+    noted = []
+    with turns:
+        (thread,) = line_up(turns, "a", noted)
+    for _ in range(5):
+        # It looks again and again, and leaves it.
+        looks = turns.looks
+        until(lambda looks=looks: turns.looks > looks)
+        with turns:
+            assert turns.mine()
+            assert noted == []
+    clock.now += 1
+    until(lambda: noted == ["a"])
+    thread.may_give.set()
+    thread.join(LONG)
+
+
+def test_who_begins_goes_before_those_cut_off(turns, clock):
+    """But each of them lets a few others by, no more."""
+    noted = []
+    cut = threading.Thread(target=cut_off, args=(turns, clock, noted), daemon=True)
+    with turns:
+        cut.start()
+        until(lambda: turns.waiting() == 1)
+        clock.now += 2
+        turns.pause()  # until the other one pauses, which begins to wait
+        assert turns.mine()
+        until(lambda: turns.waiting() == 1)
+        names = [f"b{number}" for number in range(PASSED + 2)]
+        threads = []
+        for number, name in enumerate(names, 2):
+            threads.append(Thread(turns, name, noted))
+            until(lambda number=number: turns.waiting() == number)
+        clock.now += 2
+    for thread in threads:
+        clock.now += 2
+        thread.may_give.set()
+    for thread in threads:
+        thread.join(LONG)
+    cut.join(LONG)
+    assert noted == [*names[:PASSED], "cut", *names[PASSED:]]
+
+
+def cut_off(turns, clock, noted):
+    """Take a turn that lasts for more than its slice."""
+    with turns:
+        clock.now += 2
+        turns.pause()
+        noted.append("cut")
+        clock.now += 2
+
+
+def test_what_is_gone_on_with_goes_before_nobody(turns, clock):
+    noted = []
+    cut = threading.Thread(target=cut_off, args=(turns, clock, noted), daemon=True)
+
+    def go_on():
+        turns.take(began=False)
+        noted.append("gone on")
+        clock.now += 2
+        turns.give()
+
+    other = threading.Thread(target=go_on, daemon=True)
+    with turns:
+        cut.start()
+        until(lambda: turns.waiting() == 1)
+        clock.now += 2
+        turns.pause()
+        until(lambda: turns.waiting() == 1)
+        other.start()
+        until(lambda: turns.waiting() == 2)
+        clock.now += 2
+    for thread in (cut, other):
+        thread.join(LONG)
+    assert noted == ["cut", "gone on"]
+
+
+def test_a_short_statement_beside_long_ones_has_a_short_slice(clock):
+    turns = Turns(slice_=10, short=1, grace=0, patience=LONG, clock=clock)
+    turns.take()
+    waiting = [turns._line_up(one, began=False) for one in (1, 2)]
+    short = turns._line_up(3, began=True)
+    assert [*turns._queue] == [short, *waiting]
+    for one, slice_ in ((short, 1), (waiting[0], 10), (waiting[1], 10)):
+        turns._hand_on()
+        assert one.given
+        assert turns._until - clock.now == slice_
+
+
 def test_away_is_a_turn_for_others(turns):
     noted = []
     with turns:
@@ -165,7 +267,7 @@ def test_nothing_keeps_a_turn_for_ever():
 
 
 def test_an_overtaken_thread_gives_up_nothing(clock):
-    turns = Turns(slice_=1, poll=0.001, patience=1, clock=clock)
+    turns = Turns(slice_=1, short=1, grace=0, patience=0.01, clock=clock)
     noted = []
     with turns:
         thread = Thread(turns, "a", noted)
@@ -206,7 +308,8 @@ def _interruptible():
 
 
 @pytest.mark.usefixtures("_interruptible")
-def test_an_interrupted_thread_leaves_the_queue(turns):
+def test_an_interrupted_thread_leaves_the_queue(clock):
+    turns = Turns(slice_=1, short=1, grace=0, patience=0.01, clock=clock)
     noted = []
     thread = Thread(turns, "a", noted)
     until(lambda: noted == ["a"])
@@ -271,7 +374,7 @@ def test_no_turns_are_for_everybody():
 @pytest.mark.parametrize("seed", range(effort(test=3, check=10, soak=300)))
 def test_one_at_a_time_whatever_they_do(seed):
     """Random turns, pauses and absences of six threads: none is lost, none meets."""
-    turns = Turns(slice_=0.0002, poll=0.0005, patience=LONG)
+    turns = Turns(slice_=0.0002, short=0.0001, grace=0.0002, patience=LONG)
     inside, met, done = [], [], []
 
     def work(number):

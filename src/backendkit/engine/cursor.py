@@ -275,8 +275,12 @@ class Cursor:
             return read()
         self.connection.activate(running)
         try:
-            with self._turns, _NOTHING if self._sqlite is None else calls:
-                rows = read()
+            self._turns.take(began=False)
+            try:
+                with _NOTHING if self._sqlite is None else calls:
+                    rows = read()
+            finally:
+                self._turns.give()
             self.connection.raise_failure()
         except apsw.Error as error:
             self._finish()
