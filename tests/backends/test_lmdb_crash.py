@@ -19,7 +19,7 @@ from tests.effort import examples, seed
 
 import backendkit
 
-KILLS = examples(test=40, check=200, soak=2000)
+KILLS = examples(test=20, check=100, soak=2000)
 
 
 def crash(folder, kills, mutation=""):

@@ -26,7 +26,7 @@ from backendkit.stores import InterfaceError, OperationalError
 
 from .lmdb_processes import BOOK, FULL, add, count, in_fork
 
-INTERLEAVINGS = examples(test=20, check=75, soak=2000)
+INTERLEAVINGS = examples(test=8, check=50, soak=2000)
 GENERATIONS = effort(test=60, check=200, soak=200)
 
 #: What every program finds: a Django with a model, and 300 rows.
@@ -104,6 +104,7 @@ def test_it_would_be_noticed(tmp_path):
     assert done.returncode, "nobody has noticed"
 
 
+@pytest.mark.check
 def test_generations(tmp_path):
     """What children can't give back doesn't add up."""
     code = """
@@ -145,6 +146,7 @@ def test_generations(tmp_path):
     assert last[resident] <= first[resident] + 20_000
 
 
+@pytest.mark.check
 def test_a_pool_in_a_loop(tmp_path):
     """Workers of ``multiprocessing`` write while their parent reads on."""
     code = """

@@ -213,6 +213,7 @@ def test_killed_readers_are_gone_after_opening(store, opened, path):
     assert store.engine.environment.lmdb.reader_check() == 0
 
 
+@pytest.mark.check
 def test_the_file_stops_growing_after_a_reader_was_killed(store, path, monkeypatch):
     """Its snapshot is given up by the next writer that looks."""
 

@@ -48,6 +48,7 @@ def results(quick):
     ]
 
 
+@pytest.mark.check
 def test_django_on_immudb_finds_what_other_clients_find(tmp_path):
     """A quick run ends well, with all lines; and no page but its own is touched."""
     try:
@@ -160,6 +161,7 @@ def test_amounts_have_three_digits(value, unit, text):
     assert report.amount(value, unit) == text
 
 
+@pytest.mark.check
 def test_the_profile_has_all_layers():
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.profile_get", "--quick"],

@@ -510,6 +510,7 @@ def test_policy_lets_nothing_else_run(page):
     page.driver.get_log("browser")
 
 
+@pytest.mark.check
 def test_twenty_thousand_tests(open_report):
     """
     A report of the size of Django's suite is small, opens and searches quickly.

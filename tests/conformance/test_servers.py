@@ -139,6 +139,7 @@ def test_a_strangers_backend_passes(archive, server, tmp_path, capfd):
     assert re.fullmatch(r"[\d.]+", found["server"])
 
 
+@pytest.mark.check
 def test_a_label_that_takes_too_long_leaves_nothing(archive, server, capfd):
     args = [*server.options(), "--archive", archive, "--no-baseline"]
     assert main(["run", ENGINE, "queries", *args, "--timeout", "3"]) == 1
@@ -149,7 +150,11 @@ def test_a_label_that_takes_too_long_leaves_nothing(archive, server, capfd):
 @pytest.mark.parametrize("count", [1, pytest.param(3, marks=pytest.mark.check)])
 @pytest.mark.parametrize(
     "signals",
-    [[signal.SIGINT], [signal.SIGINT, signal.SIGINT], [signal.SIGKILL]],
+    [
+        [signal.SIGINT],
+        pytest.param([signal.SIGINT, signal.SIGINT], marks=pytest.mark.check),
+        pytest.param([signal.SIGKILL], marks=pytest.mark.check),
+    ],
     ids=["once", "twice", "killed"],
 )
 def test_an_interrupted_run_leaves_nothing(server, start_run, signals, count):
@@ -166,6 +171,7 @@ def test_an_interrupted_run_leaves_nothing(server, start_run, signals, count):
     assert complaints.strip() in ("", "Interrupted.")
 
 
+@pytest.mark.check
 def test_what_cannot_be_dropped_is_named(server, start_run):
     """As long as the process lives it may use its connections, but nobody else."""
     server.execute("CREATE ROLE guest LOGIN CREATEDB")

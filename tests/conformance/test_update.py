@@ -205,6 +205,7 @@ def test_nothing_else_is_touched(run, tmp_path):
     assert run(plans, None, "one")[2] == text
 
 
+@pytest.mark.check
 def test_lines_end_as_they_did(run, tmp_path):
     file = tmp_path / "expectations.toml"
     file.write_bytes(
@@ -217,6 +218,7 @@ def test_lines_end_as_they_did(run, tmp_path):
     )
 
 
+@pytest.mark.check
 @pytest.mark.parametrize(
     ("django", "after"),
     [
@@ -259,6 +261,7 @@ def test_a_class_of_which_some_pass_becomes_its_tests(run):
     assert 'tests = ["one.T.b", "one.T.d", "one.U"]\n' in text
 
 
+@pytest.mark.check
 def test_a_class_stays_one_for_other_releases(run):
     listed = '[[xfail]]\ntests = ["one.T"]\nreason = "x"\n'
     plans = {"one": {"one.T.a": "pass", "one.T.b": "fail"}}
@@ -276,6 +279,7 @@ def test_a_class_stays_one_for_other_releases(run):
     """)
 
 
+@pytest.mark.check
 def test_a_class_that_was_not_run_whole_stays(run):
     """Also where all that ran of it was skipped."""
     listed = '[[xfail]]\ntests = ["one.T", "one.U"]\nreason = "x"\n'
@@ -286,6 +290,7 @@ def test_a_class_that_was_not_run_whole_stays(run):
     assert out.endswith("expectations.toml: nothing to update\n")
 
 
+@pytest.mark.check
 def test_what_raises_something_else_is_listed_anew(run):
     """For this release only, if the old entry may hold on another one."""
     listed = """
@@ -351,6 +356,7 @@ def test_what_raises_something_else_is_listed_anew(run):
     """)
 
 
+@pytest.mark.check
 def test_equal_entries_share_a_table(run):
     """A list that gets too long for its line gets a line for each test."""
     listed = """
@@ -424,6 +430,7 @@ def test_what_names_no_test_or_proves_nothing_leaves(run):
     """)
 
 
+@pytest.mark.check
 @pytest.mark.parametrize(
     "plan", ["end", {"unittest.loader._FailedTest.one.tests": "fail"}]
 )
@@ -435,6 +442,7 @@ def test_a_label_that_cannot_be_loaded_empties_nothing(run, plan):
     assert out.endswith("expectations.toml: nothing to update\n")
 
 
+@pytest.mark.check
 def test_lost_tests_and_those_that_fail_on_the_baseline_are_never_listed(run):
     """One that was listed, and fails on the baseline too, needs that no more."""
     plans = {
@@ -461,6 +469,7 @@ def test_lost_tests_and_those_that_fail_on_the_baseline_are_never_listed(run):
     """).join(["\n", ""])
 
 
+@pytest.mark.check
 def test_the_file_is_made_in_the_backends_package(
     make_archive, tmp_path, monkeypatch, capfd
 ):
@@ -503,6 +512,7 @@ def refused(run, *args, **kwargs):
     return out
 
 
+@pytest.mark.check
 @pytest.mark.parametrize(
     "listed",
     [

@@ -74,29 +74,34 @@ def flip(backup):
     path.write_bytes(text)
 
 
-@pytest.mark.parametrize(
-    ("damage", "said"),
-    [
-        (lambda backup: (backup / MANIFEST).unlink(), "has no manifest.json"),
-        (lambda backup: (backup / MANIFEST).write_text("{"), "is damaged"),
-        (lambda backup: (backup / MANIFEST).write_text("[]"), "is no manifest"),
-        (lambda backup: (backup / MANIFEST).write_text("{}"), "is no manifest"),
-        (change_manifest(format=99), "another version"),
-        (change_manifest(backend="OracleBackend"), "of another kind"),
-        (
-            change_manifest(files={"../../state.json": {"size": 1, "sha256": ""}}),
-            "outside of the backup",
-        ),
-        (lambda backup: data_file(backup).unlink(), "is missing"),
-        (lambda backup: os.truncate(data_file(backup), 99), "isn't what it was"),
-        (flip, "isn't what it was"),
-    ],
-)
-def test_damaged_backup(lite, damage, said):
+DAMAGES = [
+    (lambda backup: (backup / MANIFEST).unlink(), "has no manifest.json"),
+    (lambda backup: (backup / MANIFEST).write_text("{"), "is damaged"),
+    (lambda backup: (backup / MANIFEST).write_text("[]"), "is no manifest"),
+    (lambda backup: (backup / MANIFEST).write_text("{}"), "is no manifest"),
+    (change_manifest(format=99), "another version"),
+    (change_manifest(backend="OracleBackend"), "of another kind"),
+    (
+        change_manifest(files={"../../state.json": {"size": 1, "sha256": ""}}),
+        "outside of the backup",
+    ),
+    (lambda backup: data_file(backup).unlink(), "is missing"),
+    (lambda backup: os.truncate(data_file(backup), 99), "isn't what it was"),
+    (flip, "isn't what it was"),
+]
+
+
+def test_damaged_backup(lite):
     lite.manage("dbdev_backup")
     lite.manage("load_rows", 2)
-    damage(backup_of(lite))
-    assert said in refused(lite, "dbdev_restore", "--noinput")
+    backup = backup_of(lite)
+    whole = shutil.copytree(backup, lite.path / "whole")
+    for damage, said in DAMAGES:
+        damage(backup)
+        assert said in refused(lite, "dbdev_restore", "--noinput")
+        shutil.rmtree(backup)
+        shutil.copytree(whole, backup)
+    lite.manage("dbdev_restore", "--noinput")
 
 
 def test_backup_that_only_the_engine_finds_damaged(filled, engine):
@@ -134,13 +139,21 @@ def test_no_backup(lite):
     assert "is no directory" in said
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["a/b", "../x", ".hidden", "", "a b", "a\nb", "ä", "x" * 101, "x.unfinished"],
-)
-def test_name_of_a_backup(lite, name):
-    assert "can't be the name" in refused(lite, "dbdev_backup", f"--name={name}")
-    assert list(lite.folder().glob("backups/*")) == []
+def test_name_of_a_backup(lite):
+    names = [
+        "a/b",
+        "../x",
+        ".hidden",
+        "",
+        "a b",
+        "a\nb",
+        "ä",
+        "x" * 101,
+        "x.unfinished",
+    ]
+    for name in names:
+        assert "can't be the name" in refused(lite, "dbdev_backup", f"--name={name}")
+        assert list(lite.folder().glob("backups/*")) == []
 
 
 def test_disk_full_in_mid_backup(filled):

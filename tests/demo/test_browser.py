@@ -235,6 +235,7 @@ def test_admin_searches_edits_validates_and_deletes(browser):
     assert "Nothing fits." in browser.text
 
 
+@pytest.mark.check
 def test_admin_keeps_names_unique(browser):
     """
     A second licence of the same name is refused; another one is added.
@@ -253,6 +254,7 @@ def test_admin_keeps_names_unique(browser):
     assert browser.find("#result_list .field-parent").text == "Weak copyleft"
 
 
+@pytest.mark.check
 def test_admin_protects_what_is_in_use(browser):
     """
     A licence that distributions have can't be deleted.
@@ -267,6 +269,7 @@ def test_admin_protects_what_is_in_use(browser):
     )
 
 
+@pytest.mark.check
 def test_admin_edits_inlines(browser):
     """
     A dependency is added beside its distribution, picked by typing.
@@ -297,6 +300,7 @@ def test_admin_edits_inlines(browser):
     assert "epsilon 1.0 >=9" in browser.text
 
 
+@pytest.mark.check
 def test_admin_shows_what_happened(browser, engine):
     """
     The history of an object is the ledger's where there is one: what has changed, and a

@@ -60,6 +60,7 @@ def test_records_what_is_installed(demo, site, counts):
     ]
 
 
+@pytest.mark.check
 def test_tracking_again_changes_nothing(demo, site, counts):
     """
     A second scan of the same directory adds a scan and its sightings only.
@@ -126,6 +127,25 @@ def test_a_path_that_is_none(demo, tmp_path):
     assert re.search(r"nowhere isn't a directory", done.stderr)
 
 
+def test_demo_goes_from_nothing_to_a_user(tmp_path, site):
+    """
+    ``manage.py demo`` migrates, records what is there, and makes a user.
+    """
+    said = Demo(tmp_path / "data").shell(
+        "from django.contrib.auth import authenticate\n"
+        "from django.core.management import call_command\n"
+        "from tracking.management.commands import track\n"
+        f"track.site_directories = lambda: [{str(site.path)!r}]\n"
+        "call_command('demo', no_serve=True)\n"
+        "from django.conf import settings\n"
+        "password = (settings.DATA / 'password').read_text()\n"
+        "print(authenticate(username='admin', password=password))\n"
+        "print(Distribution.objects.count())"
+    )
+    assert said.endswith("admin\n65")
+
+
+@pytest.mark.check
 def test_demo_runs_twice(tmp_path):
     """
     ``manage.py demo`` goes from nothing to a user with a password, on what is
@@ -157,6 +177,7 @@ def test_migrations_match_the_models(demo):
     demo.run("makemigrations", "--check", "--dry-run")
 
 
+@pytest.mark.check
 def test_dump_and_load(demo, site, tmp_path):
     """
     What ``dumpdata`` writes, ``loaddata`` reads into an empty database.

@@ -112,7 +112,7 @@ def attempt(work):
 
 
 @settings(
-    max_examples=effort(test=60, check=400, soak=20_000),
+    max_examples=effort(test=30, check=200, soak=20_000),
     suppress_health_check=[HealthCheck.too_slow],
     deadline=None,
 )

@@ -67,7 +67,7 @@ def storage_class(value):
     return kinds[type(value)], value
 
 
-@settings(max_examples=effort(test=300, check=1000, soak=50_000), deadline=None)
+@settings(max_examples=effort(test=100, check=500, soak=50_000), deadline=None)
 @given(st.one_of(NUMBERS, TEXTS, st.binary()), st.one_of(NUMBERS, TEXTS, st.binary()))
 def test_texts_order_as_values_do(one, other):
     """And come back as what they were."""
@@ -85,7 +85,7 @@ def test_texts_order_as_values_do(one, other):
         assert first.removesuffix(".") == second.removesuffix(".") or a[0] == 2
 
 
-@settings(max_examples=effort(test=300, check=1000, soak=50_000), deadline=None)
+@settings(max_examples=effort(test=100, check=500, soak=50_000), deadline=None)
 @given(st.sampled_from(list(Affinity)), VALUES)
 @example(Affinity.NUMERIC, -(2.0**63))
 def test_affinities_are_sqlites(affinity, value):

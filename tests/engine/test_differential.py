@@ -81,7 +81,7 @@ def ordered_by(rows, keys):
     return [row[len(row) - keys :] for row in rows]
 
 
-@settings(max_examples=examples(test=60, check=300, soak=10_000))
+@settings(max_examples=examples(test=25, check=150, soak=10_000))
 @given(select=selects())
 def test_selects_return_what_sqlite_returns(pair, select):
     """A SELECT returns the same rows, in the order asked for."""
@@ -98,7 +98,7 @@ def test_selects_return_what_sqlite_returns(pair, select):
     event("rows" if wanted else "empty")
 
 
-@settings(max_examples=examples(test=25, check=100, soak=3000))
+@settings(max_examples=examples(test=12, check=60, soak=3000))
 @given(statements=st.lists(writes(), min_size=1, max_size=4), select=selects())
 def test_writes_change_what_sqlite_changes(pair, statements, select):
     """

@@ -323,7 +323,7 @@ CHANGES = st.lists(
 
 
 @pytest.mark.parametrize("action", ["NO ACTION", "CASCADE", "SET NULL"])
-@settings(max_examples=examples(test=30, check=150, soak=3000))
+@settings(max_examples=examples(test=20, check=75, soak=3000))
 @given(changes=CHANGES)
 def test_transactions_commit_where_sqlite_commits(action, changes):
     """Any changes of a table that refers to itself end as they do on SQLite."""
@@ -455,7 +455,7 @@ def _told(database, errors, sql):
     return "done"
 
 
-@settings(max_examples=examples(test=60, check=300, soak=20_000))
+@settings(max_examples=examples(test=30, check=150, soak=20_000))
 @given(changes=FAMILY_CHANGES)
 def test_schema_changes_hide_no_violation(changes):
     """

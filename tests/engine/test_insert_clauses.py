@@ -108,7 +108,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=effort(test=60, check=500, soak=30_000))
+@settings(max_examples=effort(test=30, check=250, soak=30_000))
 @given(STEPS)
 def test_inserts_return_as_on_sqlite(steps):
     """Rows, names, lastrowid and last_insert_rowid() are SQLite's."""

@@ -68,7 +68,7 @@ FORMS = st.sampled_from(
 )
 
 
-@settings(max_examples=effort(test=40, check=300, soak=20_000))
+@settings(max_examples=effort(test=40, check=150, soak=20_000))
 @given(FORMS, SOURCES, SOURCES, VALUES, st.lists(SPACES, min_size=30, max_size=30))
 @example(
     "SELECT {0} FROM {1} , note ORDER BY 1",

@@ -55,7 +55,7 @@ def test_tokens_are_the_text(sql):
     assert all(sql[one.start : one.end] == one.text for one in tokens)
 
 
-@settings(max_examples=effort(test=300, check=2000, soak=50_000))
+@settings(max_examples=effort(test=150, check=1000, soak=50_000))
 @given(TEXTS)
 @example("a\u00a0b")
 @example("\ufeffa")

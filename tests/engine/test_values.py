@@ -421,7 +421,7 @@ def comparisons(draw, kind):
 
 
 @pytest.mark.parametrize("kind", TYPES)
-@settings(max_examples=examples(test=60, check=400, soak=10_000))
+@settings(max_examples=examples(test=25, check=200, soak=10_000))
 @given(data=st.data(), lookup=st.sampled_from(sorted(OPERATORS)))
 def test_a_comparison_never_excludes_what_sqlite_includes(database, kind, data, lookup):
     """
@@ -437,7 +437,7 @@ def test_a_comparison_never_excludes_what_sqlite_includes(database, kind, data, 
         assert wanted == found
 
 
-@settings(max_examples=examples(test=60, check=400, soak=10_000))
+@settings(max_examples=examples(test=25, check=200, soak=10_000))
 @given(data=st.data(), lookup=st.sampled_from(sorted(OPERATORS)))
 def test_a_short_decimal_is_compared_as_itself(database, data, lookup):
     """A DECIMAL column of up to 15 digits is compared exactly, and by one filter."""

@@ -18,7 +18,7 @@ pytest.importorskip("grpc", reason="needs the extra immudb")
 
 ROWS, GROUPS = 40, 5
 #: Transactions of the writers, meanwhile.
-CHANGES = examples(test=15, check=100, soak=2000)
+CHANGES = examples(test=10, check=50, soak=2000)
 
 
 class Member(models.Model):

@@ -206,6 +206,7 @@ def test_stock_apps(project):
     )
 
 
+@pytest.mark.check
 def test_inspectdb_of_another_clients_table(project, connection):
     """And what it writes works as models, without migrations."""
     connection.run(
@@ -260,6 +261,7 @@ def test_inspectdb_of_another_clients_table(project, connection):
     ).rows == [("ann", 34, 1.5), ("bob", None, 2.0)]
 
 
+@pytest.mark.check
 def test_dbshell(project, tmp_path, monkeypatch, settings_of_database):
     """immuclient if it is on PATH, with no secret on its command line."""
     shown = project.manage("dbshell", "--", "SELECT 5 AS n")

@@ -24,8 +24,8 @@ from tests.effort import examples  # noqa: E402  # after the skip
 
 from .servers import Server  # noqa: E402  # after the skip
 
-FLIPS = examples(test=100, check=300, soak=5000)
-READS = examples(test=60, check=200, soak=10_000)
+FLIPS = examples(test=60, check=200, soak=5000)
+READS = examples(test=30, check=120, soak=10_000)
 
 
 @pytest.fixture(scope="module")

@@ -308,6 +308,7 @@ def test_open_and_dropped_transactions_leave_no_snapshots(connection, arguments)
         connection.delete_database("few")
 
 
+@pytest.mark.check
 def test_64_threads_with_connections_of_their_own(table, arguments):
     table.run("CREATE TABLE c (id INTEGER AUTO_INCREMENT, n INTEGER, PRIMARY KEY id)")
     errors = []

@@ -63,7 +63,7 @@ def found(query):
         return "can't be compared", None
 
 
-@settings(max_examples=examples(test=150, check=1000, soak=50_000))
+@settings(max_examples=examples(test=60, check=400, soak=50_000))
 @given(case=cases(), primary=st.booleans())
 @example(
     case=(ValueType.BOOL, [False, True, None], [("gt", -0.5)]),

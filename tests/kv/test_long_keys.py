@@ -174,7 +174,7 @@ def assert_nothing_wrong(session):
 
 
 @settings(
-    max_examples=examples(test=100, check=250, soak=20_000),
+    max_examples=examples(test=40, check=150, soak=20_000),
     suppress_health_check=list(HealthCheck),
 )
 @given(case=cases())
@@ -197,7 +197,7 @@ def test_queries_by_an_index_with_shortened_entries(case):
 
 
 @settings(
-    max_examples=examples(test=40, check=120, soak=10_000),
+    max_examples=examples(test=20, check=80, soak=10_000),
     suppress_health_check=list(HealthCheck),
 )
 @given(data=st.data())

@@ -526,9 +526,9 @@ class LMDBMachine(SessionMachine):
 @pytest.mark.parametrize(
     ("machine", "number"),
     [
-        (SessionMachine, examples(test=40, check=250, soak=5000)),
-        (ShortKeysMachine, examples(test=40, check=250, soak=5000)),
-        (LMDBMachine, examples(test=20, check=100, soak=2000)),
+        (SessionMachine, examples(test=20, check=120, soak=5000)),
+        (ShortKeysMachine, examples(test=20, check=120, soak=5000)),
+        (LMDBMachine, examples(test=10, check=50, soak=2000)),
     ],
 )
 def test_session_equals_model(machine, number):

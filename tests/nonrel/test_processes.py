@@ -194,7 +194,10 @@ def test_multiprocessing(project):
     assert len(codes()) == 20
 
 
-@pytest.mark.parametrize("acknowledged", [1, 20, 57])
+@pytest.mark.parametrize(
+    "acknowledged",
+    [20, *(pytest.param(n, marks=pytest.mark.check) for n in (1, 57))],
+)
 def test_killed(project, acknowledged):
     """After kill -9 all that was acknowledged is there, and no half transaction."""
     child = project.start_script(

@@ -139,7 +139,7 @@ def project(tmp_path):
     return project
 
 
-@pytest.fixture(params=["memory", "lmdb"])
+@pytest.fixture(params=["lmdb", pytest.param("memory", marks=pytest.mark.check)])
 def either(request, tmp_path):
     """A project on either store. On memory, one process has to do it all."""
     apps = (

@@ -114,7 +114,7 @@ def test_as_on_sqlite(tmp_path, engine):
     programs = []
 
     @settings(
-        max_examples=effort(test=40, check=150, soak=3000),
+        max_examples=effort(test=20, check=100, soak=3000),
         deadline=None,
         derandomize=True,
         database=None,

@@ -15,7 +15,7 @@ from django.db.models.functions import Concat, Length, Upper
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
-from .databases import run
+from .databases import OURS, opened, run
 from .models import Author, Book, Item, model
 
 
@@ -565,13 +565,25 @@ class TestManyParameters:
         found = Item.objects.filter(code__in=texts).values_list("number", flat=True)
         assert list(found) == [7]
 
-    def test_bulk_update(self, ours):
+    def test_bulk_update(self, tmp_path):
         """bulk_update() of more objects than fit into one statement."""
-        ours.create(Item)
-        items = [Item(code=f"c{n}", number=n) for n in range(6_000)]
+        from backendkit.nonrel.operations import MOST_UPDATED
+
+        with opened("memory", tmp_path) as database:
+            self.update(database, 5 * MOST_UPDATED + 1)
+
+    @pytest.mark.check
+    @pytest.mark.parametrize("engine", OURS)
+    def test_bulk_update_of_thousands(self, tmp_path, engine):
+        with opened(engine, tmp_path) as database:
+            self.update(database, 6_000)
+
+    def update(self, database, count):
+        database.create(Item)
+        items = [Item(code=f"c{n}", number=n) for n in range(count)]
         Item.objects.bulk_create(items)
         for item in items:
             item.number = -item.number
             item.code += "x"
-        assert Item.objects.bulk_update(items, ["number", "code"]) == 6_000
-        assert Item.objects.filter(number__lte=0, code__endswith="x").count() == 6_000
+        assert Item.objects.bulk_update(items, ["number", "code"]) == count
+        assert Item.objects.filter(number__lte=0, code__endswith="x").count() == count

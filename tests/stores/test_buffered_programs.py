@@ -21,7 +21,7 @@ MODES = {
 
 @pytest.mark.parametrize("mode", MODES)
 @settings(
-    max_examples=examples(test=50, check=300, soak=3000),
+    max_examples=examples(test=25, check=150, soak=3000),
     suppress_health_check=list(HealthCheck),
 )
 @given(
