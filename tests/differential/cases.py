@@ -1,5 +1,6 @@
 """One example: models, rows and what is asked of them, run on all databases."""
 
+import contextlib
 import os
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,6 +12,7 @@ from .compare import difference
 from .databases import ORACLE, empty, outcome
 from .rows import Rows
 from .schemas import Schema, build
+from .surroundings import Surroundings, in_child, shared
 
 LOG = os.environ.get("DIFFERENTIAL_LOG")
 
@@ -28,11 +30,12 @@ class Case:
     steps: tuple = ()
     #: Ask after a commit; otherwise in the transaction that wrote the rows.
     committed: bool = True
+    surroundings: Surroundings = field(default_factory=Surroundings)
 
     def __str__(self):
         when = "committed" if self.committed else "in one transaction"
         return (
-            f"# models\n{self.schema}\n\n# rows ({when})\n{self.rows}\n\n"
+            f"# {self.surroundings}\n\n# models\n{self.schema}\n\n# rows ({when})\n{self.rows}\n\n"
             f"# steps\n" + "\n".join(map(str, self.steps))
         )
 
@@ -51,36 +54,86 @@ def check_writes(case, aliases):
     _check(case, aliases, _write)
 
 
-def _check(case, aliases, run):
+def _check(case, aliases, ask):
     if LOG:
         # A crash of the process leaves nothing else behind.
         Path(LOG).write_text(f"{case}\n\n{case!r}\n", encoding="utf-8")
     built = build(case.schema)
-    expected = None
-    for alias in (ORACLE, *aliases):
-        built.create_tables(alias)
-        answers = _on_one(case, built, alias, run)
-        if expected is None:
-            expected = answers
-            continue
-        for (what, wanted, options), (_, got, _) in zip(expected, answers, strict=True):
-            found = difference(wanted, got, **options)
-            if found is not None:
-                raise DifferenceError(
-                    f"\n{case}\n\n# differs on {alias}\n{what}\n{found}"
-                )
+    built.create_tables(ORACLE)
+    with _inserted(case, built, ORACLE) as inserted:
+        expected = list(ask(case, built, ORACLE))
+    for alias in aliases:
+        with case.surroundings.around(alias):
+            built.create_tables(alias)
+            with _inserted(case, built, alias) as found:
+                _compare(case, alias, inserted, found)
+                # Nobody else sees what isn't committed yet.
+                asked = _asked_amid_others if case.committed else _asked
+                asked(case, built, alias, ask, expected)
 
 
-def _on_one(case, built, alias, run):
+def _compare(case, alias, expected, answers):
+    for (what, wanted, options), (_, got, _) in zip(expected, answers, strict=True):
+        found = difference(wanted, got, **options)
+        if found is not None:
+            raise DifferenceError(f"\n{case}\n\n# differs on {alias}\n{what}\n{found}")
+
+
+def _asked(case, built, alias, ask, expected, between=lambda: None):
+    _compare(case, alias, expected, list(ask(case, built, alias, between)))
+
+
+def _asked_amid_others(case, built, alias, ask, expected):
+    around = case.surroundings
+    model = next(iter(built.classes.values()))
+    # A query that goes on while others fork and migrate. Whether it sees what its own
+    # connection writes isn't said.
+    reading = ask is _ask and (around.forked or around.migrated)
+    with around.migrating(alias, model._meta.db_table) as migrate:
+        if reading:
+            keys = list(_keys(model, alias))
+            opened = _keys(model, alias)
+            begun = [key for _, key in zip(range(2), opened, strict=False)]
+        if around.forked and (ask is _ask or shared(alias)):
+            told = in_child(partial(_told, case, built, alias, ask, expected))
+            if told:
+                raise DifferenceError(f"\n{case}\n\n# in a child on {alias}\n{told}")
+        if around.forked and ask is _write and shared(alias):
+            tables = list(_tables(built, alias))
+            _compare(case, alias, expected[-len(tables) :], tables)
+        else:
+            _asked(case, built, alias, ask, expected, migrate)
+        if reading and (seen := [*begun, *opened]) != keys:
+            raise DifferenceError(f"\n{case}\n\n# a cursor on {alias}\n{seen}\n{keys}")
+
+
+def _told(case, built, alias, ask, expected):
+    """The text of a difference; none if there isn't one."""
+    try:
+        _asked(case, built, alias, ask, expected)
+    except DifferenceError as error:
+        return str(error)
+    return ""
+
+
+def _keys(model, alias):
+    """All primary keys, read one by one."""
+    keys = model._base_manager.using(alias).order_by("pk").values_list("pk", flat=True)
+    return keys.iterator(chunk_size=1)
+
+
+@contextlib.contextmanager
+def _inserted(case, built, alias):
+    """Insert the rows for this block; yield what each statement answered."""
     if case.committed:
         try:
-            return [*_insert(case, built, alias), *run(case, built, alias)]
+            yield list(_insert(case, built, alias))
         finally:
             empty(alias, built)
+        return
     with transaction.atomic(using=alias):
-        answers = [*_insert(case, built, alias), *run(case, built, alias)]
+        yield list(_insert(case, built, alias))
         transaction.set_rollback(True, using=alias)
-    return answers
 
 
 def _insert(case, built, alias):
@@ -114,8 +167,9 @@ def _link(link, built):
     getattr(source, link.field).add(*link.targets)
 
 
-def _ask(case, built, alias):
+def _ask(case, built, alias, between=lambda: None):
     for query in case.steps:
+        between()
         scale = case.rows.scale() if query.inexact else None
         answer = outcome(alias, partial(query.evaluate, built))
         yield (
@@ -129,10 +183,16 @@ def _ask(case, built, alias):
         )
 
 
-def _write(case, built, alias):
+def _write(case, built, alias, between=lambda: None):
     for step in case.steps:
+        between()
         for answer in step.run(alias, built):
             yield str(step), answer, {}
+    between()
+    yield from _tables(built, alias)
+
+
+def _tables(built, alias):
     for model in built.all_models():
         table = outcome(alias, partial(_table, model))
         yield f"rows of {model.__name__}", table, {"ordered": False}

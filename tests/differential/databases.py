@@ -14,6 +14,7 @@ from django.db.utils import ConnectionHandler
 
 from .compare import Raised, canonical
 from .schemas import Registry
+from .strangers import other_tables, processes
 
 ORACLE = "differential_oracle"
 #: With ":sql" behind it, an ENGINE answers all queries through SQL.
@@ -62,7 +63,11 @@ def using(alias):
 
 @contextlib.contextmanager
 def added():
-    """Add the compared databases to ``django.db.connections`` for a while."""
+    """
+    Add the compared databases to ``django.db.connections`` for a while.
+
+    Each other one has hundreds of tables before the first test makes its own.
+    """
     folder = tempfile.mkdtemp(prefix="differential-")
     servers = contextlib.ExitStack()
     databases = {ORACLE: {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
@@ -83,7 +88,10 @@ def added():
     )
     for alias in databases:
         connections.databases[alias] = complete[alias]
+    servers.enter_context(processes())
     try:
+        for alias in list(databases)[2::2]:
+            other_tables(alias)
         yield tuple(databases)
     finally:
         for alias in databases:

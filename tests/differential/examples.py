@@ -12,6 +12,7 @@ from tests.effort import examples as number_of
 from .cases import Case
 from .rows import rows
 from .schemas import build, pool
+from .surroundings import surroundings
 
 #: Of all tests here together.
 EXAMPLES = number_of(test=150, check=1000, soak=40_000)
@@ -52,7 +53,8 @@ def cases(draw, steps, schemas=None, most=9):
     schema = draw(st.sampled_from(pool(SCHEMAS)) if schemas is None else schemas)
     built = build(schema)
     found = draw(rows(built, most))
-    return Case(schema, found, draw(steps(built, found)), committed=draw(st.booleans()))
+    asked = draw(steps(built, found))
+    return Case(schema, found, asked, draw(st.booleans()), draw(surroundings()))
 
 
 def asked(strategy, most=6):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from .conditions import INTEGERS, ORDERED, TEXT, condition, lookup, path
 from .expressions import aggregate, scalar, window
 from .lookalikes import lookalike
-from .rows import Table
+from .rows import LargeBytes, LargeText, Table
 from .schemas import NAMESPACE
 
 EVALUATED_WITH = {
@@ -20,6 +20,8 @@ EVALUATED_WITH = {
     "Decimal": Decimal,
     "UUID": uuid.UUID,
     "inf": math.inf,
+    "LargeText": LargeText,
+    "LargeBytes": LargeBytes,
 }
 
 

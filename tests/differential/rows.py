@@ -23,6 +23,8 @@ LONG_TEXTS = (
     *("x" * 600, "x" * 600 + "a", "x" * 300 + "a" + "x" * 300, "x" * 600 + "\0"),
     *("漢" * 255, "漢" * 254 + "字", "é" * 400, "é" * 399 + "è", "😀" * 150),
 )
+#: Megabytes: how many characters or bytes.
+LARGE = (2**20, 2**20 + 1, 3 * 2**20 - 7)
 FLOATS = (
     *(0.0, -0.0, 0.5, 1.0, -1.0, 1.5, 2.25, -3.75, 0.1, 10.0, 1e15, -1e15, 1e22),
     *(1.7976931348623157e308, -1e300, 5e-324, 2.0**53 + 2, inf, -inf),
@@ -70,6 +72,24 @@ LIMITS = {
     "PositiveIntegerField": (0, 2**31 - 1),
     "PositiveBigIntegerField": (0, 2**63 - 1),
 }
+
+
+class LargeText(str):
+    """A text of megabytes, which prints as an expression."""
+
+    __slots__ = ()
+
+    def __repr__(self):
+        return f"LargeText({self[0]!r} * {len(self) - 1} + {self[-1]!r})"
+
+
+class LargeBytes(bytes):
+    """Megabytes, which print as an expression."""
+
+    __slots__ = ()
+
+    def __repr__(self):
+        return f"LargeBytes({self[:1]!r} * {len(self) - 1} + {self[-1:]!r})"
 
 
 @dataclass(frozen=True)
@@ -297,4 +317,30 @@ def rows(draw, built, most=9):
                 some = draw(st.lists(st.sampled_from(targets), max_size=3, unique=True))
                 if some:
                     links.append(Link(name, relation.name, key, tuple(some)))
+    if found and draw(st.integers(0, 9)) == 9:
+        draw(_enlarge(built, found))
     return Rows(tuple(found), tuple(links))
+
+
+@st.composite
+def _enlarge(draw, built, found):
+    """Give a few rows a value of megabytes, where they have a column for it."""
+    for number, row in enumerate(draw(st.permutations(found))[:3]):
+        columns = {
+            f.attname: f.get_internal_type()
+            for f in built.classes[row.model]._meta.concrete_fields
+            if f.get_internal_type() in ("TextField", "BinaryField", "JSONField")
+        }
+        if columns:
+            name = draw(st.sampled_from(sorted(columns)))
+            size = draw(st.sampled_from(LARGE))
+            # In a unique column each is another one.
+            last = draw(st.sampled_from("abcdef"))
+            text = LargeText(
+                draw(st.sampled_from("xé漢")) * (size // 2 + number) + last
+            )
+            row.values[name] = {
+                "TextField": text,
+                "BinaryField": LargeBytes(b"\0" * size + last.encode()),
+                "JSONField": {"a": text, "b": [1]},
+            }[columns[name]]
