@@ -65,7 +65,7 @@ class Surroundings:
     @contextlib.contextmanager
     def migrating(self, alias, table):
         """Yield a function that has somebody else do the next part of a migration."""
-        if not self.migrated:
+        if not self.migrated or not _common(alias):
             yield lambda: None
             return
         with _migrations(alias, table) as parts:
@@ -88,6 +88,11 @@ def surroundings(draw):
 def shared(alias):
     """Whether a child writes to its parent's database."""
     return connections[alias].settings_dict["ENGINE"] == LMDB
+
+
+def _common(alias):
+    """Whether other threads have the database: each has one of SQLite's of its own."""
+    return connections[alias].settings_dict["NAME"] != ":memory:"
 
 
 def in_child(action):

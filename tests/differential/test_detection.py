@@ -41,6 +41,23 @@ class NoBoundaryCursor(base.SQLiteCursorWrapper):
         return super().execute(query.replace('" <= %s', '" < %s'), params)
 
 
+class CommentedCursor(base.SQLiteCursorWrapper):
+    """Does something else if a statement has a comment."""
+
+    def execute(self, query, params=None):
+        if "/*" in query:
+            query = query.replace('" = %s', '" >= %s')
+        return super().execute(query, params)
+
+
+class MegabyteCursor(base.SQLiteCursorWrapper):
+    """Cuts values at a megabyte."""
+
+    def execute(self, query, params=None):
+        cut = [p[: 2**20] if isinstance(p, (str, bytes)) else p for p in params or ()]
+        return super().execute(query, None if params is None else cut)
+
+
 class WrongCursorWrapper(base.DatabaseWrapper):
     cursor_class = base.SQLiteCursorWrapper
 
@@ -87,6 +104,8 @@ def wrong_database(wrapper):
         (wrong_cursor(LossyCursor), asked(queries), check_queries),
         (wrong_cursor(NullIsLessCursor), asked(simple_queries), check_queries),
         (wrong_cursor(NoBoundaryCursor), asked(simple_queries), check_queries),
+        (wrong_cursor(CommentedCursor), asked(simple_queries), check_queries),
+        (wrong_cursor(MegabyteCursor), asked(simple_queries), check_queries),
         (NoSavepoints, writes, check_writes),
     ],
 )
