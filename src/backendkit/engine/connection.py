@@ -99,7 +99,9 @@ class Connection:
         #: Of the statements that SQLite has prepared.
         self.plans = Plans()
         self.sqlite = Database(statementcachesize=500)
-        self.sqlite.execute("PRAGMA temp_store = MEMORY")
+        # What sorting takes beyond 16 MiB goes to files that have no name.
+        self.sqlite.execute("PRAGMA temp_store = FILE")
+        self.sqlite.execute("PRAGMA cache_size = -16000")
         if self.turns is turns:
             self.sqlite.set_progress_handler(_pause, _STEPS)
         self.declarations = Declarations(self._set_up)

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from backendkit.stores import Column, Row, ValueType, sort_by, sort_key
+from backendkit.stores import (
+    BATCH_BYTES,
+    Column,
+    Row,
+    ValueType,
+    batches,
+    sort_by,
+    sort_key,
+    weigher,
+)
 
 from .numbers import INT64
 from .parameters import InexactError
@@ -19,6 +28,8 @@ from .values import TO_SQLITE, orders_alike
 
 #: Rows that are added together: a step in Python for each total, not for each row.
 _BATCH = 1000
+#: Bytes of long text in the keys of all groups.
+_MEMORY = 16 * BATCH_BYTES
 
 
 @dataclass(frozen=True)
@@ -156,6 +167,8 @@ class Groups:
         outer: frozenset[int],
     ) -> None:
         self._grouping = grouping
+        self._weigh = weigher(columns)
+        self._weigh_key = weigher([columns[place] for place in grouping.keys])
         converters = []
         for place in grouping.keys:
             # Of equal floats, 0.0 and -0.0, SQLite may show either.
@@ -169,7 +182,10 @@ class Groups:
                     # SQLite adds floats in a way of its own.
                     _check(column, column.type is ValueType.INTEGER)
                 elif total.kind in ("min", "max"):
-                    _check(column, total.place not in unsure, not_of={ValueType.FLOAT})
+                    # One for each group might be more than memory has.
+                    short = weigher([column]) is None
+                    sure = short and total.place not in unsure
+                    _check(column, sure, not_of={ValueType.FLOAT})
                     convert = TO_SQLITE.get(column.type)
             converters.append(convert)
         self._convert = [(at, _converter(converters[at])) for at in grouping.pick]
@@ -189,13 +205,20 @@ class Groups:
         grouping = self._grouping
         totals = [(one, _KINDS[one.kind]()) for one in grouping.totals]
         known: dict[Any, None] = {}
-        rest = iter(rows)
-        while batch := list(itertools.islice(rest, _BATCH)):
-            columns: list[tuple[Any, ...]] = list(zip(*batch, strict=True))
+        weight = 0
+        for some in batches(rows, _BATCH, self._weigh):
+            columns: list[tuple[Any, ...]] = list(zip(*some, strict=True))
             keys: Sequence[Any] = columns[grouping.keys[0]]
             if len(grouping.keys) > 1:
                 keys = list(zip(*(columns[at] for at in grouping.keys), strict=True))
+            before = len(known)
             known.update(dict.fromkeys(keys))
+            if self._weigh_key is not None and len(known) > before:
+                new = itertools.islice(reversed(known), len(known) - before)
+                whole = len(grouping.keys) > 1
+                weight += sum(self._weigh_key(key if whole else (key,)) for key in new)
+                if weight > _MEMORY:
+                    raise InexactError  # SQLite has files for them
             for one, found in totals:
                 values = keys if one.place is None else columns[one.place]
                 if one.place in self._nullable and None in values:

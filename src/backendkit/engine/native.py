@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -24,8 +23,6 @@ from backendkit.stores import (
     Table,
     ValueType,
     matcher,
-    sort_by,
-    sort_key,
     weigher,
 )
 
@@ -36,6 +33,7 @@ from .limits import Look, covered
 from .numbers import INT64
 from .parameters import InexactError, value_converter
 from .running import Filter, timed
+from .sorting import sorted_rows
 from .values import TO_SQLITE, is_same_type, orders_alike
 
 if TYPE_CHECKING:
@@ -187,6 +185,8 @@ class Prepared:
             except ValueError:
                 raise InexactError from None
         self._weigh = weigher([self.table.column(name) for name in self.read.columns])
+        self._weigh_wide = weigher([self.table.column(name) for name in self._wide])
+        self._weigh_complete = weigher(self._complete())
         collations = connection.tables.collations
         #: Whether each column sorts in another way than its values.
         self._collated = [name in collations(self.table) for name in self.read.columns]
@@ -427,7 +427,7 @@ class Prepared:
             rows = (row for row in rows if all(test(row[at]) for at, test in tests))
         if sort:
             places = [(self._places[name], desc) for name, desc in self._ordering]
-            rows = _sorted(rows, places, high)
+            rows = sorted_rows(rows, places, high, self._weigh_wide)
         if low or high is not None:
             rows = itertools.islice(rows, low, high)
         if len(self._wide) > len(self._plain):
@@ -482,7 +482,9 @@ class Prepared:
         if self.read.joined_ordering:
             rows = self._rows(running, filters, 0, None, first=high is not None)
             rows = join(running, rows, self._steps, None, None, self._weigh)
-            rows = _sorted(rows, self.read.joined_ordering, high)
+            rows = sorted_rows(
+                rows, self.read.joined_ordering, high, self._weigh_complete
+            )
             rows = itertools.islice(rows, low, high)
             return rows if self._pick is None else map(self._pick, rows)
         if all(step.step.outer for step in self._steps):
@@ -543,20 +545,3 @@ class Prepared:
         first = next(values, None)
         convert = TO_SQLITE.get(column.type)
         return first if first is None or convert is None else convert(first)
-
-
-def _sorted(
-    rows: Iterable[Row], ordering: Sequence[tuple[int, bool]], high: int | None
-) -> Iterator[Row]:
-    """
-    Return rows in an order.
-
-    :param ordering: pairs of a place in a row and *descending*, outermost first.
-    :param high: how many are wanted; None for all.
-    """
-    if high is not None and len({descending for _, descending in ordering}) == 1:
-        # Only the first few are kept while they are read.
-        first = heapq.nlargest if ordering[0][1] else heapq.nsmallest
-        places = [place for place, _ in ordering]
-        return iter(first(high, rows, lambda row: [sort_key(row[at]) for at in places]))
-    return iter(sort_by(rows, ordering))

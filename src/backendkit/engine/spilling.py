@@ -7,72 +7,91 @@ import marshal
 import os
 import tempfile
 import uuid
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import IO, Any
 
 from backendkit.clock import real
-from backendkit.stores import BATCH_BYTES, InterfaceError, OperationalError
+from backendkit.stores import BATCH_BYTES, InterfaceError, OperationalError, Row
 
-#: Bytes of a number that says how long what follows is.
-_HEAD = 8
+#: Bytes that are written together.
+_BLOCK = BATCH_BYTES // 16
 
 
 class Spill:
     """
-    Rows in the order in which they were added, which may be more than memory holds.
+    Runs of rows, which may be more than memory holds; each is found by its number.
 
     The file has no name and goes with the object. A child process may read it, too.
     """
 
     def __init__(self) -> None:
-        #: The first rows, as they are written.
+        #: The first runs.
         self._parts: list[bytes] = []
         self._held = 0
         self._file: IO[bytes] | None = None
-        self._end = 0
+        #: Where the others end in the file, and its own beginning.
+        self._ends = array("Q", [0])
+        #: What is yet to be written, and the place of that.
+        self._block = bytearray()
+        self._written = 0
 
-    def add(self, rows: list[Any]) -> None:
+    def add(self, rows: Sequence[Row]) -> int:
         """
-        Keep rows.
+        Keep rows; return their number.
 
-        :param rows: so many that memory may hold all of them together, at least one.
+        :param rows: so many that memory may hold all of them together.
         :raises OperationalError: there is no room for them.
         """
         data = _dumped(rows)
         if self._file is None and self._held + len(data) <= BATCH_BYTES:
             self._parts.append(data)
             self._held += len(data)
-            return
+            return len(self._parts) - 1
+        self._block += data
+        self._ends.append(self._ends[-1] + len(data))
+        if len(self._block) >= _BLOCK or self._file is None:
+            self._write()
+        return len(self._parts) + len(self._ends) - 2
+
+    def get(self, number: int) -> list[Row]:
+        """
+        Return rows by their number.
+
+        :raises OperationalError: there is no room for those that are yet to be written.
+        """
+        if number < len(self._parts):
+            return _loaded(self._parts[number])
+        if self._block:
+            self._write()
+        number -= len(self._parts)
+        start, end = self._ends[number], self._ends[number + 1]
+        assert self._file is not None
+        return _loaded(os.pread(self._file.fileno(), end - start, start))
+
+    def __iter__(self) -> Iterator[Row]:
+        """Return all rows, as they were added."""
+        for number in range(len(self._parts) + len(self._ends) - 1):
+            yield from self.get(number)
+
+    def _write(self) -> None:
         try:
             if self._file is None:
-                self._file = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as this
-            self._file.write(len(data).to_bytes(_HEAD, "big") + data)
-            # A child process would write it again.
-            self._file.flush()
+                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # as long as this
+            # Not at the place that processes with the same file have in common.
+            block = memoryview(self._block)
+            while block:
+                count = os.pwrite(self._file.fileno(), block, self._written)
+                self._written += count
+                block = block[count:]
         except OSError as error:
             raise OperationalError(
-                f"no room for the rows of a cursor that is open: {error.strerror}."
-                f" What a transaction wrote is committed after they are read, into"
-                f" {tempfile.gettempdir()}. Read them to the end or close the cursor."
+                f"there is no room for a temporary file in {tempfile.gettempdir()}, for"
+                f" rows that are sorted, or of a cursor that is open at a COMMIT:"
+                f" {error.strerror}"
             ) from error
-        self._end += _HEAD + len(data)
-
-    def __iter__(self) -> Iterator[Any]:
-        """Return the rows, once."""
-        while self._parts:
-            yield from _loaded(self._parts.pop(0))
-        place = 0
-        while self._file is not None and place < self._end:
-            size = int.from_bytes(self._read(place, _HEAD), "big")
-            data = self._read(place + _HEAD, size)
-            place += _HEAD + size
-            yield from _loaded(data)
-
-    def _read(self, place: int, size: int) -> bytes:
-        assert self._file is not None
-        # Not from the place that processes with the file have in common.
-        return os.pread(self._file.fileno(), size, place)
+        self._block = bytearray()
 
 
 # What marshal doesn't write, as a pair of its number here and something that it does. No
@@ -95,19 +114,19 @@ _OTHERS: tuple[tuple[type, Callable[[Any], Any], Callable[[Any], Any]], ...] = (
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 
 
-def _dumped(rows: list[Any]) -> bytes:
+def _dumped(rows: Sequence[Row]) -> bytes:
     """Return rows as bytes; the first of them says whether values were replaced."""
     if all(value.__class__ in _PLAIN for row in rows for value in row):
         return b"p" + marshal.dumps([tuple(row) for row in rows])
     return b"r" + marshal.dumps([tuple(map(_replaced, row)) for row in rows])
 
 
-def _loaded(data: bytes) -> Iterator[Sequence[Any]]:
+def _loaded(data: bytes) -> list[Row]:
     # It was written by this process or its parent, into a file that has no name.
-    rows = marshal.loads(data[1:])  # noqa: S302
+    rows: list[Row] = marshal.loads(memoryview(data)[1:])  # noqa: S302
     if data.startswith(b"p"):
-        return iter(rows)
-    return (tuple(map(_restored, row)) for row in rows)
+        return rows
+    return [tuple(map(_restored, row)) for row in rows]
 
 
 def _replaced(value: Any) -> Any:

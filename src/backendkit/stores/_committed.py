@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ._access import Access, FilterShape, choose_access, distinct_values
+from ._batches import BATCH_BYTES, weight
 from ._capabilities import Precision
 from ._changes import TableChange
 from ._matching import row_getter
@@ -18,6 +19,8 @@ from ._session import Key, Row, Session, Store
 _CHUNK = 200
 #: Rows of one table that are remembered, where a snapshot makes that a mere saving.
 _REMEMBERED = 10_000
+#: Bytes of all tables' rows.
+_REMEMBERED_BYTES = 4 * BATCH_BYTES
 
 
 class CommittedReader(Session):
@@ -37,6 +40,8 @@ class CommittedReader(Session):
         self.remembering = False
         #: Committed rows by table and key, as they were read first.
         self._seen: dict[str, dict[Key, Row]] = {}
+        #: Bytes of text in them, about.
+        self._seen_bytes = 0
 
     # What the store's author implements
 
@@ -205,8 +210,12 @@ class CommittedReader(Session):
         seen = self._seen.setdefault(table.name, {})
         snapshots = self.store.capabilities.snapshots
         for row in rows:
-            if snapshots and len(seen) >= _REMEMBERED:
-                seen.clear()
+            if snapshots:
+                self._seen_bytes += weight(row)
+                if len(seen) >= _REMEMBERED or self._seen_bytes > _REMEMBERED_BYTES:
+                    for one in self._seen.values():
+                        one.clear()
+                    self._seen_bytes = 0
             seen.setdefault(table.key_of(row), row)
             yield row
 
