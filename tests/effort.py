@@ -8,9 +8,13 @@ How much the tests do, by the command that runs them, and what they draw at rand
 
 from __future__ import annotations
 
+import functools
 import os
 import random
+from collections.abc import Callable
 from typing import TypeVar
+
+import pytest
 
 Amount = TypeVar("Amount", int, float)
 
@@ -51,6 +55,22 @@ def examples(*, test: int, check: int | None = None, soak: int) -> int:
     """
     given = os.environ.get("BACKENDKIT_EXAMPLES")
     return int(given) if given else effort(test=test, check=check, soak=soak)
+
+
+def later(test: Callable[..., None]) -> Callable[..., None]:
+    """
+    Return a test that a class inherits, for ``make check`` alone.
+
+    Of a contract that many stores keep, the tests that compare each filter with every
+    other take most of the time: one store of a kind shows at ``make test`` that it holds.
+    """
+
+    @pytest.mark.check
+    @functools.wraps(test)
+    def call(*arguments: object, **options: object) -> None:
+        test(*arguments, **options)
+
+    return call
 
 
 def fixed() -> bool:

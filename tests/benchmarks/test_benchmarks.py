@@ -93,6 +93,7 @@ def result(group, ratio):
     )
 
 
+@pytest.mark.check
 def test_every_operation_is_measured_on_both_engines(quick, results):
     # The answers were compared by the run itself, which ended well.
     assert {one.group for one in results} == {*REACHES, FLOOR}
@@ -103,6 +104,7 @@ def test_every_operation_is_measured_on_both_engines(quick, results):
     assert quick[1]["geometric mean"] == measuring.mean_of(results).ratio
 
 
+@pytest.mark.check
 def test_the_documentation_gets_table_plot_and_facts(quick, results, tmp_path):
     (tmp_path / "internals").mkdir()
     other = "## immudb\n\nAnother part writes this.\n"

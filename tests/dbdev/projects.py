@@ -112,14 +112,19 @@ class Command(BaseCommand):
 """
 # Forks for each command. What is slow to import is imported once.
 SERVER = """
-import json, os, resource, runpy, signal, sys, traceback
+import gc, json, logging.config, os, resource, runpy, signal, sys, traceback
 import django.db.models, django.core.management.commands.migrate
 import django.core.management.commands.loaddata, django.template, sqlparse
+import django.template.defaulttags, django.template.loader_tags
+import django.urls, django.utils.log, django.views.debug, django.views.generic
+import backendkit.dbdev.engines.sqlite, backendkit.dbdev.early
 import backendkit.dbdev.management.base, backendkit.backends.lmdb.base
 try:
     import psycopg
 except ImportError:
     pass
+# A child that collects garbage would copy all of this.
+gc.freeze()
 for line in sys.stdin:
     folder, arguments, answer, limit, environment = json.loads(line)
     pid = os.fork()

@@ -66,6 +66,7 @@ def test_scripts(filled):
     assert not list(filled.path.rglob("*aside*"))
 
 
+@pytest.mark.check
 def test_server_whose_definitions_stay(make):
     """MariaDB commits them at once: they change a copy."""
     mariadb = available(engines.MARIADB)

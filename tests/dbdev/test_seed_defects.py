@@ -94,6 +94,7 @@ def test_8_no_backups_to_clear(make):
         assert "nothing is done" in project.manage(f"dbdev_{command}", status=1).err
 
 
+@pytest.mark.check
 def test_9_the_current_directory_does_not_matter(make, tmp_path):
     """And two aliases of one engine don't meet."""
     project = make(
@@ -143,6 +144,7 @@ def test_11_user_and_name_are_those_of_the_settings(make, postgresql):
     assert project.rows() == rows
 
 
+@pytest.mark.check
 def test_12_no_password_on_a_command_line(make, server_engine):
     """Neither of a program that is run, nor of the server."""
     project = make(

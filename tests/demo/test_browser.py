@@ -120,6 +120,7 @@ def test_search_filter_and_pages(browser):
     assert len(browser.all("tbody tr")) == 25
 
 
+@pytest.mark.check
 def test_tree_and_detail(browser):
     """
     A visitor folds the tree, and goes from it to a distribution.
@@ -139,6 +140,7 @@ def test_tree_and_detail(browser):
     assert "Alpha 1.0 >=1.0" in browser.text
 
 
+@pytest.mark.check
 def test_report(browser):
     """
     A visitor compares two scans, in both directions.
@@ -159,6 +161,7 @@ def test_report(browser):
     assert "removed epsilon 1.0" in browser.find(".changes").text
 
 
+@pytest.mark.check
 def test_works_on_a_small_screen(browser):
     """
     On a telephone, no page is wider than the screen.

@@ -226,6 +226,7 @@ def test_hostile_values(project):
     assert "x" * 1_000 not in page.rows[0][4]
 
 
+@pytest.mark.check
 def test_deleted_objects(project):
     """Superusers see what they were; to others they aren't there, as in Django."""
     project.save("invoice/add", title="gone")
@@ -273,6 +274,7 @@ def test_who_may_see_it(project):
     assert "multi-table inheritance" in page.text
 
 
+@pytest.mark.check
 def test_another_database(project, tmp_path):
     """There the page is Django's own."""
     settings = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "db")}

@@ -84,6 +84,7 @@ def differing(connection, tx):
     return found
 
 
+@pytest.mark.check
 def test_beside_writers_and_after_a_crash(database, connection, server):
     database.create(Member)
     Member.objects.bulk_create(Member(group=n % GROUPS, card=n) for n in range(ROWS))

@@ -138,6 +138,7 @@ class TestExpiry:
         writer.rollback()
         writer.query("SELECT 1")
 
+    @pytest.mark.check
     def test_the_keep_alive_keeps_the_session_and_the_transaction(self, connect):
         kept = connect(autocommit=False, keepalive=0.3)
         kept.run("CREATE TABLE IF NOT EXISTS kept (id INTEGER, PRIMARY KEY id)")

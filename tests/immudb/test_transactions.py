@@ -273,6 +273,7 @@ class TestLargeAnswers:
         assert list(stream) == []
         assert len(many.query(self.ALL).rows) == 5_999
 
+    @pytest.mark.check
     def test_streams_that_are_dropped_hold_nothing(self, many):
         """A database allows 100 snapshots."""
         for _ in range(150):

@@ -113,6 +113,7 @@ def lying(method, old, new):
     return lambda name, data: data.replace(old, new) if name == method else data
 
 
+@pytest.mark.check
 def test_a_row_with_a_wrong_proof(item, proxy):
     """It ends at the first one, and says which."""
     item.objects.filter(pk=17).update(note="the-other-note")
@@ -139,6 +140,7 @@ def test_a_row_that_is_read_wrong(item, proxy):
     assert errors.startswith("nonrel_item: row 17: note: read is not what transaction ")
 
 
+@pytest.mark.check
 def test_a_row_that_was_never_written(item, proxy):
     """It is read, and there is no proof of it, not of another time either."""
     from backendkit.backends.immudb.driver import immudb_pb2 as pb
@@ -160,6 +162,7 @@ def test_a_row_that_was_never_written(item, proxy):
     assert errors.startswith("nonrel_item: row 33: it is read, but the server has no")
 
 
+@pytest.mark.check
 def test_a_table_that_looks_another_way(item, proxy):
     from backendkit.backends.immudb.driver import immudb_pb2 as pb
 
@@ -214,6 +217,7 @@ def test_damage_that_the_server_finds(database, tmp_path):
         assert errors.startswith("t: the row after 16 can't be read: ")
 
 
+@pytest.mark.check
 def test_rows_that_go_while_it_runs(item, connection, proxy):
     """What is deleted meanwhile isn't missing, and what is changed is proven as it is."""
     done = []
@@ -303,6 +307,7 @@ def test_states_that_cannot_be_read(item, states):
         verify()
 
 
+@pytest.mark.check
 def test_memory_does_not_grow_with_rows():
     """No more is kept than the rows of a message and the next one."""
     from types import SimpleNamespace

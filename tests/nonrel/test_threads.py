@@ -169,6 +169,7 @@ def test_a_function_may_wait_for_another_thread(books):
     assert not turns.mine()
 
 
+@pytest.mark.check
 def test_rows_of_two_queries_at_a_time(books):
     """A query that is read while another one is, and those begun in its loop."""
     outer = Book.objects.annotate(m=F("pk") + 1).iterator(chunk_size=7)

@@ -1,24 +1,10 @@
 """A store of BufferedSession keeps the whole contract, whatever it can do itself."""
 
-import functools
-
-import pytest
-
 from backendkit.stores.testing import StoreContract
+from tests.effort import later
 from tests.engine.limited import CAPABILITIES, LimitedSession, LimitedStore
 
 from .buffered import BufferedStore
-
-
-def later(test):
-    """Return a test of the contract that is for ``make check``."""
-
-    @pytest.mark.check
-    @functools.wraps(test)
-    def call(self):
-        test(self)
-
-    return call
 
 
 class OtherIsolation(StoreContract):
