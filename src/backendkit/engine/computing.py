@@ -75,6 +75,17 @@ class Computation:
         if {table.columns[number].name for number in self._texts} == {*generated}:
             self._expressions = self._known(found)
         self._batches: dict[tuple[int, ...], Batch | None] = {}
+        # All of them, whether they are understood or not.
+        self._names = set[str]().union(
+            *map(names_in, found.checks),
+            *map(names_in, found.generated.values()),
+            *(names_in(one.declared) for one in table.columns if one.hidden),
+        )
+
+    def mentions(self, number: int) -> bool:
+        """Whether a table's row number is in an expression: by this column's name, too."""
+        name = self._table.columns[number].name.lower()
+        return not self._names.isdisjoint(_ROWID | {name})
 
     def _known(self, found: TableExpressions) -> list[Expression] | None:
         """Return all expressions; None if there is one that isn't understood."""

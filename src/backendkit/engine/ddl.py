@@ -319,6 +319,8 @@ def _computed(
     """Return each row, and it again as SQLite completes and checks it."""
     declarations = connection.declarations
     numbers = _stored(connection, table)
+    if table.auto_increment is not None and table.auto_increment not in numbers:
+        numbers.append(table.auto_increment)  # hidden, but part of expressions
     given = tuple(table.columns[number].name for number in numbers)
     convert = row_converter(table.columns) or tuple
     names = [column.name for column in table.columns]

@@ -51,6 +51,8 @@ _PARTS = """
 _EVERY = "SELECT name FROM sqlite_master WHERE type = 'table'"
 #: The key of a table that declares none; SQL sees it as ``rowid``.
 ROWID = "rowid"
+#: SQLite's other names for it.
+ROWIDS = (ROWID, "oid", "_rowid_")
 #: Statements that are remembered which insert a row, each with columns of its own.
 _MOST_FILLERS = 500
 
@@ -559,7 +561,7 @@ class Declarations:
         key = (table.name, names)
         sql = self._fillers.get(key)
         if sql is None:
-            columns = ", ".join(map(quote, names))
+            columns = ", ".join(_settable(table, name) for name in names)
             marks = ", ".join("?" * len(names))
             given = f"({columns}) VALUES ({marks})" if names else "DEFAULT VALUES"
             results = [
@@ -621,6 +623,14 @@ def _check_names(
             f"{shown(table)} can't have a column {shown(name)}: what is computed for one"
             " of its indexes is kept under that name."
         )
+
+
+def _settable(table: Table, name: str) -> str:
+    """Return what a statement calls a column, the number of a row without key too."""
+    if not table.column(name).hidden:
+        return quote(name)
+    taken = {column.name.lower() for column in table.columns if not column.hidden}
+    return next(one for one in ROWIDS if one not in taken)
 
 
 def _key_rank(row: tuple[Any, ...]) -> int:

@@ -64,6 +64,12 @@ class TableWriter:
         self.computes = self._expressions.needed or bool(self._expressions.defaults)
         self._computation = declarations.computation(table)
         generated = self._expressions.generated
+        #: Whether what is computed of a new row depends on the number that it gets.
+        self._numbers_first = (
+            table.auto_increment is not None
+            and self._expressions.needed
+            and self._computation.mentions(table.auto_increment)
+        )
         self._visible = [
             number for number, column in enumerate(table.columns) if not column.hidden
         ]
@@ -116,12 +122,14 @@ class TableWriter:
         expressions = self._expressions
         columns = table.columns
         row: list[Any] = [None] * len(columns)
+        if self._numbers_first and given.get(table.auto_increment or 0) is None:
+            return self._unnumbered(given)
         if expressions.needed or (
             expressions.defaults and len(given) < len(self._stored)
         ):
             numbers = [
                 n
-                for n in self._stored
+                for n in (self._kept if self._numbers_first else self._stored)
                 if n in given and not (n == table.auto_increment and given[n] is None)
             ]
             names = tuple(columns[n].name for n in numbers)
@@ -142,6 +150,46 @@ class TableWriter:
         for number in self._required:
             self._not_null(number, row[number])
         return row
+
+    def _unnumbered(self, given: Mapping[int, Any]) -> list[Any]:
+        """
+        Return a row without what depends on its number; :meth:`_numbered` adds that.
+
+        :param given: as in :meth:`_complete`.
+        """
+        table = self.table
+        row: list[Any] = [None] * len(table.columns)
+        defaults: dict[str, str] = {}
+        if self._expressions.defaults:
+            defaults = self._declarations.defaults(table.name)
+        for number in self._stored:
+            if number == table.auto_increment:
+                continue
+            column = table.columns[number]
+            value = given.get(number)
+            if number not in given and column.name in defaults:
+                value = self._declarations.evaluate(defaults[column.name])
+            row[number] = to_store(table.name, column, value)
+            if number in self._required:
+                self._not_null(number, row[number])
+        return row
+
+    def _numbered(self, keys: Sequence[Key], rows: Sequence[Row]) -> list[Row]:
+        """
+        Complete rows that the store has numbered, and store them again.
+
+        :param rows: as inserted, with their numbers.
+        """
+        table = self.table
+        completed = []
+        for key, row in zip(keys, rows, strict=True):
+            new = self._complete({n: self._in_sql(n, row[n]) for n in self._kept})
+            for number in self._kept:
+                new[number] = row[number]
+            completed.append(tuple(new))
+            if completed[-1] != row:
+                self.session.update(table, key, completed[-1])
+        return completed
 
     def _not_null(self, number: int, value: Any) -> None:
         column = self.table.columns[number]
@@ -215,18 +263,22 @@ class TableWriter:
 
     def _insert(self, complete: list[Row]) -> list[Row]:
         table = self.table
+        number = table.auto_increment
         try:
             keys = self.session.insert(table, complete)
+            result = complete
+            if number is not None:
+                place = table.primary_key.index(table.columns[number].name)
+                result = [
+                    (*row[:number], key[place], *row[number + 1 :])
+                    for row, key in zip(complete, keys, strict=True)
+                ]
+            if self._numbers_first and any(
+                row[number or 0] is None for row in complete
+            ):
+                result = self._numbered(keys, result)
         except UniqueViolation as error:
             raise self._named(error) from error
-        result = complete
-        number = table.auto_increment
-        if number is not None:
-            place = table.primary_key.index(table.columns[number].name)
-            result = [
-                (*row[:number], key[place], *row[number + 1 :])
-                for row, key in zip(complete, keys, strict=True)
-            ]
         if result and self._rowid is not None:
             self.last_rowid = result[-1][self._rowid]
         if table.foreign_keys:
@@ -374,7 +426,8 @@ class TableWriter:
         columns = table.columns
         new: list[Any]
         if self._expressions.needed and self._computation.touched(changes):
-            given = {n: self._in_sql(n, old[n]) for n in self._stored}
+            # A row's number is among what it is computed of.
+            given = {n: self._in_sql(n, old[n]) for n in self._kept}
             given.update(changes)
             new = self._complete(given)
             for number in self._kept:
