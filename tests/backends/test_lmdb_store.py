@@ -609,11 +609,29 @@ def test_readonly(store, opened, path):
     store.close()
     alone = opened(readonly=True)
     assert rows(alone) == [(1, "x", 1)]
-    with pytest.raises(InterfaceError, match="other options"):
-        opened()
     with pytest.raises(OperationalError, match="there is none"):
         LMDBStore.open(path.parent / "other", {"readonly": True})
     assert not (path.parent / "other").exists()
+
+
+def test_readonly_and_then_for_writing(store, opened):
+    """The environment is opened again for who writes; who reads still may not."""
+    with writing(store) as session:
+        session.insert(BOOK, [(None, "x", 1)])
+    store.close()
+    alone = opened(readonly=True)
+    reading = alone.session()
+    reading.begin(write=False)
+    with pytest.raises(OperationalError, match="open for reading only; end the open"):
+        opened(timeout=0)
+    reading.rollback()
+    writes = opened()
+    with writing(writes) as session:
+        session.insert(BOOK, [(None, "y", 2)])
+    assert rows(alone) == rows(writes) == [(1, "x", 1), (2, "y", 2)]
+    with pytest.raises(OperationalError, match="attempt to write a readonly database"):
+        reading.begin(write=True)
+    assert alone.engine.environment is writes.engine.environment
 
 
 def test_stores_share_an_environment(opened, path):

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from backendkit.stores import Access, Row
 
@@ -53,6 +53,8 @@ class Statement(str):
 
     #: What goes with the text: with other parameters it is SQL, and nothing else.
     parameters: Sequence[Any] = ()
+    #: Whether it writes: nobody has to read its text for that.
+    writes: ClassVar[bool] = True
     _write: Callable[[], tuple[str, Sequence[Any]]] | None = None
 
     def __new__(
@@ -179,6 +181,7 @@ class Outcome:
 class NativeRead(Statement):
     """A SELECT that is run without SQL."""
 
+    writes = False
     outcome: Outcome
     prepared: Prepared
     filters: Sequence[Filter]

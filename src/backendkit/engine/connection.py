@@ -14,6 +14,7 @@ from backendkit.stores import (
     Catalog,
     DatabaseError,
     InterfaceError,
+    ProgrammingError,
     Session,
     Store,
     Turns,
@@ -114,6 +115,17 @@ class Connection:
         self.generation += 1
         if not self._closed:
             self.transactions.forked()
+
+    def refuse_writes(self) -> None:
+        """
+        Refuse all that writes from now on, by sessions that only read.
+
+        :raises ProgrammingError: there is a transaction.
+        """
+        self._check_open()
+        if self.in_transaction:
+            raise ProgrammingError("refuse_writes() within a transaction")
+        self.transactions.refuse_writes()
 
     def _set_up(self, database: apsw.Connection) -> None:
         if self._define is not None:
@@ -388,7 +400,8 @@ class Connection:
         if self.transactions.lasting:
             self._cursors.add(cursor)
         session = self.transactions.start_read()
-        session.alone = alone
+        # In a transaction it agrees with the statements before and after it.
+        session.alone = alone and not self.transactions.lasting
         self._active = running = Running(self, session, self.trace)
         return running
 

@@ -14,6 +14,7 @@ from backendkit.stores import (
     InterfaceError,
     NotSupportedError,
     OperationalError,
+    ReadOnlyDatabaseError,
     Session,
     Store,
     Turns,
@@ -75,7 +76,9 @@ class Transactions:
         self._before_end = before_end
         self._readers_of = readers_of
         self._immediate = immediate
-        self._session = store.session()
+        #: Whether nothing may be written; see :meth:`refuse_writes`.
+        self._read_only = False
+        self._session = self._new_session()
         self._readers: list[Session] = []
         #: Sessions of transactions that are over, and how many cursors read them still.
         self._outliving: dict[Session, int] = {}
@@ -115,7 +118,21 @@ class Transactions:
             self._over = self._inherited = True
             # Not even to be rolled back: that would be the parent's transaction.
             self._begun = False
-            self._session = self._store.session()
+            self._session = self._new_session()
+
+    def refuse_writes(self) -> None:
+        """Use sessions that never write from now on. There is no transaction."""
+        self._session.close()
+        self._read_only = True
+        self._immediate = False
+        self._session = self._new_session()
+
+    def _new_session(self) -> Session:
+        return self._store.reader() if self._read_only else self._store.session()
+
+    def _check_writable(self) -> None:
+        if self._read_only:
+            raise ReadOnlyDatabaseError("the connection is read-only")
 
     # Sessions for statements
 
@@ -128,6 +145,8 @@ class Transactions:
         :raises ConflictError: one has ended it.
         """
         self._check_over()
+        if write:
+            self._check_writable()
         session = self._session
         self._wrote = self._wrote or write or self._immediate
         if not self._begun:
@@ -193,6 +212,7 @@ class Transactions:
 
         Outside of a transaction it is one, with its foreign keys checked.
         """
+        self._check_writable()
         if self.lasting:
             session = self.current(write=True)
             with self._over_on_conflict():
@@ -231,6 +251,7 @@ class Transactions:
         :raises NotSupportedError: the store has no locks, isn't serializable, and takes
             no preconditions.
         """
+        self._check_writable()
         if not self._store.capabilities.for_update:
             raise NotSupportedError(
                 "select_for_update() isn't supported: this store has no locks."
@@ -282,7 +303,7 @@ class Transactions:
             if readers and not self._wrote:
                 # They go on, over its snapshot.
                 self._outliving[self._session] = readers
-                self._session = self._store.session()
+                self._session = self._new_session()
             else:
                 self._before_end(commit=True)
                 self._session.commit()
@@ -325,6 +346,7 @@ class Transactions:
         if self.in_transaction:
             raise OperationalError("cannot start a transaction within a transaction")
         if mode in ("IMMEDIATE", "EXCLUSIVE"):
+            self._check_writable()
             self._session.begin(write=True)
             self._begun = self._wrote = True
         self.in_transaction = True

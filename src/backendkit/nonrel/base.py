@@ -155,6 +155,11 @@ class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
             self.connection.close()
         return connection
 
+    def refuse_writes(self) -> None:
+        """Refuse all that writes on the open connection, for the readonly backend."""
+        with self.wrap_database_errors:
+            self.connection.refuse_writes()
+
     def get_database_version(self) -> tuple[int, ...]:
         """Return the version of the SQLite that runs our SQL."""
         return dbapi.sqlite_version_info

@@ -26,6 +26,7 @@ from ._errors import (
     NotSupportedError,
     OperationalError,
     ProgrammingError,
+    ReadOnlyDatabaseError,
     UniqueViolation,
     Warning,  # noqa: A004  # PEP 249 prescribes this name
     safe_call,
@@ -81,6 +82,7 @@ __all__ = [
     "Order",
     "Precision",
     "ProgrammingError",
+    "ReadOnlyDatabaseError",
     "Row",
     "RowChange",
     "Session",

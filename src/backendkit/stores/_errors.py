@@ -86,6 +86,13 @@ class ConflictError(OperationalError):
     """
 
 
+class ReadOnlyDatabaseError(OperationalError):
+    """A database, or a connection to it, was opened for reading only."""
+
+    #: By which other layers recognize it in an error of another class.
+    read_only = True
+
+
 def safe_call(method: Callable[P, R]) -> Callable[P, R]:
     """
     Translate the driver's exceptions into the contract's, once, with their cause.

@@ -15,7 +15,13 @@ import lmdb
 from backendkit import clock
 from backendkit.kv import check_format, initialize
 from backendkit.kv.layout import FORMAT_KEY
-from backendkit.stores import InterfaceError, Mutex, OperationalError, tell_children
+from backendkit.stores import (
+    InterfaceError,
+    Mutex,
+    OperationalError,
+    ReadOnlyDatabaseError,
+    tell_children,
+)
 
 from . import inherited
 from .calls import calls
@@ -133,7 +139,9 @@ class Environment:
         :param timeout: in seconds.
         """
         if self._lock is None:
-            raise OperationalError(f"attempt to write a readonly database: {self.path}")
+            raise ReadOnlyDatabaseError(
+                f"attempt to write a readonly database: {self.path}"
+            )
         self._end_orphans()
         if not hasattr(self._thread_ends, "last"):
             self._thread_ends.last = _ThreadEnd(self._end_orphans)
@@ -253,13 +261,38 @@ class Environment:
                 return
         self.was_full = False
 
-    def _open_again(self, seen: lmdb.Environment, reserve: int, timeout: float) -> None:
+    def make_writable(self, options: LMDBOptions) -> None:
+        """
+        Open an environment for writing, too, that was opened for reading.
+
+        :param options: of who wants to write.
+        :raises OperationalError: a transaction of this process that reads doesn't end.
+        """
+        lock = WriterLock(writer_file(self.path), self.path)
+        before, self.options = self.options, options
+        why = "this process has it open for reading only"
+        try:
+            self._open_again(self.lmdb, RESERVE, options.timeout, why)
+        except BaseException:
+            self.options = before
+            lock.close()
+            raise
+        self._lock = lock
+
+    def _open_again(
+        self,
+        seen: lmdb.Environment,
+        reserve: int,
+        timeout: float,
+        why: str = "another process has made the database larger",
+    ) -> None:
         """
         Close the environment and open it, so that its map is made anew.
 
         :param seen: the environment, to do nothing if it isn't that any more.
         :param reserve: bytes to reserve if they can be had.
         :param timeout: seconds to wait for the live transactions to end.
+        :param why: it has to be, for an error.
         """
         with self._opening:
             if self.lmdb is not seen:
@@ -271,8 +304,8 @@ class Environment:
                 while self._orphans or any(ref() for ref in list(self.live.values())):
                     if clock.monotonic() >= deadline:
                         raise OperationalError(
-                            f"{self.path}: another process has made the database"
-                            " larger; end the open transactions and try again"
+                            f"{self.path}: {why}; end the open transactions and try"
+                            " again"
                         )
                     time.sleep(_PAUSE)
                 with calls:
@@ -382,6 +415,8 @@ def acquire(name: str, options: LMDBOptions) -> Environment:
             with calls:  # a child has to find what is open
                 environment = Environment(path, options)
                 registry.environments[path] = environment
+        elif environment.options.readonly and not options.readonly:
+            environment.make_writable(options)
         elif not _compatible(environment.options, options):
             raise InterfaceError(
                 f"{path} is open in this process already, with other options:"
@@ -393,12 +428,11 @@ def acquire(name: str, options: LMDBOptions) -> Environment:
 
 def _compatible(present: LMDBOptions, wanted: LMDBOptions) -> bool:
     """Whether one environment serves both; other options belong to the user."""
-    return (
+    return wanted.readonly or (
         present.map_size == wanted.map_size
         and present.max_size == wanted.max_size
         and present.durability == wanted.durability
         and present.max_readers == wanted.max_readers
-        and (wanted.readonly or not present.readonly)
     )
 
 

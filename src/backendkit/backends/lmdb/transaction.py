@@ -18,7 +18,7 @@ from backendkit.stores import (
     ConflictError,
     Error,
     InterfaceError,
-    OperationalError,
+    ReadOnlyDatabaseError,
     batch,
     turns,
 )
@@ -93,7 +93,7 @@ class LMDBTransaction(KeyValueTransaction):
 
     def _begin_writing(self) -> None:
         if self._options.readonly:
-            raise OperationalError(
+            raise ReadOnlyDatabaseError(
                 f"attempt to write a readonly database: {self._environment.path}"
             )
         self._write = self._environment.begin_writing(self, self._options.timeout)

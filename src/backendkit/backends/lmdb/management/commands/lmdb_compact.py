@@ -60,7 +60,10 @@ class Command(LMDBCommand):
                 "this process has the database open: close the connection first",
                 returncode=REFUSED,
             )
-        if wrapper.settings_dict["OPTIONS"].get("readonly"):
+        # The readonly backend around ours says so itself.
+        if wrapper.settings_dict["OPTIONS"].get("readonly") or getattr(
+            wrapper, "read_only", False
+        ):
             raise CommandError(
                 f"the database {alias!r} is opened readonly", returncode=REFUSED
             )
