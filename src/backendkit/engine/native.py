@@ -43,6 +43,10 @@ if TYPE_CHECKING:
 #: A table's number of rows may change by this factor before the access path of a
 #: prepared read is chosen anew.
 _GROWTH = 2
+#: How many rows of a slice are read by their keys, at most.
+_FIRST = 1000
+#: Bytes that they may take.
+_MEMORY = 4 * 1024 * 1024
 
 
 class StaleError(Exception):
@@ -397,12 +401,20 @@ class Prepared:
         high: int | None,
         first: bool,
         entry: dict[str, Any] | None,
+        *,
+        by_key: bool = True,
     ) -> Iterator[Row]:
         session = running.session
         sort = bool(self._ordering) and not access.ordered
         tests = self._tests(filters)
         wide = sort or bool(tests)
-        query = session.query(self.table, self._wide if wide else self._plain, access)
+        # Of the first rows in an order, all columns; of the others, those it takes.
+        narrow = None
+        if by_key and sort and high is not None:
+            few = min(_FIRST, session.estimated_rows(self.table) // 4)
+            narrow = self._narrow() if high - low <= few else None
+        columns = self._wide if wide else self._plain
+        query = session.query(self.table, narrow or columns, access)
         for one, handed in zip(filters, self._handed, strict=True):
             if handed:
                 query.add_filter(*one)
@@ -423,6 +435,15 @@ class Prepared:
         rows = query.fetch()
         if look is not None:
             rows = look.rest(rows)
+        if narrow:
+            assert high is not None
+            found = self._first(session, rows, narrow, filters, low, high)
+            if found is not None:
+                return iter(found)
+            # They are large. Sorted whole, they are read one after the other.
+            return self._fetch(
+                running, access, filters, low, high, first, entry, by_key=False
+            )
         if tests:
             rows = (row for row in rows if all(test(row[at]) for at, test in tests))
         if sort:
@@ -433,6 +454,70 @@ class Prepared:
         if len(self._wide) > len(self._plain):
             rows = map(itemgetter(slice(len(self._plain))), rows)
         return rows
+
+    def _narrow(self) -> tuple[str, ...] | None:
+        """Return the columns that tell which rows are first; None for all."""
+        capabilities = self.connection.store.capabilities
+        table = self.table
+        if capabilities.remote or len(table.primary_key) != 1:
+            return None
+        (key,) = table.primary_key
+        by_key = capabilities.precision(table.column(key).type, "in")
+        if by_key is not Precision.EXACT or key in self.connection.tables.collations(
+            table
+        ):
+            return None
+        tested = [
+            shape.column
+            for shape, tested in zip(self.read.shapes, self._tested, strict=True)
+            if tested
+        ]
+        names = (key, *tested, *(name for name, _ in self._ordering))
+        narrow = tuple(dict.fromkeys(names))
+        return narrow if not set(self._plain) <= set(narrow) else None
+
+    def _first(
+        self,
+        session: Session,
+        rows: Iterator[Row],
+        narrow: tuple[str, ...],
+        filters: Sequence[Filter],
+        low: int,
+        high: int,
+    ) -> list[Row] | None:
+        """
+        Return the first rows in the order, read by their keys; None if they are large.
+
+        :param rows: the narrow columns of all rows, of which the first is the key.
+        """
+        table = self.table
+        places = {name: place for place, name in enumerate(narrow)}
+        tests = self._tests(filters, places)
+        if tests:
+            rows = (row for row in rows if all(test(row[at]) for at, test in tests))
+        ordering = [(places[name], desc) for name, desc in self._ordering]
+        weigh = weigher([table.column(name) for name in narrow])
+        first = itertools.islice(sorted_rows(rows, ordering, high, weigh), low, high)
+        keys = [row[0] for row in first]
+        if not keys:
+            return []
+        column = table.column(narrow[0])
+        names = (column.name, *self._plain)
+        weigh = weigher([table.column(name) for name in names])
+        query = session.query(
+            table, names, session.access(table, [FilterShape(column.name, "in")])
+        )
+        query.add_filter(column.name, "in", False, column.type, keys)
+        found: dict[Any, Row] = {}
+        weight = 0
+        for row in query.fetch():
+            if weigh is not None:
+                weight += weigh(row)
+                if weight > _MEMORY:
+                    return None
+            found[row[0]] = row[1:]
+        # Where a store has no snapshots, one may have been deleted meanwhile.
+        return [found[key] for key in keys if key in found]
 
     def _look(
         self,
@@ -495,10 +580,14 @@ class Prepared:
         rows = join(running, rows, self._steps, self._pick, high, self._weigh)
         return itertools.islice(rows, low, high) if low or high is not None else rows
 
-    def _tests(self, filters: Sequence[Filter]) -> list[tuple[int, Matcher]]:
+    def _tests(
+        self, filters: Sequence[Filter], places: Mapping[str, int] | None = None
+    ) -> list[tuple[int, Matcher]]:
         """What the store doesn't look at exactly, to be looked at here."""
+        if places is None:
+            places = self._places
         return [
-            (self._places[one.column], matcher(one.lookup, one.value, one.negated))
+            (places[one.column], matcher(one.lookup, one.value, one.negated))
             for one, tested in zip(filters, self._tested, strict=True)
             if tested
         ]

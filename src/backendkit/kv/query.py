@@ -138,15 +138,19 @@ class RecordQuery(NonrelQuery):
             datas = self._points(plan)
         elif self._in_order and self._longest is not None:
             datas = self._sorted(plan)
+        elif residual is None:
+            # Entries that are skipped lead to rows that aren't even looked up.
+            datas = self._datas(plan, low_mark, high_mark, ahead=ahead)
+            low_mark, high_mark = 0, None
         else:
             datas = self._datas(plan, ahead=ahead)
         if residual is not None:
             datas = residual.kept(datas, ahead=ahead)
+        if low_mark or high_mark is not None:
+            datas = islice(datas, low_mark, high_mark)
         rows = self._read(datas)
         if residual is not None or self._maintainer is not None or plan.points:
             rows = self._guarded(rows)
-        if low_mark or high_mark is not None:
-            return islice(rows, low_mark, high_mark)
         return rows
 
     @safe_call
@@ -333,13 +337,19 @@ class RecordQuery(NonrelQuery):
             if data is not None:
                 yield data
 
-    def _datas(self, plan: KeyRanges, *, ahead: bool) -> Iterator[bytes]:
+    def _datas(
+        self, plan: KeyRanges, low: int = 0, high: int | None = None, *, ahead: bool
+    ) -> Iterator[bytes]:
         """
         Read rows, or an index's entries and their rows, by key ranges.
 
+        :param low: how many to skip.
+        :param high: where to stop; None for at the end.
         :param ahead: whether more may be read than is asked for.
         """
         datas = self._values(plan) if ahead else map(_second, self._pairs(plan))
+        if low or high is not None:
+            datas = islice(datas, low, high)
         return datas if self._maintainer is None else self._rows_of(datas)
 
     def _values(self, plan: KeyRanges) -> Iterator[bytes]:
