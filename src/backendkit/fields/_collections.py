@@ -1,0 +1,454 @@
+"""Fields that hold lists, sets, dictionaries and any JSON."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+from django.core import checks
+from django.core.exceptions import ValidationError
+from django.db import DataError, models
+from django.db.models.fields.json import KeyTransform
+
+from . import _lookups, forms
+from ._paths import Path, is_container, step
+from ._values import decode, encode, in_order, plain
+
+
+def at(where: Any, error: ValidationError) -> list[ValidationError]:
+    """Return an error's messages, each with the index or key where it is."""
+    return [
+        ValidationError(f"Item {where}: {message}", code="item_invalid")
+        for message in error.messages
+    ]
+
+
+def public(path: str) -> str:
+    """Return a class's path without this package's private modules."""
+    package, _, name = path.rpartition(".")
+    if package.startswith("backendkit.fields."):
+        return f"backendkit.fields.{name}"
+    return path
+
+
+class StructuredField(models.JSONField):
+    """What the fields of this package that hold JSON have in common."""
+
+    # A change of these changes no column.
+    non_db_attrs: ClassVar[tuple[str, ...]] = (
+        *models.JSONField.non_db_attrs,
+        "item_field",
+        "ordering",
+        "embedded_model",
+    )
+
+    empty_values = [*models.JSONField.empty_values, set()]
+
+    def deconstruct(self) -> tuple[str, str, Any, dict[str, Any]]:
+        """Name this package, and none of its modules."""
+        name, path, args, kwargs = super().deconstruct()
+        return name, public(path), args, kwargs
+
+    def to_json(self, value: Any) -> Any:
+        """Return a value as JSON has it."""
+        raise NotImplementedError
+
+    def from_json(self, value: Any, connection: Any = None) -> Any:
+        """Return the value that JSON stands for."""
+        raise NotImplementedError
+
+    def get_prep_value(self, value: Any) -> Any:
+        """Return a value as JSON; an expression stays what it is."""
+        if value is None or hasattr(value, "as_sql"):
+            return value
+        return self.to_json(value)
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        """Return the value that a column, or a path that ends here, holds."""
+        value = super().from_db_value(value, expression, connection)
+        if value is None or (
+            isinstance(expression, KeyTransform) and not isinstance(expression, Path)
+        ):
+            return value
+        try:
+            return self.from_json(value, connection)
+        except ValidationError as error:
+            raise DataError(f"{self}: {'; '.join(error.messages)}") from error
+
+    def to_python(self, value: Any) -> Any:
+        """Return the value, of what is one or of its JSON; text stays what it is."""
+        # Django's XML deserializer reads the JSON of the text itself.
+        if value is None or isinstance(value, str):
+            return value
+        return self.from_json(value)
+
+    def value_to_string(self, obj: Any) -> Any:
+        """Return JSON, as a JSONField does."""
+        return self.get_prep_value(self.value_from_object(obj))
+
+
+class RawField(models.JSONField):
+    """Any JSON value. Other values that have a form in JSON are stored in that form."""
+
+    description = "Any JSON value"
+
+    def deconstruct(self) -> tuple[str, str, Any, dict[str, Any]]:
+        """Name this package, and none of its modules."""
+        name, path, args, kwargs = super().deconstruct()
+        return name, public(path), args, kwargs
+
+    def get_prep_value(self, value: Any) -> Any:
+        """
+        Return a value as JSON has it.
+
+        :raises ValueError: it has no form in JSON.
+        """
+        if value is None or hasattr(value, "as_sql"):
+            return value
+        return plain(value)
+
+    def validate(self, value: Any, model_instance: Any) -> None:
+        """Raise a ValidationError for what has no form in JSON."""
+        models.Field.validate(self, value, model_instance)
+        try:
+            plain(value)
+        except ValueError as error:
+            raise ValidationError(str(error), code="invalid") from error
+
+    def value_to_string(self, obj: Any) -> Any:
+        """Return JSON, as a JSONField does."""
+        return self.get_prep_value(self.value_from_object(obj))
+
+
+class _Item:
+    """Stands for the model instance that an item field's ``pre_save()`` asks for."""
+
+    def __init__(self, owner: Any) -> None:
+        self._state = owner._state
+
+
+class IterableField(StructuredField):
+    """
+    The base of fields that hold items of one field.
+
+    :param item_field: a field, or its class; :class:`RawField` if not given.
+    """
+
+    container: ClassVar[type]
+    keyed = False
+
+    def __init__(self, item_field: Any = None, *args: Any, **kwargs: Any) -> None:
+        if isinstance(item_field, type) and issubclass(item_field, models.Field):
+            item_field = item_field()
+        elif item_field is None:
+            item_field = RawField()
+        if not isinstance(item_field, models.Field):
+            raise TypeError(
+                f"item_field is a model field or its class, not {item_field!r}."
+            )
+        self.item_field = item_field
+        super().__init__(*args, **kwargs)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        # Each class that inherits the field has an item field of its own.
+        copied = super().__deepcopy__(memo)
+        copied.item_field = copy.deepcopy(self.item_field, memo)
+        return copied
+
+    def deconstruct(self) -> tuple[str, str, Any, dict[str, Any]]:
+        """Name the item field."""
+        name, path, args, kwargs = super().deconstruct()
+        if not isinstance(self.item_field, RawField) or self.item_field.null:
+            kwargs["item_field"] = self.item_field.clone()
+        return name, path, args, kwargs
+
+    def contribute_to_class(self, cls: Any, name: str, **kwargs: Any) -> None:
+        """Let the item field know which model it is in."""
+        super().contribute_to_class(cls, name, **kwargs)
+        self._own_items()
+
+    def _own_items(self) -> None:
+        self.item_field.model = self.model
+        self.item_field.set_attributes_from_name(self.name)
+        if isinstance(self.item_field, IterableField):
+            self.item_field._own_items()
+
+    def check(self, **kwargs: Any) -> list[Any]:
+        """Check the item field, too."""
+        errors = super().check(**kwargs)
+        if self.item_field.many_to_many or self.item_field.one_to_many:
+            errors.append(
+                checks.Error(
+                    "Items can't be many-to-many relations.",
+                    obj=self,
+                    id="backendkit.fields.E001",
+                )
+            )
+            return errors
+        if self.item_field.unique or self.item_field.db_index:
+            errors.append(
+                checks.Warning(
+                    "No database has an index or a unique constraint on the items of a "
+                    "collection: unique and db_index of the item field do nothing.",
+                    obj=self,
+                    id="backendkit.fields.W001",
+                )
+            )
+        if self.item_field.remote_field is None:
+            errors.extend(
+                checks.Error(
+                    f"Item field: {error.msg} ({error.id})",
+                    hint=error.hint,
+                    obj=self,
+                    id="backendkit.fields.E002",
+                )
+                for error in self.item_field.check()
+                if error.level >= checks.ERROR
+            )
+        return errors
+
+    def _check_default(self) -> list[Any]:
+        # get_default() makes a copy each time: nothing is shared.
+        return []
+
+    @property
+    def has_plain_items(self) -> bool:
+        """Whether no item is an array or an object."""
+        return not is_container(self.item_field) and not isinstance(
+            self.item_field, models.JSONField
+        )
+
+    def has_default(self) -> bool:
+        """Return whether there is one: without null, an empty container is."""
+        return super().has_default() or not (self.null or self.has_db_default())
+
+    def get_default(self) -> Any:
+        """Return a container that nobody else has."""
+        if super().has_default():
+            return copy.deepcopy(super().get_default())
+        return self.container() if self.has_default() else super().get_default()
+
+    def _items(self, value: Any) -> Iterable[tuple[Any, Any]]:
+        return enumerate(value)
+
+    def _made(self, values: list[tuple[Any, Any]]) -> Any:
+        return [each for _, each in values]
+
+    def _mapped(self, value: Any, convert: Callable[[Any], Any]) -> list[Any]:
+        self._require(value)
+        errors: list[ValidationError] = []
+        result = []
+        for where, item in self._items(value):
+            try:
+                result.append((where, convert(item)))
+            except ValidationError as error:
+                errors += at(where, error)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"{self.name}, item {where}: {error}") from error
+        if errors:
+            raise ValidationError(errors)
+        return result
+
+    def _require(self, value: Any) -> None:
+        if isinstance(value, str | bytes | dict) or not isinstance(value, Iterable):
+            raise ValidationError(
+                f"{value!r} is no {self.container.__name__}.",
+                code="invalid",
+            )
+
+    def to_json(self, value: Any) -> Any:
+        """
+        Return a JSON array, or an object.
+
+        :raises ValidationError: no container, or an item isn't valid.
+        """
+        return self._made(self._mapped(value, lambda v: encode(self.item_field, v)))
+
+    def from_json(self, value: Any, connection: Any = None) -> Any:
+        """
+        Return a container with the values of its items.
+
+        :raises ValidationError: no container, or an item isn't valid.
+        """
+        values = self._mapped(value, lambda v: decode(self.item_field, v, connection))
+        return self.container(self._made(values))
+
+    def validate(self, value: Any, model_instance: Any) -> None:
+        """
+        Validate each item.
+
+        :raises ValidationError: with the index or the key of each that isn't valid.
+        """
+        models.Field.validate(self, value, model_instance)
+        if value is not None:
+            self._mapped(value, lambda item: self._clean_item(item, model_instance))
+
+    def _clean_item(self, item: Any, model_instance: Any) -> Any:
+        try:
+            encode(self.item_field, item)
+        except (TypeError, ValueError) as error:
+            raise ValidationError(str(error), code="invalid") from error
+        if self.item_field.remote_field is not None:
+            item = decode(self.item_field, item)
+        return self.item_field.clean(item, model_instance)
+
+    def pre_save(self, model_instance: Any, add: bool) -> Any:
+        """Let the item field change its items; the given container stays as it is."""
+        value = super().pre_save(model_instance, add)
+        if value is None or isinstance(value, str) or hasattr(value, "as_sql"):
+            return value
+        if self.item_field.remote_field is None:
+            values = self._mapped(
+                value, lambda item: self._pre_save(item, model_instance, add)
+            )
+            value = self.container(self._made(values))
+            setattr(model_instance, self.attname, value)
+        return value
+
+    def _pre_save(self, item: Any, model_instance: Any, add: bool) -> Any:
+        if isinstance(self.item_field, models.FileField) and not hasattr(
+            item, "_committed"
+        ):
+            return item  # the name of a file that is stored
+        holder = _Item(model_instance)
+        setattr(holder, self.item_field.attname, item)
+        return self.item_field.pre_save(holder, add)
+
+    def get_lookup(self, lookup_name: str) -> Any:
+        """Return a lookup; those on text aren't for collections."""
+        if lookup_name == "icontains":
+            return None
+        return super().get_lookup(lookup_name)
+
+    def formfield(self, **kwargs: Any) -> Any:
+        """Return a form field with a row for each item."""
+        item = self.item_field.formfield(required=not self.item_field.blank)
+        if item is None:
+            return models.JSONField.formfield(self, **kwargs)
+        return models.Field.formfield(
+            self,
+            **{
+                "form_class": forms.ListFormField,
+                "item_field": item,
+                "container": self.container,
+                **kwargs,
+            },
+        )
+
+
+class ListField(IterableField):
+    """
+    A list.
+
+    :param ordering: a sort key: what is saved is sorted by it. A function that a
+        migration can import.
+    """
+
+    description = "A list"
+    container = list
+
+    def __init__(
+        self,
+        item_field: Any = None,
+        *args: Any,
+        ordering: Callable[[Any], Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if ordering is not None and not callable(ordering):
+            raise TypeError(f"ordering is a function, not {ordering!r}.")
+        self.ordering = ordering
+        super().__init__(item_field, *args, **kwargs)
+
+    def deconstruct(self) -> tuple[str, str, Any, dict[str, Any]]:
+        """Name the order, too."""
+        name, path, args, kwargs = super().deconstruct()
+        if self.ordering is not None:
+            kwargs["ordering"] = self.ordering
+        return name, path, args, kwargs
+
+    def to_json(self, value: Any) -> Any:
+        """Return a JSON array, in the field's order."""
+        if self.ordering is not None:
+            self._require(value)
+            value = sorted(value, key=self.ordering)
+        return super().to_json(value)
+
+    def pre_save(self, model_instance: Any, add: bool) -> Any:
+        """Sort what is saved, in a list of its own."""
+        value = super().pre_save(model_instance, add)
+        if self.ordering is not None and isinstance(value, list):
+            value = sorted(value, key=self.ordering)
+            setattr(model_instance, self.attname, value)
+        return value
+
+    def get_transform(self, lookup_name: str) -> Any:
+        """Return the transform for an index: ``tags__0``."""
+        if lookup_name.isdecimal():
+            return step(int(lookup_name), self.item_field)
+        return models.Field.get_transform(self, lookup_name)
+
+
+class SetField(IterableField):
+    """A set. It is stored as an array, in an order that equal sets share."""
+
+    description = "A set"
+    container = set
+
+    def _made(self, values: list[tuple[Any, Any]]) -> Any:
+        return [each for _, each in values]
+
+    def to_json(self, value: Any) -> Any:
+        """Return a JSON array without duplicates."""
+        made = super().to_json(value)
+        unique = {repr(each): each for each in made}
+        return in_order(unique.values())
+
+    def get_transform(self, lookup_name: str) -> Any:
+        """Return ``len`` alone: a set has no first item."""
+        return models.Field.get_transform(self, lookup_name)
+
+
+class DictField(IterableField):
+    """A dictionary. Its keys are text, its values those of the item field."""
+
+    description = "A dictionary"
+    container = dict
+    keyed = True
+
+    def _items(self, value: Any) -> Iterable[tuple[Any, Any]]:
+        return value.items()
+
+    def _made(self, values: list[tuple[Any, Any]]) -> Any:
+        return dict(values)
+
+    def _require(self, value: Any) -> None:
+        if not isinstance(value, dict):
+            raise ValidationError(f"“{value}” is no dict.", code="invalid")
+        for key in value:
+            if not isinstance(key, str):
+                raise ValidationError(
+                    f"The key {key!r} must be text: JSON has no others.", code="invalid"
+                )
+
+    def to_json(self, value: Any) -> Any:
+        """Return a JSON object, with its keys in an order that equal ones share."""
+        return dict(sorted(super().to_json(value).items()))
+
+    def get_transform(self, lookup_name: str) -> Any:
+        """Return the transform for a key: ``prices__eur``."""
+        return models.Field.get_transform(self, lookup_name) or step(
+            lookup_name, self.item_field
+        )
+
+    def formfield(self, **kwargs: Any) -> Any:
+        """Return a form field for JSON."""
+        return models.Field.formfield(
+            self, **{"form_class": forms.StructureFormField, "field": self, **kwargs}
+        )
+
+
+for _lookup in (_lookups.Contains, _lookups.ContainedBy, _lookups.Overlap):
+    IterableField.register_lookup(_lookup)
+for _field in (ListField, SetField):
+    _field.register_lookup(_lookups.Length)
