@@ -7,7 +7,6 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-from backendkit.backends.immudb.server import ServerNotFound, find
 from backendkit.dbdev.temporary import TemporaryServer
 from tests.dbdev import engines
 from tests.nonrel.databases import Database, default, opened

@@ -14,7 +14,6 @@ from backendkit.fields import (
 )
 from tests.nonrel.models import Registry
 
-
 registry = Registry()
 
 

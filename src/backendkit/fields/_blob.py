@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import models
 
+from ._values import public
 from .forms import BlobFormField
 
 
@@ -29,7 +30,7 @@ class BlobField(models.BinaryField):
         kwargs.pop("editable", None)
         if not self.editable:
             kwargs["editable"] = False
-        return name, path, args, kwargs
+        return name, public(path), args, kwargs
 
     def to_python(self, value: Any) -> Any:
         """Return bytes; text is Base64, as a fixture has it."""

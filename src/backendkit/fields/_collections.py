@@ -13,7 +13,7 @@ from django.db.models.fields.json import KeyTransform
 
 from . import _lookups, forms
 from ._paths import Path, is_container, step
-from ._values import decode, encode, in_order, plain
+from ._values import decode, encode, in_order, plain, public
 
 
 def at(where: Any, error: ValidationError) -> list[ValidationError]:
@@ -22,14 +22,6 @@ def at(where: Any, error: ValidationError) -> list[ValidationError]:
         ValidationError(f"Item {where}: {message}", code="item_invalid")
         for message in error.messages
     ]
-
-
-def public(path: str) -> str:
-    """Return a class's path without this package's private modules."""
-    package, _, name = path.rpartition(".")
-    if package.startswith("backendkit.fields."):
-        return f"backendkit.fields.{name}"
-    return path
 
 
 class StructuredField(models.JSONField):
@@ -57,6 +49,24 @@ class StructuredField(models.JSONField):
     def from_json(self, value: Any, connection: Any = None) -> Any:
         """Return the value that JSON stands for."""
         raise NotImplementedError
+
+    def contribute_to_class(self, cls: Any, name: str, **kwargs: Any) -> None:
+        """Keep where the first of the classes is that the field is copied to."""
+        self._home = self.__dict__.get("_home", cls._meta.apps)
+        super().contribute_to_class(cls, name, **kwargs)
+
+    def prepare(self, value: Any, model_instance: Any, add: bool) -> Any:
+        """Return what to save, as ``pre_save()`` of the fields within wants it."""
+        raise NotImplementedError
+
+    def pre_save(self, model_instance: Any, add: bool) -> Any:
+        """Let the fields within change their values, as ``auto_now`` does."""
+        value = super().pre_save(model_instance, add)
+        if value is None or isinstance(value, str) or hasattr(value, "as_sql"):
+            return value
+        value = self.prepare(value, model_instance, add)
+        setattr(model_instance, self.attname, value)
+        return value
 
     def get_prep_value(self, value: Any) -> Any:
         """Return a value as JSON; an expression stays what it is."""
@@ -170,6 +180,7 @@ class IterableField(StructuredField):
 
     def _own_items(self) -> None:
         self.item_field.model = self.model
+        self.item_field.__dict__.setdefault("_home", self._home)
         self.item_field.set_attributes_from_name(self.name)
         if isinstance(self.item_field, IterableField):
             self.item_field._own_items()
@@ -186,7 +197,9 @@ class IterableField(StructuredField):
                 )
             )
             return errors
-        if self.item_field.unique or self.item_field.db_index:
+        if self.item_field.remote_field is None and (
+            self.item_field.unique or self.item_field.db_index
+        ):
             errors.append(
                 checks.Warning(
                     "No database has an index or a unique constraint on the items of a "
@@ -293,24 +306,27 @@ class IterableField(StructuredField):
             item = decode(self.item_field, item)
         return self.item_field.clean(item, model_instance)
 
-    def pre_save(self, model_instance: Any, add: bool) -> Any:
-        """Let the item field change its items; the given container stays as it is."""
-        value = super().pre_save(model_instance, add)
-        if value is None or isinstance(value, str) or hasattr(value, "as_sql"):
+    def prepare(self, value: Any, model_instance: Any, add: bool) -> Any:
+        """Return a new container; the given one stays as it is."""
+        if self.item_field.remote_field is not None:
             return value
-        if self.item_field.remote_field is None:
-            values = self._mapped(
-                value, lambda item: self._pre_save(item, model_instance, add)
+        return self.container(
+            self._made(
+                self._mapped(
+                    value, lambda item: self._pre_save(item, model_instance, add)
+                )
             )
-            value = self.container(self._made(values))
-            setattr(model_instance, self.attname, value)
-        return value
+        )
 
     def _pre_save(self, item: Any, model_instance: Any, add: bool) -> Any:
         if isinstance(self.item_field, models.FileField) and not hasattr(
             item, "_committed"
         ):
             return item  # the name of a file that is stored
+        if isinstance(self.item_field, StructuredField):
+            if item is None:
+                return None
+            return self.item_field.prepare(item, model_instance, add)
         holder = _Item(model_instance)
         setattr(holder, self.item_field.attname, item)
         return self.item_field.pre_save(holder, add)
@@ -325,11 +341,23 @@ class IterableField(StructuredField):
         """Return a form field with a row for each item."""
         item = self.item_field.formfield(required=not self.item_field.blank)
         if item is None:
-            return models.JSONField.formfield(self, **kwargs)
+            return models.Field.formfield(
+                self,
+                **{
+                    "form_class": forms.StructureFormField,
+                    "field": self,
+                    "initial": self.get_default,
+                    "show_hidden_initial": False,
+                    **kwargs,
+                },
+            )
         return models.Field.formfield(
             self,
             **{
                 "form_class": forms.ListFormField,
+                # A container of its own for each form, and none hidden in its page.
+                "initial": self.get_default,
+                "show_hidden_initial": False,
                 "item_field": item,
                 "container": self.container,
                 **kwargs,
@@ -374,12 +402,11 @@ class ListField(IterableField):
             value = sorted(value, key=self.ordering)
         return super().to_json(value)
 
-    def pre_save(self, model_instance: Any, add: bool) -> Any:
+    def prepare(self, value: Any, model_instance: Any, add: bool) -> Any:
         """Sort what is saved, in a list of its own."""
-        value = super().pre_save(model_instance, add)
-        if self.ordering is not None and isinstance(value, list):
+        value = super().prepare(value, model_instance, add)
+        if self.ordering is not None:
             value = sorted(value, key=self.ordering)
-            setattr(model_instance, self.attname, value)
         return value
 
     def get_transform(self, lookup_name: str) -> Any:
@@ -395,8 +422,18 @@ class SetField(IterableField):
     description = "A set"
     container = set
 
-    def _made(self, values: list[tuple[Any, Any]]) -> Any:
-        return [each for _, each in values]
+    def check(self, **kwargs: Any) -> list[Any]:
+        """Check that items can be in a set, too."""
+        errors = super().check(**kwargs)
+        if isinstance(self.item_field, StructuredField):
+            errors.append(
+                checks.Error(
+                    "A set has no items that can be changed: hold them in a ListField.",
+                    obj=self,
+                    id="backendkit.fields.E003",
+                )
+            )
+        return errors
 
     def to_json(self, value: Any) -> Any:
         """Return a JSON array without duplicates."""
@@ -444,7 +481,14 @@ class DictField(IterableField):
     def formfield(self, **kwargs: Any) -> Any:
         """Return a form field for JSON."""
         return models.Field.formfield(
-            self, **{"form_class": forms.StructureFormField, "field": self, **kwargs}
+            self,
+            **{
+                "form_class": forms.StructureFormField,
+                "field": self,
+                "initial": self.get_default,
+                "show_hidden_initial": False,
+                **kwargs,
+            },
         )
 
 

@@ -67,6 +67,15 @@ class EmbeddedModel(models.Model):
             f"{type(self).__name__} has no table; remove it from what it is embedded in."
         )
 
+    @property
+    def prepare_database_save(self) -> Any:
+        """
+        No method here: to Django, what has it is the value of a foreign key.
+
+        :raises AttributeError: always.
+        """
+        raise AttributeError("prepare_database_save")
+
 
 class EmbeddedModelField(StructuredField):
     """
@@ -103,7 +112,7 @@ class EmbeddedModelField(StructuredField):
         :raises LookupError: there is no such model.
         """
         if isinstance(self.embedded_model, str):
-            return {None: resolve(self.model, self.embedded_model)}
+            return {None: resolve(self, self.embedded_model)}
         if isinstance(self.embedded_model, dict):
             pairs: Iterable[tuple[str, str]] = self.embedded_model.items()
         else:
@@ -116,7 +125,7 @@ class EmbeddedModelField(StructuredField):
                 )
                 for label in self.embedded_model
             )
-        return {tag: resolve(self.model, label) for tag, label in pairs}
+        return {tag: resolve(self, label) for tag, label in pairs}
 
     def _tag_of(self, value: models.Model) -> str | None:
         for tag, model in self.models_by_tag().items():
@@ -226,20 +235,27 @@ class EmbeddedModelField(StructuredField):
         except ValueError as error:
             raise ValidationError(str(error), code="invalid") from error
 
+    def prepare(self, value: Any, model_instance: Any, add: bool) -> Any:
+        """Let the fields of the instance change their values."""
+        if not isinstance(value, models.Model):
+            return value
+        # It counts as written once its owner was: a write that failed can be tried
+        # again.
+        owner = value.__dict__.get("_backendkit_owner")
+        if owner is not None and not owner.adding:
+            value._state.adding = False
+        value.__dict__["_backendkit_owner"] = model_instance._state
+        for field in _stored(value):
+            inner = field.pre_save(value, value._state.adding)
+            if not isinstance(field, StructuredField):
+                setattr(value, field.attname, inner)
+        return value
+
     def pre_save(self, model_instance: Any, add: bool) -> Any:
-        """Let the fields of the instance change their values, as ``auto_now`` does."""
+        """Return what an UPDATE takes: of a model that may have a table, its JSON."""
         value = super().pre_save(model_instance, add)
-        if isinstance(value, models.Model):
-            # It counts as written once its owner was: a write that failed can be tried
-            # again.
-            owner = value.__dict__.get("_backendkit_owner")
-            if owner is not None and not owner.adding:
-                value._state.adding = False
-            value.__dict__["_backendkit_owner"] = model_instance._state
-            for field in _stored(value):
-                setattr(
-                    value, field.attname, field.pre_save(value, value._state.adding)
-                )
+        if hasattr(value, "prepare_database_save"):
+            return self.to_json(value)
         return value
 
     def get_lookup(self, lookup_name: str) -> Any:

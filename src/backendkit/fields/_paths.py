@@ -54,7 +54,11 @@ _CASTS: dict[str, dict[str, str]] = {
         "DateField": f"make_date({_DATE})",
         "DateTimeField": _TIMESTAMP,
         "DecimalField": "({0})::numeric",
-        "DurationField": "(({0})::bigint * interval '1 microsecond')",
+        "DurationField": (
+            # In two steps: PostgreSQL multiplies as floating point does.
+            "((({0})::bigint / 1000000) * interval '1 second'"
+            " + mod(({0})::bigint, 1000000) * interval '1 microsecond')"
+        ),
         "FloatField": "({0})::double precision",
         "GenericIPAddressField": "({0})::inet",
         "TimeField": f"make_time({_TIME.format('{0}', 1, 4, 7)})",

@@ -33,30 +33,55 @@ from django.utils.duration import duration_microseconds
 from django.utils.functional import Promise
 
 
+def public(path: str) -> str:
+    """Return a class's path without this package's private modules."""
+    package, _, name = path.rpartition(".")
+    if package.startswith("backendkit.fields."):
+        return f"backendkit.fields.{name}"
+    return path
+
+
 def target_of(field: Any) -> Any:
     """Return the field whose values a field holds: a foreign key's is its target's."""
     while field.remote_field is not None:
         remote = field.remote_field
         if isinstance(remote.model, str):
             # An item field isn't in a model's list of fields: Django doesn't resolve it.
-            remote.model = resolve(field.model, remote.model)
+            remote.model = resolve(field, remote.model)
+        if getattr(remote, "field_name", "") is None:
+            remote.field_name = remote.model._meta.pk.name
         field = field.target_field
     return field
 
 
-def resolve(model: Any, label: str) -> Any:
+def resolve(field: Any, label: str) -> Any:
     """
-    Return the model that a label names, among those that a model belongs to.
+    Return the model that a label names, among those that a field's model belongs to.
 
     :param label: ``"shop.Address"``, ``"Address"`` of the model's own app, ``"self"``.
     :raises LookupError: there is none.
     """
+    model = field.model
     if label == "self":
         return model
     if "." not in label:
         label = f"{model._meta.app_label}.{label}"
     # Models of a test have no installed app, historical ones no real one.
-    return model._meta.apps.get_registered_model(*label.split(".", 1))
+    names = label.split(".", 1)
+    try:
+        try:
+            return model._meta.apps.get_registered_model(*names)
+        except LookupError:
+            # To rebuild a table, Django copies its model to where no other one is.
+            if (home := getattr(field, "_home", None)) is None:
+                raise
+            return home.get_registered_model(*names)
+    except LookupError as error:
+        raise LookupError(
+            f"{label}, which {model._meta.label} embeds, isn't there. In a migration, an "
+            "AlterField or RemoveField of what embeds it comes before all else that "
+            "changes the table."
+        ) from error
 
 
 def encode(field: Any, value: Any) -> Any:
@@ -86,6 +111,8 @@ def encode(field: Any, value: Any) -> Any:
     value = field.get_prep_value(value)
     if isinstance(field, models.DecimalField) and isinstance(value, Decimal):
         return _decimal_text(field, value)
+    if isinstance(field, models.GenericIPAddressField):
+        value = value or None  # as Django's backends do: a form has no None
     return plain(value)
 
 

@@ -239,10 +239,24 @@ class EmbeddedWidget(forms.Widget):
         )
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
+        if self.value_omitted_from_data(data, files, name):
+            return None
         return Submitted(data, files, name)
 
     def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
-        return not any(key.startswith(f"{name}-") for key in data)
+        return not any(key.startswith(f"{name}-") for key in (*data, *(files or ())))
+
+
+def _copied(instance: Any) -> Any:
+    """Return an instance with the same values: the form's changes are for it alone."""
+    copied = type(instance)(
+        **{
+            field.attname: getattr(instance, field.attname)
+            for field in instance._meta.concrete_fields
+        }
+    )
+    copied._state.adding = instance._state.adding
+    return copied
 
 
 class EmbeddedFormField(forms.Field):
@@ -274,7 +288,7 @@ class EmbeddedFormField(forms.Field):
             value.data,
             value.files,
             prefix=value.prefix,
-            instance=copy.copy(self._instance),
+            instance=None if self._instance is None else _copied(self._instance),
         )
 
     def is_empty(self, value: Any) -> bool:
