@@ -18,7 +18,7 @@ if not settings.configured and not os.environ.get("DJANGO_SETTINGS_MODULE"):
 django.setup()
 
 ENGINES = [
-    "sqlite3",
+    pytest.param("sqlite3", marks=pytest.mark.check),
     "lmdb",
     pytest.param("immudb", marks=pytest.mark.check),
     pytest.param("postgresql", marks=pytest.mark.check),
