@@ -211,6 +211,15 @@ def counted(monkeypatch):
         yield calls
 
 
+def looks(calls):
+    """
+    How many calls looked whether the tables are as they were.
+
+    It is looked now and then, by the clock: two calls if anything was committed meanwhile.
+    """
+    return 2 * max(1, calls.count("CurrentState"))
+
+
 def test_many_keys_are_one_call_if_they_are_most_of_the_table(database, monkeypatch):
     """Else a hundred go into a statement. It makes no difference to what is found."""
     from tests.nonrel.models import Author, Book
@@ -227,12 +236,11 @@ def test_many_keys_are_one_call_if_they_are_most_of_the_table(database, monkeypa
     assert {book.title: book.author.name for book in found} == {
         f"b{n}": f"a{-n % 800}" for n in range(800)
     }
-    # Two more if it is looked at the tables, and anything was committed meanwhile.
-    assert 3 <= len(calls) <= 5, calls
+    assert 3 <= len(calls) <= 3 + looks(calls), calls
     with counted(monkeypatch) as calls:
         found = Author.objects.prefetch_related("books")
         assert all(len(author.books.all()) == 1 for author in found)
-    assert 2 <= len(calls) <= 6, calls
+    assert 2 <= len(calls) <= 4 + looks(calls), calls
     keys = [author.pk for author in authors]
     for some in (keys[:150], keys[:400]):
         named = Author.objects.filter(pk__in=[*some, 10**9])

@@ -214,7 +214,7 @@ def measured(query, threads, seconds):
         query()
         ready.wait()
         end = time.perf_counter() + seconds
-        while time.perf_counter() < end:
+        while not counts[number] or time.perf_counter() < end:
             query()
             counts[number] += 1
         connection.close()
@@ -239,8 +239,10 @@ def test_threads_dont_wait_for_each_other_at_each_row(books, name):
     3,000 rows had to wait 10,000 times for each query.
     """
     seconds = effort(test=0.15, check=0.5, soak=2.0)
-    _, waits = measured(THREADED[name], 4, seconds)
-    assert waits < 50
+    a_second, waits = measured(THREADED[name], 4, seconds)
+    # Whoever wants the interpreter's lock looks for it each 5 ms, so a slow machine has
+    # more: three threads 600 times a second, and one gets it 200 times.
+    assert waits < 50 + 1000 / a_second
 
 
 @pytest.mark.soak
