@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backendkit.engine import dbapi, spilling
-from backendkit.engine.spilling import Spill
+from backendkit import spilling
+from backendkit.engine import dbapi
+from backendkit.engine.spilling import RowSpill
 from backendkit.stores import BATCH_BYTES
 from tests.effort import effort
 
@@ -46,7 +47,7 @@ def shown(rows):
 
 @given(st.lists(ROWS), st.booleans())
 def test_rows_come_back(batches, in_memory):
-    spill = Spill()
+    spill = RowSpill()
     if not in_memory:
         spill.add([(bytes(BATCH_BYTES),)])
     for rows in batches:
@@ -58,7 +59,7 @@ def test_rows_come_back(batches, in_memory):
 
 
 def test_a_subclass_is_kept_as_what_it_is_of():
-    spill = Spill()
+    spill = RowSpill()
     spill.add([(Label("a"), 1)])
     assert shown(spill) == shown([("a", 1)])
     with pytest.raises(dbapi.InterfaceError, match="object isn't a type of values"):
@@ -69,7 +70,7 @@ def test_memory_holds_a_few_rows():
     rows = effort(test=50, soak=500)
     tracemalloc.start()
     try:
-        spill = Spill()
+        spill = RowSpill()
         for number in range(rows):
             spill.add([(number, bytes(BATCH_BYTES), Decimal(number))])
         found = [(row[0], row[2]) for row in spill]
@@ -82,7 +83,7 @@ def test_memory_holds_a_few_rows():
 
 def test_a_child_process_reads_the_same_rows():
     """What one has read, the other one has still to read."""
-    spill = Spill()
+    spill = RowSpill()
     for number in range(300):
         spill.add([(number, bytes(BATCH_BYTES // 100), uuid.UUID(int=number))])
     rows = iter(spill)

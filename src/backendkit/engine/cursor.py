@@ -35,7 +35,7 @@ from .insert_text import refuse_returning
 from .pragmas import MIRRORED_PRAGMAS, Pragma, pragma_of
 from .running import Handed, Running
 from .schema_text import names_schema, reads_only_schema, with_schema
-from .spilling import Spill
+from .spilling import RowSpill
 from .sqltext import is_backup, split, without_for_update
 from .values import BINDING_ERRORS, adapt_all, reraise_binding
 
@@ -324,7 +324,7 @@ class Cursor:
         """
         if self._running is None:
             return
-        spill = Spill()
+        spill = RowSpill()
         read = partial(_some, self._rows)
         try:
             while rows := self._take(read, 1):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from backendkit.stores import BATCH_BYTES, Row, batches, sort_by, sort_key
 
 from .parameters import InexactError
-from .spilling import Spill
+from .spilling import RowSpill
 
 #: Bytes of long text that are sorted in memory; and of what is sorted by, of rows in a
 #: file.
@@ -75,7 +75,7 @@ def _spilled(
     high: int | None,
     weigh: Callable[[Row], int],
 ) -> Iterator[Row]:
-    spill = Spill()
+    spill = RowSpill()
     keys: list[Row] = []
     weight = 0
     for row in rows:

@@ -4,38 +4,21 @@ from __future__ import annotations
 
 import datetime
 import marshal
-import os
-import tempfile
 import uuid
-from array import array
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
-from typing import IO, Any
+from typing import Any
 
 from backendkit.clock import real
-from backendkit.stores import BATCH_BYTES, InterfaceError, OperationalError, Row
-
-#: Bytes that are written together.
-_BLOCK = BATCH_BYTES // 16
+from backendkit.spilling import Spill, no_room
+from backendkit.stores import InterfaceError, OperationalError, Row
 
 
-class Spill:
-    """
-    Runs of rows, which may be more than memory holds; each is found by its number.
-
-    The file has no name and goes with the object. A child process may read it, too.
-    """
+class RowSpill:
+    """Runs of rows, which may be more than memory holds; each is found by its number."""
 
     def __init__(self) -> None:
-        #: The first runs.
-        self._parts: list[bytes] = []
-        self._held = 0
-        self._file: IO[bytes] | None = None
-        #: Where the others end in the file, and its own beginning.
-        self._ends = array("Q", [0])
-        #: What is yet to be written, and the place of that.
-        self._block = bytearray()
-        self._written = 0
+        self._spill = Spill()
 
     def add(self, rows: Sequence[Row]) -> int:
         """
@@ -45,15 +28,10 @@ class Spill:
         :raises OperationalError: there is no room for them.
         """
         data = _dumped(rows)
-        if self._file is None and self._held + len(data) <= BATCH_BYTES:
-            self._parts.append(data)
-            self._held += len(data)
-            return len(self._parts) - 1
-        self._block += data
-        self._ends.append(self._ends[-1] + len(data))
-        if len(self._block) >= _BLOCK or self._file is None:
-            self._write()
-        return len(self._parts) + len(self._ends) - 2
+        try:
+            return self._spill.add(data)
+        except OSError as error:
+            raise OperationalError(no_room(error)) from error
 
     def get(self, number: int) -> list[Row]:
         """
@@ -61,37 +39,16 @@ class Spill:
 
         :raises OperationalError: there is no room for those that are yet to be written.
         """
-        if number < len(self._parts):
-            return _loaded(self._parts[number])
-        if self._block:
-            self._write()
-        number -= len(self._parts)
-        start, end = self._ends[number], self._ends[number + 1]
-        assert self._file is not None
-        return _loaded(os.pread(self._file.fileno(), end - start, start))
+        try:
+            data = self._spill.get(number)
+        except OSError as error:
+            raise OperationalError(no_room(error)) from error
+        return _loaded(data)
 
     def __iter__(self) -> Iterator[Row]:
         """Return all rows, as they were added."""
-        for number in range(len(self._parts) + len(self._ends) - 1):
+        for number in range(len(self._spill)):
             yield from self.get(number)
-
-    def _write(self) -> None:
-        try:
-            if self._file is None:
-                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # as long as this
-            # Not at the place that processes with the same file have in common.
-            block = memoryview(self._block)
-            while block:
-                count = os.pwrite(self._file.fileno(), block, self._written)
-                self._written += count
-                block = block[count:]
-        except OSError as error:
-            raise OperationalError(
-                f"there is no room for a temporary file in {tempfile.gettempdir()}, for"
-                f" rows that are sorted, or of a cursor that is open at a COMMIT:"
-                f" {error.strerror}"
-            ) from error
-        self._block = bytearray()
 
 
 # What marshal doesn't write, as a pair of its number here and something that it does. No

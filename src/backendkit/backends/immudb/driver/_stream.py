@@ -8,6 +8,9 @@ from typing import Any
 
 import grpc
 
+from backendkit.spilling import Spill, no_room
+from backendkit.stores import OperationalError
+
 from . import immudb_pb2 as pb
 from ._errors import translate
 from ._session import Session, Transaction
@@ -18,7 +21,8 @@ class Stream:
     """
     The rows of a query as they come: an iterator of lists of tuples.
 
-    In a transaction, another statement first reads the rest of it into memory.
+    In a transaction, another statement first receives the rest of it: the first MiB is
+    kept in memory, what is more in a temporary file.
 
     :ivar names: of the columns.
     :ivar types: immudb's names of their types.
@@ -37,16 +41,24 @@ class Stream:
         self.decoder, rows = parse(first)
         self.names = self.decoder.names
         self.types = self.decoder.types
-        self._waiting: list[list[tuple[Any, ...]]] = [rows]
+        self._first: list[tuple[Any, ...]] | None = rows
+        #: Messages that were received before somebody wanted them.
+        self._kept: Iterator[bytes] = iter(())
         self._discarded = False
 
     def __iter__(self) -> Iterator[list[tuple[Any, ...]]]:
         return self
 
     def __next__(self) -> list[tuple[Any, ...]]:
-        if self._waiting:
-            return self._waiting.pop(0)
-        data = None if self._discarded else self._receive()
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        try:
+            data = next(self._kept, None)
+        except OSError as error:
+            raise OperationalError(no_room(error)) from error
+        if data is None and not self._discarded:
+            data = self._receive()
         if data is None:
             raise StopIteration
         return self._decode(data)
@@ -80,15 +92,28 @@ class Stream:
             self._transaction.stream = None
 
     def settle(self) -> None:
-        """Receive all that is left, into memory if somebody may want it."""
-        while (data := self._receive()) is not None:
-            if not self._discarded:
-                self._waiting.append(self._decode(data))
+        """
+        Receive all that is left, and keep it if somebody may want it.
+
+        :raises OperationalError: there is no room for it.
+        """
+        if self._call is None:
+            return
+        kept = Spill()
+        try:
+            while (data := self._receive()) is not None:
+                if not self._discarded:
+                    kept.add(data)
+        except OSError as error:
+            # Not a part of the rows, as if it were all.
+            self._discarded, self._kept = True, _lost(error)
+            raise OperationalError(no_room(error)) from error
+        self._kept = iter(kept)
 
     def close(self) -> None:
         """Read no more."""
         self._discarded = True
-        self._waiting.clear()
+        self._first, self._kept = None, iter(())
         # In a transaction the rest is received, and dropped, before the next call: one
         # that is cancelled may still be read when immudb is told to roll back, which
         # then leaves the snapshot open for ever.
@@ -105,3 +130,8 @@ class Stream:
     def __del__(self) -> None:
         if getattr(self, "_call", None) is not None:
             self.cancel()
+
+
+def _lost(error: OSError) -> Iterator[bytes]:
+    raise error
+    yield
