@@ -32,7 +32,7 @@ def fill(connection):
         connection.execute(f"INSERT INTO tree (id, parent) VALUES {values}")
 
 
-@pytest.fixture(params=["memory", "lmdb"])
+@pytest.fixture(params=["lmdb", pytest.param("memory", marks=pytest.mark.check)])
 def pair(request, tmp_path):
     """A connection to a store, and one to SQLite; with the same rows."""
     ours = dbapi.connect(open_store(request.param, tmp_path))

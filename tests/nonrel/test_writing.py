@@ -554,7 +554,14 @@ def test_many_columns(database):
 class TestManyParameters:
     """More values than SQLite binds in one statement."""
 
-    def test_a_long_list(self, ours):
+    @pytest.mark.check
+    def test_a_long_list_on_each(self, ours):
+        self.long_list(ours)
+
+    def test_a_long_list(self, lmdb):
+        self.long_list(lmdb)
+
+    def long_list(self, ours):
         """IN takes a list of any length, of numbers and of hostile texts."""
         ours.create(Item)
         Item.objects.bulk_create(Item(code=f"c{n}", number=n) for n in range(300))
