@@ -11,6 +11,7 @@ from backendkit.backends.lmdb.store import LMDBStore
 from backendkit.backends.memory.store import MemoryStore
 from backendkit.engine import dbapi
 from backendkit.engine.database import Database
+from backendkit.engine.declarations import Declarations
 from backendkit.stores import Catalog, DatabaseError, Table, shown
 
 SCHEMA = (
@@ -212,3 +213,36 @@ def test_errors_dont_quote_values(any_connection, kind):
         any_connection.execute("INSERT INTO t VALUES (?)", (value,))
     assert "the end" not in str(caught.value)
     assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "ATTACH '{}' AS x",
+        "DETACH main",
+        "PRAGMA writable_schema = 1",
+        "PRAGMA temp_store_directory = '{}'",
+        "PRAGMA trusted_schema = 1",
+        "SELECT load_extension('{}')",
+        "CREATE VIEW v AS SELECT load_extension('{}')",
+        "CREATE TABLE t (a CHECK (load_extension('{}')))",
+        "CREATE TABLE t (a, b AS (load_extension('{}')))",
+        "CREATE TRIGGER t AFTER INSERT ON a BEGIN DELETE FROM a; END",
+        "CREATE TEMP TRIGGER t AFTER INSERT ON a BEGIN DELETE FROM a; END",
+        "CREATE VIRTUAL TABLE t USING fts5 (x)",
+        "CREATE VIRTUAL TABLE temp.t USING rtree (a, b, c)",
+        "VACUUM INTO '{}'",
+    ],
+)
+def test_the_mirror_allows_no_more_than_a_schema(victim, sql):
+    """What the check of a catalog's text might let through: SQLite refuses it."""
+    declarations = Declarations(lambda _: None)
+    database = declarations.sqlite
+    database.execute("CREATE TABLE a (b)")
+    # An ALTER TABLE with a check looks at the rows by a PRAGMA of its own.
+    database.execute("ALTER TABLE a ADD COLUMN c CHECK (c > 0)")
+    for run in (database.execute, lambda one: declarations.execute(one, ())):
+        with pytest.raises(apsw.Error):
+            run(sql.format(victim))
+            run("SELECT * FROM v")
+    declarations.close()

@@ -28,6 +28,7 @@ from backendkit.stores import (
     shown,
 )
 
+from .authorizing import allows
 from .catalog_text import TEXT, check_columns, check_parts, check_table
 from .computing import Computation
 from .database import Database
@@ -132,6 +133,7 @@ class Declarations:
         if self._sqlite is None:
             self._sqlite = Database(few=True)
             self._setup(self._sqlite)
+            self._sqlite.authorizer = allows
         return self._sqlite
 
     def close(self) -> None:
@@ -288,19 +290,19 @@ class Declarations:
         """
         names: set[str] = set()
         database = self.sqlite
-        allows = database.authorizer
+        before = database.authorizer
 
         def note(action: int, *about: str | None) -> int:
             place = _NAMED.get(action)
             if place is not None:
                 names.add(about[place] or "")
-            return apsw.SQLITE_OK if allows is None else allows(action, *about)
+            return apsw.SQLITE_OK if before is None else before(action, *about)
 
         database.authorizer = note
         try:
             database.execute(sql, params).fetchall()
         finally:
-            database.authorizer = allows
+            database.authorizer = before
         return {name for name in names if not name.startswith("sqlite_")}
 
     # Reading the schema
