@@ -123,3 +123,22 @@ def test_writes_change_what_sqlite_changes(pair, statements, select):
         pair.plain.execute("ROLLBACK")
         pair.engine.execute("ROLLBACK")
     assert pair.contents() == before
+
+
+@pytest.mark.parametrize("operator", ["<", "<=", ">", ">="])
+@pytest.mark.parametrize("direction", ["", " DESC"])
+def test_pages_by_row_values(pair, operator, direction):
+    """SQLite hands over a part of the comparison, and the LIMIT of the whole."""
+    rows = ", ".join(f"({n // 5}, 's{n % 5}')" for n in range(45))
+    order = f"a{direction}, b{direction}"
+    sql = f"SELECT a, b FROM keys WHERE (a, b) {operator} (3, 's2') ORDER BY {order}"
+    for database in (pair.plain, pair.engine):
+        database.execute("CREATE TABLE keys (a integer, b text, PRIMARY KEY (a, b))")
+        database.execute(f"INSERT INTO keys VALUES {rows}")
+    try:
+        for limit in ("", " LIMIT 7", " LIMIT 4 OFFSET 3"):
+            wanted, found = pair.query(sql + limit)
+            assert found == wanted
+    finally:
+        for database in (pair.plain, pair.engine):
+            database.execute("DROP TABLE keys")

@@ -112,6 +112,13 @@ _SHAPES = {
 }
 
 
+#: What may be left of a comparison of row values, which tells nothing of the rest: less is
+#: asked for than the statement wants (``allocateIndexInfo`` in SQLite's ``where.c``).
+_PERHAPS_OF_ROW_VALUES = frozenset(
+    {apsw.SQLITE_INDEX_CONSTRAINT_GE, apsw.SQLITE_INDEX_CONSTRAINT_LE}
+)
+
+
 class Layout(NamedTuple):
     """
     What a scan fetches.
@@ -255,7 +262,8 @@ class VirtualTable:
             same = precision is Precision.EXACT and (
                 lookup == "isnull" or column.type in _SAME_ANSWER
             )
-            exact = exact and same
+            # SQLite makes "a >= 1" of "(a, b) > (1, 2)", and checks the whole itself.
+            exact = exact and same and op not in _PERHAPS_OF_ROW_VALUES
             if lookup == "isnull":
                 fixed.append(FilterShape(column.name, lookup, negated))
                 used_fixed.append((number, same))
