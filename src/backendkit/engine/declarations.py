@@ -36,6 +36,7 @@ from .ddl_text import index_parts
 from .errors import translated
 from .tokens import has_keyword, quote
 from .values import size_of, value_type
+from .written import with_sql
 
 #: What some tables are made of: of each column its name, declared type and place in
 #: the primary key, 0 for none.
@@ -198,14 +199,15 @@ class Declarations:
         :raises DatabaseError: they aren't; then the mirror is empty.
         """
         try:
-            for table in tables:
-                check_table(table)
-                self.sqlite.execute(table.sql)
-                for index in table.indexes:
+            complete = [*map(with_sql, tables)]
+            for table, declared in zip(tables, complete, strict=True):
+                check_table(declared)
+                self.sqlite.execute(declared.sql)
+                for index in declared.indexes:
                     if index.sql:
                         self.sqlite.execute(index.sql)
                 self._tables[table.name] = table
-            self._check([table for table in tables if not is_view(table)])
+            self._check([table for table in complete if not is_view(table)])
         except BaseException:
             self.invalidate()
             raise

@@ -130,7 +130,8 @@ class Table:
     :param indexes: secondary indexes and uniqueness constraints.
     :param foreign_keys: checked by the engine.
     :param sql: the CREATE TABLE statement in SQLite's dialect: the engine's
-        source for defaults, checks and generated columns. The store keeps it.
+        source for defaults, checks and generated columns. The store keeps it. Where
+        it is empty the engine writes one from all of the above.
     """
 
     name: str

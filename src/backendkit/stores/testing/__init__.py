@@ -13,17 +13,21 @@ Subclass :class:`StoreContract` and say how to open an empty store::
 What the store's :class:`Capabilities` don't name isn't asked of it: such tests
 are skipped. What they do name is compared with :func:`matcher`, which says what
 SQL says. The tests need nothing but the standard library.
+
+A store that can't be written is held against :class:`ReadOnlyContract`, over the data
+that ``make_store()`` finds there.
 """
 
 from ._reading import ReadingContract
+from ._readonly import ReadOnlyContract
 from ._schema import SchemaContract
 from ._transactions import TransactionsContract
 from ._writing import WritingContract
 
-__all__ = ["StoreContract"]
+__all__ = ["ReadOnlyContract", "StoreContract"]
 
 
 class StoreContract(
     ReadingContract, WritingContract, TransactionsContract, SchemaContract
 ):
-    """The contract, as tests: override :meth:`make_store`, and what else differs."""
+    """The contract, as tests: override ``make_store()``, and what else differs."""

@@ -1,0 +1,1 @@
+"""``manage.py startbackend``, ``python -m backendkit.startbackend``: a new backend."""
