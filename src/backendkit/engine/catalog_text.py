@@ -19,12 +19,24 @@ from .tokens import Token, TokenKind, significant
 TEXT = frozenset({ValueType.STRING, ValueType.ANY})
 
 
+def check_names(table: Table) -> None:
+    """
+    Check that SQL can name a table and its columns.
+
+    :raises DatabaseError: there is a NUL among them, which a store may keep.
+    """
+    for name in (table.name, *(column.name for column in table.columns)):
+        if "\0" in name:
+            raise DatabaseError(f"SQL can't name {shown(name)}, which has a NUL in it.")
+
+
 def check_table(table: Table) -> None:
     """
     Check all SQL of a table or view.
 
     :raises DatabaseError: a part of it isn't what it has to be.
     """
+    check_names(table)
     if not table.columns:
         tokens = _created(table.sql, "VIEW", table.name)
         _require(tokens[:1], ("AS", "("), "view", table.name, table.sql)

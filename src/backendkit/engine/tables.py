@@ -9,6 +9,7 @@ import apsw
 from backendkit.stores import Catalog, OperationalError, Session, Table
 
 from . import ddl
+from .catalog_text import check_names
 from .ddl_text import may_be_temporary, temporary_ddl
 from .declarations import is_view
 from .sqltext import lists_are_literal
@@ -61,6 +62,7 @@ class Tables:
 
     def _declare(self, table: Table) -> None:
         sqlite = self._connection.sqlite
+        check_names(table)
         if is_view(table):
             ddl.declare_view(sqlite, table)
             self._views.add(table.name)

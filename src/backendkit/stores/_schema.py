@@ -296,8 +296,6 @@ class Table:
             raise ValueError("a name, a flag or a number is of another type")
         for text in texts:
             text.encode()  # no half of a surrogate
-            if "\0" in text:
-                raise ValueError("a name with NUL")
         known = {column.name for column in columns}
         # Older versions made what is computed for an index twice, if it has it twice.
         if len(known) != len({*columns}):
