@@ -38,12 +38,12 @@ import django  # noqa: E402  # it has to be configured before it is imported
 
 django.setup()
 
-from django.apps.registry import Apps  # noqa: E402
-from django.db import IntegrityError, connection, models, transaction  # noqa: E402
-from django.db.models import F  # noqa: E402
+from django.apps.registry import Apps  # noqa: E402  # as above
+from django.db import IntegrityError, connection, models, transaction  # noqa: E402  # as above
+from django.db.models import F  # noqa: E402  # as above
 
-from backendkit.backends.lmdb.transaction import LMDBTransaction  # noqa: E402
-from backendkit.kv.checking import Checker  # noqa: E402
+from backendkit.backends.lmdb.transaction import LMDBTransaction  # noqa: E402  # as above
+from backendkit.kv.checking import Checker  # noqa: E402  # as above
 
 #: More rows than this in a table, and transactions delete rather than insert.
 MANY = 60

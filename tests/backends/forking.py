@@ -42,8 +42,8 @@ import django  # noqa: E402  # it has to be configured before it is imported
 
 django.setup()
 
-from django.apps.registry import Apps  # noqa: E402
-from django.db import (  # noqa: E402
+from django.apps.registry import Apps  # noqa: E402  # as above
+from django.db import (  # noqa: E402  # as above
     InterfaceError,
     OperationalError,
     connection,
@@ -51,9 +51,9 @@ from django.db import (  # noqa: E402
     models,
     transaction,
 )
-from django.db.models import F  # noqa: E402
+from django.db.models import F  # noqa: E402  # as above
 
-from backendkit.backends.lmdb import inherited  # noqa: E402
+from backendkit.backends.lmdb import inherited  # noqa: E402  # as above
 
 #: Rows that there are at least, and how many a query is asked for at a time: so many
 #: that LMDB's pages are still to be read after a fork.

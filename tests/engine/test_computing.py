@@ -132,11 +132,11 @@ def test_the_same_as_sqlite(program):
         many = ", ".join([f"({marks})"] * len(rows))
         values = [value for row in rows for value in row]
         statement = f"INSERT INTO t ({names}) VALUES {many}"
-        expected = attempt(lambda: theirs.execute(statement, values))  # noqa: B023
-        assert attempt(lambda: insert(ours, columns, rows)) == expected  # noqa: B023
+        expected = attempt(lambda: theirs.execute(statement, values))  # noqa: B023  # called at once
+        assert attempt(lambda: insert(ours, columns, rows)) == expected  # noqa: B023  # called at once
     for sql in updates:
-        expected = attempt(lambda: theirs.execute(sql))  # noqa: B023
-        assert attempt(lambda: ours.execute(sql)) == expected  # noqa: B023
+        expected = attempt(lambda: theirs.execute(sql))  # noqa: B023  # called at once
+        assert attempt(lambda: ours.execute(sql)) == expected  # noqa: B023  # called at once
         everything = "SELECT *, typeof(a), typeof(b), typeof(d) FROM t ORDER BY id"
         assert (
             ours.execute(everything).fetchall() == theirs.execute(everything).fetchall()

@@ -19,7 +19,7 @@ django.setup()
 
 if os.environ.get("CI"):
     # Elsewhere the tests are skipped without it.
-    import grpc  # noqa: F401
+    import grpc  # noqa: F401  # whether it is there
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ driver = pytest.importorskip(
 
 grpc = pytest.importorskip("grpc", reason="needs the extra immudb")
 
-from backendkit.backends.immudb.driver._methods import (  # noqa: E402
+from backendkit.backends.immudb.driver._methods import (  # noqa: E402  # after importorskip
     CLOSE_SESSION,
     EMPTY,
     KEEP_ALIVE,

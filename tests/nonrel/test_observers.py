@@ -338,7 +338,7 @@ def test_a_text_that_nobody_asked_for_is_written_when_somebody_does(rows):
     statement, params = compiler.as_sql()
     text = str(statement)
     assert text.startswith('SELECT "nonrel_item"."id"')
-    assert (f"{statement}", "%s" % statement) == (text, text)  # noqa: UP031
+    assert (f"{statement}", "%s" % statement) == (text, text)  # noqa: UP031  # it is what is tested
     assert (statement + "", "" + statement) == (text, text)
     assert (len(statement), statement[:6], statement.upper()) == (
         len(text),

@@ -64,7 +64,7 @@ def doctor(arguments: list[str]) -> None:
     :param arguments: as ``sys.argv``: program, command, options.
     """
     # The commands import Django's forms and templates: not at the start of any other.
-    from backendkit.dbdev.management.commands import dbdev_doctor  # noqa: PLC0415
+    from backendkit.dbdev.management.commands import dbdev_doctor  # noqa: PLC0415  # needs settings
 
     run(dbdev_doctor.Command(), arguments)
 

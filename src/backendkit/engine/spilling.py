@@ -80,7 +80,7 @@ def _dumped(rows: Sequence[Row]) -> bytes:
 
 def _loaded(data: bytes) -> list[Row]:
     # It was written by this process or its parent, into a file that has no name.
-    rows: list[Row] = marshal.loads(memoryview(data)[1:])  # noqa: S302
+    rows: list[Row] = marshal.loads(memoryview(data)[1:])  # noqa: S302  # see above
     if data.startswith(b"p"):
         return rows
     return [tuple(map(_restored, row)) for row in rows]

@@ -82,7 +82,7 @@ class ImmudbBackend(CopiedServerBackend):
         if self.dbname == _DEFAULT_DATABASE:
             return
         # gRPC is slow to load.
-        from backendkit.backends.immudb import creation, driver  # noqa: PLC0415
+        from backendkit.backends.immudb import creation, driver  # noqa: PLC0415  # needs grpc
 
         name = str(self.dbname)
         # As many as those of test databases: Django writes much at once.
