@@ -137,7 +137,13 @@ class TableRecord:
                 data["indexes"],
             )
             record._check()
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
+        except (
+            AttributeError,
+            LookupError,
+            RecursionError,  # of lists within lists
+            TypeError,
+            ValueError,
+        ) as error:
             raise DatabaseError(
                 f"The catalog has a table that can't be read ({error!r})."
             ) from error

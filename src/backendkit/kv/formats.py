@@ -49,8 +49,8 @@ def check_format(marker: bytes | None, where: str) -> None:
         raise OperationalError(f"{where} is not a database of {FORMAT_NAME}")
     try:
         document = json.loads(marker)
-        name, number = document["name"], document["format"]
-    except (ValueError, KeyError, TypeError) as error:
+        name, number = str(document["name"]), int(document["format"])
+    except (ValueError, KeyError, RecursionError, TypeError, OverflowError) as error:
         raise OperationalError(f"{where} is not a database of {FORMAT_NAME}") from error
     if name != FORMAT_NAME:
         raise OperationalError(f"{where} is a database of {name}")

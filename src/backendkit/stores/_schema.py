@@ -229,7 +229,13 @@ class Table:
         """
         try:
             return cls._from_json(document)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (
+            AttributeError,
+            KeyError,
+            RecursionError,  # of lists within lists
+            TypeError,
+            ValueError,
+        ) as error:
             raise DatabaseError(
                 f"The catalog has a table that this version can't read ({error}). A"
                 " newer version of django-backendkit may have written it."

@@ -96,7 +96,7 @@ class Stored:
         """
         try:
             data = json.loads(document)
-            return cls(
+            stored = cls(
                 Table.from_json(json.dumps(data["table"])),
                 MappingProxyType(data["lengths"]),
                 frozenset(tuple(columns) for columns in data["indexes"]),
@@ -104,10 +104,35 @@ class Stored:
                 data.get("origin", ""),
                 data.get("is_copy", False),
             )
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            stored._check()
+        except (
+            AttributeError,
+            LookupError,
+            RecursionError,  # of lists within lists
+            TypeError,
+            ValueError,
+        ) as error:
             raise DatabaseError(
                 f"The catalog has a table that can't be read ({error!r})."
             ) from error
+        return stored
+
+    def _check(self) -> None:
+        """Raise ValueError if a part is of another type, or about no column."""
+        known = self.table.positions.keys()
+        flags: list[Any] = [self.ours, self.is_copy]
+        texts: list[Any] = [self.origin]
+        numbers: list[Any] = [*self.lengths.values()]
+        if not (
+            all(one.__class__ is bool for one in flags)
+            and all(one.__class__ is str for one in texts)
+            and all(one.__class__ is int for one in numbers)
+        ):
+            raise ValueError("a flag, a name or a length is of another type")
+        if not known >= self.lengths.keys() or not all(
+            known >= set(columns) for columns in self.indexes
+        ):
+            raise ValueError("a length or an index is of a column that isn't there")
 
 
 @dataclass(frozen=True)
