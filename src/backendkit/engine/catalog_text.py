@@ -66,11 +66,12 @@ def check_columns(table: Table, made: Sequence[tuple[Any, ...]]) -> None:
     :param made: of each: name, declared type, place in the primary key (0: none).
     :raises DatabaseError: others.
     """
-    said = [(one.name, one.declared) for one in table.columns if not one.hidden]
+    # SQLite spells some types in capitals, whatever was written.
+    said = [(one.name, one.declared.upper()) for one in table.columns if not one.hidden]
     rows = sorted((row for row in made if row[2]), key=lambda row: int(row[2]))
     key = tuple(row[0] for row in rows)
     hidden = {one.name for one in table.columns if one.hidden}
-    if said != [(row[0], row[1]) for row in made] or (
+    if said != [(row[0], row[1].upper()) for row in made] or (
         table.primary_key != key
         if key
         else len(table.primary_key) != 1 or not hidden.issuperset(table.primary_key)

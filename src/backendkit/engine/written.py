@@ -24,8 +24,6 @@ _WORDS = {
     ValueType.JSON: "json text",
     ValueType.ANY: "",
 }
-#: Types that SQLite spells in its own way.
-_STANDARD = frozenset({"ANY", "BLOB", "INT", "INTEGER", "REAL", "TEXT"})
 
 
 def with_sql(table: Table) -> Table:
@@ -68,9 +66,7 @@ def _with_sql(table: Table, index: Index) -> Index:
 def _with_type(table: Table, column: Column) -> Column:
     declared = column.declared or _word(column)
     if _numbered(table) and column.auto_increment:
-        declared = "INTEGER"  # SQLite numbers columns of this type alone
-    if declared.upper() in _STANDARD:
-        declared = declared.upper()
+        declared = "integer"  # SQLite numbers columns of this type alone
     return replace(column, declared=declared)
 
 

@@ -16,7 +16,7 @@ from django.utils.asyncio import async_unsafe
 from backendkit.engine import dbapi
 from backendkit.engine.compiled import Insert, Pushed, Select, Statement
 from backendkit.engine.placeholders import to_named, to_qmark, write_out
-from backendkit.stores import NO_TURNS, Store, Turns, turns
+from backendkit.stores import NO_TURNS, Store, Turns, VerifiedStore, turns
 
 from .client import DatabaseClient
 from .creation import NonrelDatabaseCreation
@@ -47,7 +47,7 @@ class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
     store_vendor = ""
     #: Names of the OPTIONS that the store takes. All backends have
     #: ``transaction_mode`` (as Django's SQLite backend), ``native``,
-    #: ``max_scan_rows``, ``warn_scan_rows`` and ``allow_no_transactions``.
+    #: ``verify``, ``max_scan_rows``, ``warn_scan_rows`` and ``allow_no_transactions``.
     store_options: ClassVar[frozenset[str]] = frozenset()
 
     # The words before SQLite's own tell the store what the values are.
@@ -114,6 +114,11 @@ class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
             raise ImproperlyConfigured(
                 f"{where}['OPTIONS']['native'] is {native!r}. Use True or False."
             )
+        verify = options.pop("verify", False)
+        if not isinstance(verify, bool):
+            raise ImproperlyConfigured(
+                f"{where}['OPTIONS']['verify'] is {verify!r}. Use True or False."
+            )
         limits = {name: options.pop(name, n) for name, n in SCAN_OPTIONS.items()}
         for name, number in limits.items():
             if number is not None and (
@@ -128,7 +133,7 @@ class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
             known = ", ".join(
                 sorted(
                     self.store_options
-                    | {"native", "transaction_mode", ALLOW_NO_TRANSACTIONS}
+                    | {"native", "transaction_mode", "verify", ALLOW_NO_TRANSACTIONS}
                     | set(SCAN_OPTIONS)
                 )
             )
@@ -137,12 +142,19 @@ class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
                 f" Known are: {known}."
             )
             raise ImproperlyConfigured(msg)
-        return {"name": str(settings["NAME"]), "options": options, "limits": limits}
+        return {
+            "name": str(settings["NAME"]),
+            "options": options,
+            "limits": limits,
+            "verify": verify,
+        }
 
     @async_unsafe
     def get_new_connection(self, conn_params: dict[str, Any]) -> dbapi.Connection:
         """Open the store and return a connection to it."""
         store = self.open_store(conn_params["name"], conn_params["options"])
+        if conn_params.get("verify"):
+            store = VerifiedStore(store)
         connection = dbapi.connect(
             store,
             register_functions,

@@ -51,6 +51,7 @@ from ._turns import NO_TURNS, Turns, turns
 if TYPE_CHECKING:
     from ._buffered import BufferedSession
     from ._changes import RowChange, TableChange
+    from ._verifying import VerifiedStore
 
 __all__ = [
     "BATCH_BYTES",
@@ -92,6 +93,7 @@ __all__ = [
     "Turns",
     "UniqueViolation",
     "ValueType",
+    "VerifiedStore",
     "Warning",
     "WriterLock",
     "batch",
@@ -124,4 +126,8 @@ def __getattr__(name: str) -> Any:
         ):
             globals()[one.__name__] = one
         return globals()[name]
+    if name == "VerifiedStore":
+        from ._verifying import VerifiedStore  # noqa: PLC0415  # as above
+
+        return VerifiedStore
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,11 +3,8 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import itertools
-import uuid
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from typing import Any
 
 from backendkit.stores import (
@@ -22,23 +19,11 @@ from backendkit.stores import (
     Row,
     Session,
     Table,
-    ValueType,
 )
+from backendkit.stores._verifying import PYTHON_TYPES
 
 from ._base import ContractBase
 
-_TYPES: Mapping[ValueType, type] = {
-    ValueType.BOOL: bool,
-    ValueType.INTEGER: int,
-    ValueType.FLOAT: float,
-    ValueType.DECIMAL: Decimal,
-    ValueType.BYTES: bytes,
-    ValueType.DATE: dt.date,
-    ValueType.TIME: dt.time,
-    ValueType.DATETIME: dt.datetime,
-    ValueType.DURATION: dt.timedelta,
-    ValueType.UUID: uuid.UUID,
-}
 #: Rows of a table that are looked at one by one.
 _SOME = 20
 
@@ -97,7 +82,7 @@ class ReadOnlyContract(ContractBase):
             self.check.assertTrue(column.nullable, what)
             self.check.assertNotIn(column.name, table.primary_key, what)
         else:
-            self.check.assertIs(type(value), _TYPES.get(column.type, str), what)
+            self.check.assertIs(type(value), PYTHON_TYPES.get(column.type, str), what)
         if isinstance(value, float):
             self.check.assertEqual(value, value, what)
 

@@ -1,0 +1,163 @@
+"""A store that does something against its contract is told so by name."""
+
+import pytest
+
+from backendkit.backends.memory.store import MemoryQuery, MemorySession, MemoryStore
+from backendkit.engine import dbapi
+from backendkit.stores import InternalError, VerifiedStore
+from backendkit.stores.testing import StoreContract
+
+
+class TestNoFalseAlarm(StoreContract):
+    """A store that keeps to its contract isn't accused."""
+
+    def make_store(self):
+        return VerifiedStore(MemoryStore(timeout=0.1))
+
+
+def lying(**methods):
+    """Return a store whose query or session has other methods."""
+
+    class Query(MemoryQuery):
+        pass
+
+    class Session(MemorySession):
+        def query(self, table, columns, access):
+            return Query(self, table, columns, access)
+
+    class Store(MemoryStore):
+        def session(self):
+            return Session(self)
+
+    for name, method in methods.items():
+        owner = Query if name in {"add_filter", "fetch", "order_by"} else Session
+        setattr(owner, name, method)
+    return VerifiedStore(Store())
+
+
+def true(self, low=0, high=None):
+    return MemoryQuery.fetch(self, low, high)
+
+
+def fails(*_, **__):
+    raise KeyError("boom")
+
+
+def fails_later(self, low=0, high=None):
+    yield from []
+    raise KeyError("boom")
+
+
+def each(change):
+    """Return a fetch() that gives other rows."""
+    return lambda self, low=0, high=None: iter(change([*true(self, low, high)]))
+
+
+FETCHES = {
+    "dicts": (each(lambda rows: [{"id": 1}]), "a row is a value of type dict"),
+    "lists": (each(lambda rows: map(list, rows)), "a row is a value of type list"),
+    "short": (
+        each(lambda rows: [r[:1] for r in rows]),
+        "has 1 values, and there are 3",
+    ),
+    "long": (each(lambda rows: [(*r, 1) for r in rows]), "a row has 4 values"),
+    "type": (each(lambda rows: [("x", *r[1:]) for r in rows]), "'id': a value of type"),
+    "bool": (each(lambda rows: [(True, *r[1:]) for r in rows]), "type bool, and its"),
+    "none": (each(lambda rows: [(None, *r[1:]) for r in rows]), "it isn't nullable"),
+    "nan": (each(lambda rows: [(*r[:2], float("nan")) for r in rows]), "NaN"),
+    "twice": (each(lambda rows: rows + rows[:1]), "a row comes twice"),
+    "a list": (lambda self, low=0, high=None: [*true(self)], "type list, no iterator"),
+    "nothing": (lambda self, low=0, high=None: None, "returned None, no iterator"),
+    "an error": (fails, "raised KeyError: \"'boom'\""),
+    "an error later": (fails_later, "raised KeyError: \"'boom'\""),
+}
+
+
+def connected(store):
+    connection = dbapi.connect(store)
+    connection.execute("CREATE TABLE t (id integer PRIMARY KEY, s text, f real)")
+    connection.execute("INSERT INTO t VALUES (1, 'a', 1.5), (2, 'b', 0.5), (3, 'a', 2)")
+    return connection
+
+
+@pytest.mark.parametrize(("fetch", "message"), FETCHES.values(), ids=FETCHES)
+def test_what_fetch_gives(fetch, message):
+    """Rows that aren't rows, or of other types; an error that isn't of the contract."""
+    store = lying()
+    connection = connected(store)
+    broken = lying(fetch=fetch)
+    broken.inner.committed = store.inner.committed
+    with pytest.raises(InternalError, match="breaks the contract") as caught:
+        dbapi.connect(broken).execute("SELECT * FROM t").fetchall()
+    assert ".fetch() of table 't'" in str(caught.value)
+    assert "Query" in str(caught.value)
+    assert message in str(caught.value)
+    connection.close()
+
+
+def no_filter(self, *_):
+    pass
+
+
+def half(self, column, lookup_type, negated, db_type, value):
+    MemoryQuery.add_filter(self, column, lookup_type, negated, db_type, value)
+    MemoryQuery.add_filter(self, "id", "gt", False, "integer", 1)
+
+
+CLAIMS = {
+    "a filter isn't applied": (
+        {"add_filter": no_filter},
+        "SELECT id FROM t WHERE s = 'b'",
+    ),
+    "a filter takes too much": ({"add_filter": half}, "SELECT id FROM t WHERE s = 'a'"),
+    "no order": (
+        {"order_by": lambda self, ordering: None},
+        "SELECT id FROM t ORDER BY f, id",
+    ),
+    "a limit isn't kept": (
+        {"fetch": lambda self, low=0, high=None: true(self)},
+        "SELECT id FROM t LIMIT 1",
+    ),
+}
+
+
+@pytest.mark.parametrize(("methods", "sql"), CLAIMS.values(), ids=CLAIMS)
+def test_what_is_claimed(methods, sql):
+    """EXACT filters, orders and limits are compared with a scan of the table."""
+    honest = lying()
+    connected(honest).close()
+    broken = lying(**methods)
+    broken.inner.committed = honest.inner.committed
+    with pytest.raises(
+        InternalError, match=r"fetch\(\) of table 't' breaks the contract"
+    ):
+        dbapi.connect(broken).execute(sql).fetchall()
+
+
+WRITES = {
+    "insert": (
+        lambda self, table, rows: [(1,)] * len(rows),
+        "INSERT INTO t VALUES (9, 'x', 0)",
+    ),
+    "update": (lambda self, table, key, row: None, "UPDATE t SET s = 'z' WHERE id = 1"),
+    "delete": (lambda self, table, keys: len(keys), "DELETE FROM t WHERE id = 1"),
+    "create_table": (
+        lambda self, table: None,
+        "CREATE TABLE u (id integer PRIMARY KEY)",
+    ),
+    "drop_table": (lambda self, name: None, "DROP TABLE t"),
+    "get": (fails, "DELETE FROM t WHERE id = 1"),
+    "begin": (fails, "SELECT * FROM t"),
+}
+
+
+@pytest.mark.parametrize("method", WRITES)
+def test_what_is_written(method):
+    """A row or a table that isn't there afterwards, or is still there."""
+    does, sql = WRITES[method]
+    honest = lying()
+    connected(honest).close()
+    broken = lying(**{method: does})
+    broken.inner.committed = honest.inner.committed
+    with pytest.raises(InternalError, match=r"\(\).* breaks the contract"):
+        dbapi.connect(broken).execute(sql).fetchall()
