@@ -1,0 +1,1 @@
+"""``manage.py movedata``: copies the rows of models from one database to another."""

@@ -1,0 +1,227 @@
+"""``manage.py movedata``: copy the rows of models from one database to another."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
+
+from backendkit.move.copying import Copier
+from backendkit.move.errors import ROW_ERRORS, MoveError
+from backendkit.move.planning import Plan, make_plan
+from backendkit.move.rows import Table
+from backendkit.move.state import State
+from backendkit.move.verifying import Comparison, compare
+from backendkit.progress import Progress
+
+
+class Command(BaseCommand):
+    """Run it as ``movedata --from ALIAS --to ALIAS [LABEL …]``."""
+
+    help = (
+        "Copies the rows of all models, or of some, from one database to another one"
+        " that has been migrated, and compares both. It can be interrupted and resumed."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add the aliases, the labels and how to begin."""
+        parser.add_argument(
+            "labels",
+            nargs="*",
+            metavar="app_label[.ModelName]",
+            help="Move these only, with their many-to-many tables.",
+        )
+        parser.add_argument(
+            "--from", dest="source", default="default", help="Alias that is read."
+        )
+        parser.add_argument(
+            "--to", dest="target", required=True, help="Alias that is written."
+        )
+        parser.add_argument(
+            "--exclude",
+            "-e",
+            action="append",
+            default=[],
+            help="An app or a model to leave out; can be given several times.",
+        )
+        parser.add_argument(
+            "--replace",
+            action="append",
+            default=[],
+            help="An app or a model whose rows in the target are deleted first; can be"
+            " given several times. Content types, permissions and sites always are.",
+        )
+        parser.add_argument(
+            "--batch",
+            type=int,
+            default=1000,
+            help="Rows that are committed at a time; by default 1000.",
+        )
+        again = parser.add_mutually_exclusive_group()
+        again.add_argument(
+            "--resume",
+            action="store_true",
+            help="Go on where an interrupted move was.",
+        )
+        again.add_argument(
+            "--restart",
+            action="store_true",
+            help="Delete what an interrupted move has copied, and begin anew.",
+        )
+        parser.add_argument(
+            "--take-over",
+            action="store_true",
+            help="Take the place of a move that is said to be going on still.",
+        )
+        parser.add_argument(
+            "--noinput",
+            "--no-input",
+            action="store_false",
+            dest="interactive",
+            help="Don't ask before rows are deleted.",
+        )
+
+    def handle(self, **options: Any) -> None:
+        """
+        Move the rows.
+
+        :raises CommandError: the move can't begin or go on, or the databases differ.
+        """
+        source, target = options["source"], options["target"]
+        self._check_aliases(source, target)
+        if options["batch"] < 1:
+            raise CommandError("--batch must be at least 1.")
+        plan = make_plan(
+            source, target, options["labels"], options["exclude"], options["replace"]
+        )
+        state = State(target)
+        copier = Copier(source, target, plan, state, options["batch"])
+        try:
+            copier.check()
+            if options["interactive"] and (options["restart"] or options["replace"]):
+                self._confirm(target)
+            state.acquire(take_over=options["take_over"])
+            try:
+                self._start(plan, state, copier, options)
+                self._copy(plan, copier, source)
+                compared = self._verify(plan, options)
+            finally:
+                self._leave(state)
+        except ROW_ERRORS as error:
+            raise CommandError(
+                f"The move has stopped: {type(error).__name__}: {error}. If it had"
+                " begun, go on with --resume."
+            ) from error
+        self._report(plan, compared)
+        different = [found.difference for found in compared if found.difference]
+        if different:
+            raise CommandError(
+                f"The databases differ: {different[0]}. If rows were added to"
+                f" {source!r} meanwhile, --resume copies those with higher keys; if"
+                " rows were changed or deleted, begin anew with --restart."
+            )
+        state.drop()
+        self.stdout.write(
+            self.style.SUCCESS(f"{target} has all rows of {source} that were moved.")
+        )
+
+    def _check_aliases(self, source: str, target: str) -> None:
+        for alias in (source, target):
+            if alias not in connections:
+                raise CommandError(
+                    f"There is no database {alias!r} in DATABASES, only"
+                    f" {', '.join(sorted(connections))}."
+                )
+        if source == target:
+            raise CommandError(f"--from and --to are both {source!r}.")
+        where = [
+            [str(connections[alias].settings_dict[name]) for name in _PLACE]
+            for alias in (source, target)
+        ]
+        if where[0] == where[1]:
+            raise CommandError(f"{source!r} and {target!r} are the same database.")
+
+    def _confirm(self, target: str) -> None:
+        if not sys.stdin.isatty():
+            raise CommandError(
+                "Aborted: no terminal to confirm on. Pass --noinput to skip the question."
+            )
+        answer = input(f"This deletes rows in {target!r}. Go on? [yes/no] ")
+        if answer.strip().lower() != "yes":
+            raise CommandError("Aborted. Nothing was changed.")
+
+    def _start(
+        self, plan: Plan, state: State, copier: Copier, options: dict[str, Any]
+    ) -> None:
+        """Begin, or go on, and say what isn't moved."""
+        description = {
+            "source": options["source"],
+            "models": [model._meta.label for model in plan.models],
+        }
+        before = state.plan()
+        if before is not None and options["restart"]:
+            copier.discard(before)
+            before = None
+        if before is None:
+            copier.check_empty()
+            copier.begin(description)
+        elif not options["resume"]:
+            raise MoveError(
+                f"A move from {before['source']!r} into {options['target']!r} was"
+                " interrupted. Go on with --resume, or delete what it has copied and"
+                " begin anew with --restart."
+            )
+        elif before.get("discarded"):
+            raise MoveError(
+                "What the move had copied was being deleted. Finish with --restart."
+            )
+        elif before["source"] != description["source"] or sorted(
+            before["models"]
+        ) != sorted(description["models"]):
+            raise MoveError(
+                f"The interrupted move was one from {before['source']!r} of other"
+                f" models: {', '.join(before['models'])}. Name the same ones, or begin"
+                " anew with --restart."
+            )
+        for label, why in plan.skipped.items():
+            if "proxy" not in why:
+                self.stdout.write(self.style.WARNING(f"Skipped: {label} {why}."))
+
+    def _leave(self, state: State) -> None:
+        """Give the lock back; remove the table if nothing has begun."""
+        if not state.exists():
+            return  # another process took over, and has finished
+        if state.plan() is None:
+            state.drop()
+        else:
+            state.release()
+
+    def _copy(self, plan: Plan, copier: Copier, source: str) -> None:
+        total = sum(Table(model).count(source) for model in plan.models)
+        with Progress(self.stderr, "copied", total, unit="rows") as progress:
+            copier.copy(lambda label, rows: progress.add(rows))
+
+    def _verify(self, plan: Plan, options: dict[str, Any]) -> list[Comparison]:
+        source, target = options["source"], options["target"]
+        total = sum(Table(model).count(source) for model in plan.models)
+        with Progress(self.stderr, "compared", total, unit="rows") as progress:
+            return [
+                compare(Table(model), source, target, options["batch"], progress.add)
+                for model in plan.models
+            ]
+
+    def _report(self, plan: Plan, compared: list[Comparison]) -> None:
+        width = max(len(found.label) for found in compared)
+        self.stdout.write(f"{'Table':{width}}  {'Rows':>10}  {'Checksum':16}")
+        for found in compared:
+            rows, there = found.rows
+            line = f"{found.label:{width}}  {rows:>10,}  {found.checksums[0]:016x}"
+            if found.difference:
+                line += f"  differs: {there:,} rows, {found.checksums[1]:016x}"
+            self.stdout.write(line)
+
+
+#: The settings that say which database it is.
+_PLACE = ("ENGINE", "NAME", "HOST", "PORT")
