@@ -112,10 +112,35 @@ class Note(models.Model):
         base_manager_name = "objects"
 
 
+class Secret:
+    """An object whose text tells nothing."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __repr__(self):
+        return "***"
+
+
+class SecretField(models.CharField):
+    def from_db_value(self, value, expression, connection):
+        return Secret(value)
+
+    def get_prep_value(self, value):
+        return value.value if isinstance(value, Secret) else value
+
+
+class Safe(models.Model):
+    secret = SecretField(max_length=20, unique=True)
+
+    class Meta:
+        app_label = "moving"
+
+
 class View(models.Model):
     class Meta:
         app_label = "moving"
         managed = False
 
 
-MODELS = [Person, Team, Place, Shop, Kiosk, Value, Part, Note]
+MODELS = [Person, Team, Place, Shop, Kiosk, Value, Part, Note, Safe]

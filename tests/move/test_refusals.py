@@ -171,6 +171,40 @@ def test_a_difference_is_named(pair, monkeypatch):
     assert_same_places(source, target)
 
 
+def test_objects_are_compared_by_what_is_stored(pair):
+    """Not by their text, which may be the same for all of them, or for none."""
+    from .models import Safe
+
+    source, target = pair
+    Safe.objects.using(source).create(id=3, secret="a")
+    move(source, target)
+    Safe.objects.using(target).update(secret="b")
+    state = State(target)
+    state.acquire(take_over=False)
+    state.begin({"source": source, "models": ["moving.Safe"]})
+    state.reach("moving.Safe", '["3"]', 1)
+    state.release()
+    refused(source, target, "moving.Safe", "--resume", match="moving.Safe 3: secret")
+
+
+def test_the_first_row_that_is_refused_is_named(pair):
+    """By its key; no row of its batch is written, and none that was tried alone."""
+    from .models import Safe
+
+    source, target = pair
+    Safe.objects.using(source).bulk_create(
+        [Safe(id=n, secret=f"{n}") for n in range(1, 8)]
+    )
+    with connections[target].cursor() as cursor:
+        cursor.execute("CREATE UNIQUE INDEX odd ON moving_safe (secret % 5)")
+    refused(source, target, "--batch", "4", match="moving.Safe 6 can't be written to")
+    assert Safe.objects.using(target).count() == 4
+    with connections[target].cursor() as cursor:
+        cursor.execute("DROP INDEX odd")
+    move(source, target, "--resume")
+    assert_same_places(source, target)
+
+
 def test_a_row_that_the_target_refuses_is_named(pair):
     """Those before it in other batches stay; the move goes on when it is mended."""
     from .models import Part, Person, Place, Team

@@ -7,6 +7,7 @@ import datetime
 import decimal
 import hashlib
 import json
+import uuid
 from collections.abc import Generator, Iterator, Sequence
 from functools import cached_property
 from types import SimpleNamespace
@@ -126,13 +127,21 @@ class Table:
             after = found[-1][0]
 
     def lookup(self, alias: str, keys: Sequence[Key]) -> dict[str, Row]:
-        """Return the rows that have these keys, by :func:`canonical` key."""
+        """Return the rows that have these keys, by :meth:`key_name`."""
         found = {}
         for some in self._bounded(alias, keys):
             query = self.query(alias).order_by()
             for key, row in self._read(query.filter(pk__in=some)):
-                found[canonical(key)] = row
+                found[self.key_name(key)] = row
         return found
+
+    def key_name(self, key: Key) -> str:
+        """Return a text that is the same for equal keys."""
+        return canonical(_plain(self.key_fields, key))
+
+    def row_texts(self, row: Row) -> list[str]:
+        """Return a text for each of a row's values, the same for equal values."""
+        return list(map(canonical, _plain(self.fields, row)))
 
     def delete(self, alias: str, keys: Sequence[Key]) -> None:
         """Delete the rows that have these keys, and nothing that refers to them."""
@@ -214,6 +223,37 @@ def _referred(field: Any) -> Any:
     return field
 
 
+#: Values of these say themselves what they are.
+_SCALARS = (
+    type(None),
+    bool,
+    int,
+    float,
+    decimal.Decimal,
+    str,
+    bytes,
+    datetime.date,
+    datetime.time,
+    datetime.timedelta,
+    uuid.UUID,
+    _JsonNull,
+)
+
+
+def _plain(fields: Sequence[Any], values: Row) -> Row:
+    """
+    Return values in place of objects of the project's, as their fields prepare them.
+
+    The text of an object may name its address, or be that of any other one.
+    """
+    return tuple(
+        value
+        if isinstance(value, _SCALARS) or isinstance(field, models.JSONField)
+        else _bytes(_referred(field).get_prep_value(value))
+        for field, value in zip(fields, values, strict=True)
+    )
+
+
 def _bytes(value: Any) -> Any:
     """Drivers give binary data as one of three types."""
     return bytes(value) if isinstance(value, (memoryview, bytearray)) else value
@@ -250,7 +290,7 @@ def canonical(value: Any) -> str:
     return repr(value)
 
 
-def checksum(row: Row) -> int:
+def checksum(texts: Sequence[str]) -> int:
     """Return a number for a row; the sum over a table doesn't depend on its order."""
-    text = canonical(row).encode("utf-8", "surrogatepass")
+    text = json.dumps(texts).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.db import reset_queries
 
 from backendkit.move.copying import shown
-from backendkit.move.rows import Key, Row, Table, canonical, checksum
+from backendkit.move.rows import Key, Row, Table, checksum
 
 _SUM = 1 << 64
 
@@ -48,12 +48,12 @@ def compare(
         copies = table.lookup(target, keys)
         for key, row in found:
             count += 1
-            sums += checksum(row)
-            copy = copies.get(canonical(key))
-            if copy is not None:
+            sums += (sum_of_row := checksum(table.row_texts(row)))
+            sum_of_copy = None
+            if (copy := copies.get(table.key_name(key))) is not None:
                 there += 1
-                there_sums += checksum(copy)
-            if result.difference is None:
+                there_sums += (sum_of_copy := checksum(table.row_texts(copy)))
+            if result.difference is None and sum_of_row != sum_of_copy:
                 result.difference = _difference(table, key, row, copy, target)
         on_rows(len(found))
         reset_queries()
@@ -70,8 +70,11 @@ def _difference(
 ) -> str | None:
     if copy is None:
         return f"{table.label} {shown(key)} isn't in {target!r}"
-    for field, value, other in zip(table.fields, row, copy, strict=True):
-        if canonical(value) != canonical(other):
+    texts = zip(table.row_texts(row), table.row_texts(copy), strict=True)
+    for field, value, other, (text, copied) in zip(
+        table.fields, row, copy, texts, strict=True
+    ):
+        if text != copied:
             return (
                 f"{table.label} {shown(key)}: {field.attname} was {value!r:.100}, and"
                 f" is {other!r:.100} in {target!r}"
@@ -83,6 +86,6 @@ def _first_extra(table: Table, source: str, target: str, size: int) -> str:
     for found in table.batches(target, size):
         there = table.lookup(source, [key for key, _ in found])
         for key, _ in found:
-            if canonical(key) not in there:
+            if table.key_name(key) not in there:
                 return f"{table.label} {shown(key)} is in {target!r}, not in {source!r}"
     return f"{table.label}: rows came or went while they were compared"
