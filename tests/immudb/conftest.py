@@ -9,7 +9,7 @@ from django.conf import settings
 
 from backendkit.backends.immudb.server import ServerNotFound, find
 
-from .servers import Server
+from .servers import connected, started
 
 if not settings.configured and not os.environ.get("DJANGO_SETTINGS_MODULE"):
     settings.configure(
@@ -36,8 +36,7 @@ def immudb_program():
 @pytest.fixture(scope="session")
 def server(immudb_program, tmp_path_factory):
     """A server that tests may restart and kill, if they start it again."""
-    directory = tmp_path_factory.mktemp("immudb")
-    with Server(directory, password="Pass-word 1!") as running:
+    with started(tmp_path_factory) as running:
         yield running
 
 
@@ -66,11 +65,7 @@ def proxy(server):
 @pytest.fixture(scope="session")
 def shared(server):
     """One connection for all tests that need no other: opening one takes 80 ms."""
-    from backendkit.backends.immudb import driver
-
-    with driver.connect(
-        server.host, server.port, password=server.password, autocommit=True
-    ) as connection:
+    with connected(server) as connection:
         yield connection
 
 
