@@ -110,10 +110,11 @@ def wrong_database(wrapper):
     ],
 )
 def test_wrong_databases_are_found(compared, wrapper, strategy, check):
-    """Each of these mistakes is found by as many examples as CI runs of the kind."""
+    """Each of these mistakes is found by about as many examples as CI runs of the kind."""
 
-    # It is enough to find it: nobody needs the smallest example.
-    @examples(300, phases=[Phase.generate], report_multiple_bugs=False)
+    # It is enough to find it: nobody needs the smallest example. What is drawn depends on
+    # the modules that are loaded, too, so the number is for the worst case.
+    @examples(2000, phases=[Phase.generate], report_multiple_bugs=False)
     @given(case=cases(strategy))
     def compare(case):
         check(case, [alias])
