@@ -17,29 +17,22 @@ DIFFERENTIAL_LOG
 """
 
 import contextlib
-import os
 
-import django
 import pytest
-from django.conf import settings
 from django.test import override_settings
+
+from tests.django_setup import set_up, unblocked
 
 from .databases import CurrentDatabase, added
 
-if not settings.configured and not os.environ.get("DJANGO_SETTINGS_MODULE"):
-    settings.configure(
-        DATABASES={"default": {"ENGINE": "django.db.backends.dummy"}}, USE_TZ=False
-    )
-django.setup()
+set_up()
 
 
 @pytest.fixture(scope="package")
 def compared(request):
     """The aliases that are compared with the oracle."""
     with contextlib.ExitStack() as stack:
-        if request.config.pluginmanager.hasplugin("django"):
-            blocker = request.getfixturevalue("django_db_blocker")
-            stack.enter_context(blocker.unblock())
+        stack.enter_context(unblocked(request))
         stack.enter_context(
             override_settings(
                 DATABASE_ROUTERS=[CurrentDatabase()], USE_TZ=False, TIME_ZONE="UTC"

@@ -1,21 +1,13 @@
 """Each database that the fields are tried on, with the models' tables."""
 
-import os
-
-import django
 import pytest
-from django.conf import settings
 from django.db import connection
 
-from backendkit.dbdev.temporary import TemporaryServer
-from tests.dbdev import engines
+from tests.django_setup import set_up, unblocked
 from tests.nonrel.databases import Database, default, opened
+from tests.servers import starting
 
-if not settings.configured and not os.environ.get("DJANGO_SETTINGS_MODULE"):
-    settings.configure(
-        DATABASES={"default": {"ENGINE": "django.db.backends.dummy"}}, USE_TZ=False
-    )
-django.setup()
+set_up()
 
 ENGINES = [
     pytest.param("sqlite3", marks=pytest.mark.check),
@@ -28,30 +20,14 @@ ENGINES = [
 @pytest.fixture(scope="session")
 def servers():
     """Return a function that starts a server, once; it is stopped after the tests."""
-    running = {}
-
-    def start(engine):
-        if engine not in running:
-            missing = getattr(engines, engine.upper()).missing()
-            if missing:
-                assert not os.environ.get("CI"), missing
-                pytest.skip(missing)
-            server = TemporaryServer(engine)
-            running[engine] = server.__enter__()
-        return running[engine]
-
-    yield start
-    for server in running.values():
-        server.close()
+    with starting() as start:
+        yield start
 
 
 @pytest.fixture(scope="module")
 def _unblocked(request):
     """Let tests use databases, where pytest-django forbids it."""
-    if request.config.pluginmanager.hasplugin("django"):
-        with request.getfixturevalue("django_db_blocker").unblock():
-            yield
-    else:
+    with unblocked(request):
         yield
 
 
@@ -64,7 +40,7 @@ def database(request, tmp_path_factory, servers, _unblocked):
     if request.param in {"sqlite3", "lmdb"}:
         place = opened(request.param, folder)
     else:
-        place = default(servers(request.param).settings)
+        place = default(servers(request.param))
     with place:
         database = Database(request.param)
         database.create(Team, Person)

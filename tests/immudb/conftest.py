@@ -3,19 +3,14 @@
 import contextlib
 import os
 
-import django
 import pytest
-from django.conf import settings
 
 from backendkit.backends.immudb.server import ServerNotFound, find
+from tests.django_setup import set_up
 
 from .servers import connected, started
 
-if not settings.configured and not os.environ.get("DJANGO_SETTINGS_MODULE"):
-    settings.configure(
-        DATABASES={"default": {"ENGINE": "django.db.backends.dummy"}}, USE_TZ=False
-    )
-django.setup()
+set_up()
 
 if os.environ.get("CI"):
     # Elsewhere the tests are skipped without it.
@@ -34,10 +29,24 @@ def immudb_program():
 
 
 @pytest.fixture(scope="session")
-def server(immudb_program, tmp_path_factory):
-    """A server that tests may restart and kill, if they start it again."""
+def common_server(immudb_program, tmp_path_factory):
     with started(tmp_path_factory) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def server(request, immudb_program, tmp_path_factory):
+    """
+    A server that tests may restart and kill, if they start it again.
+
+    A module that says ``OWN_SERVER = True`` has one of its own: its tests prove all that
+    a server has, and the others make that much.
+    """
+    if getattr(request.module, "OWN_SERVER", False):
+        with started(tmp_path_factory) as running:
+            yield running
+    else:
+        yield request.getfixturevalue("common_server")
 
 
 @pytest.fixture
@@ -62,9 +71,9 @@ def proxy(server):
     proxy.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared(server):
-    """One connection for all tests that need no other: opening one takes 80 ms."""
+    """One connection for tests that need no other: opening one takes 80 ms."""
     with connected(server) as connection:
         yield connection
 

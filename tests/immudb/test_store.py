@@ -21,9 +21,8 @@ from backendkit.stores import (
     UniqueViolation,
     ValueType,
 )
-from backendkit.stores.testing import StoreContract
 from backendkit.stores.testing._data import NAMES
-from tests.effort import later
+from tests.stores.isolation import OtherIsolation
 
 pytest.importorskip("grpc", reason="needs the extra immudb")
 
@@ -39,17 +38,10 @@ ITEMS = Table(
 _numbers = itertools.count()
 
 
-class TestContract(StoreContract):
+class TestContract(OtherIsolation):
     # A key of immudb has 1,024 bytes at most, and the primary key is in it twice.
     longest_key = 200
     patience = 60.0
-
-    test_comparisons = later(StoreContract.test_comparisons)
-    test_filters_together = later(StoreContract.test_filters_together)
-    test_names = later(StoreContract.test_names)
-    test_order = later(StoreContract.test_order)
-    test_patterns = later(StoreContract.test_patterns)
-    test_update_by_filter = later(StoreContract.test_update_by_filter)
 
     @pytest.fixture(autouse=True)
     def _server(self, arguments, connection):

@@ -28,19 +28,8 @@ FLIPS = examples(test=60, check=200, soak=5000)
 READS = examples(test=30, check=120, soak=10_000)
 
 
-@pytest.fixture(scope="module")
-def server(immudb_program, tmp_path_factory):
-    """A server whose log is short: a client that knows nothing has all of it proven."""
-    with Server(tmp_path_factory.mktemp("tampering")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def shared(server):
-    with driver.connect(
-        server.host, server.port, password=server.password, autocommit=True
-    ) as connection:
-        yield connection
+#: See the fixture ``server``.
+OWN_SERVER = True
 
 
 @pytest.fixture

@@ -24,22 +24,11 @@ from backendkit.backends.immudb.driver import _state as states  # noqa: E402  # 
 from backendkit.backends.immudb.driver import immudb_pb2 as pb  # noqa: E402  # after the skip
 from backendkit.backends.immudb.driver._proofs import State  # noqa: E402  # after the skip
 
-from .servers import Server, connected, started  # noqa: E402  # after the skip
+from .servers import Server  # noqa: E402  # after the skip
 from .test_proofs import mutated  # noqa: E402  # after the skip
 
-
-@pytest.fixture(scope="module")
-def server(immudb_program, tmp_path_factory):
-    """A server of their own: they prove all that it has, and others made it much."""
-    with started(tmp_path_factory) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def shared(server):
-    """A connection to it."""
-    with connected(server) as connection:
-        yield connection
+#: See the fixture ``server``.
+OWN_SERVER = True
 
 
 EVERYTHING = (

@@ -19,21 +19,8 @@ from django.test import override_settings
 from backendkit.dbdev import ports
 from tests.nonrel.databases import Database, default
 
-from .servers import connected, started
-
-
-@pytest.fixture(scope="module")
-def server(immudb_program, tmp_path_factory):
-    """A server of their own: they prove all that it has, and others made it much."""
-    with started(tmp_path_factory) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def shared(server):
-    """A connection to it."""
-    with connected(server) as connection:
-        yield connection
+#: See the fixture ``server``.
+OWN_SERVER = True
 
 
 @pytest.fixture(autouse=True)

@@ -1,56 +1,37 @@
 """Databases with the tables of hard models, and rows."""
 
-import contextlib
 import itertools
-import os
 import shutil
 
-import django
 import pytest
-from django.conf import settings
 from django.db import connections
 from django.test.utils import override_settings
 from django.utils import timezone
 
-from backendkit.dbdev.temporary import TemporaryServer
-from tests.dbdev import engines
+from tests.django_setup import set_up, unblocked
 from tests.nonrel.databases import complete
+from tests.servers import starting
 
 from . import project
 
-if not settings.configured and not os.environ.get("DJANGO_SETTINGS_MODULE"):
-    settings.configure(
-        DATABASES={"default": {"ENGINE": "django.db.backends.dummy"}}, USE_TZ=False
-    )
-django.setup()
+set_up()
 _numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
 def servers():
     """Return a function that starts a server, once, and returns its settings."""
-    with contextlib.ExitStack() as stack:
-        running = {}
-
-        def start(engine):
-            if engine not in running:
-                missing = getattr(engines, engine.upper()).missing()
-                if missing:
-                    assert not os.environ.get("CI"), missing
-                    pytest.skip(missing)
-                running[engine] = stack.enter_context(TemporaryServer(engine))
-            return {k: v for k, v in running[engine].settings.items() if k != "DBDEV"}
-
+    with starting() as start:
         yield start
 
 
 @pytest.fixture(autouse=True)
 def _project(request):
     """Have the app and its models installed, and time zones, during a test."""
-    blocker = contextlib.nullcontext()
-    if request.config.pluginmanager.hasplugin("django"):
-        blocker = request.getfixturevalue("django_db_blocker").unblock()
-    with blocker, override_settings(USE_TZ=True, INSTALLED_APPS=project.APPS):
+    with (
+        unblocked(request),
+        override_settings(USE_TZ=True, INSTALLED_APPS=project.APPS),
+    ):
         timezone.get_default_timezone.cache_clear()
         yield
 

@@ -5,28 +5,19 @@ Each test has a database of its own, which is Django's default one meanwhile.
 leaves the oracle out. What else the run configures is put back.
 """
 
-import os
-
-import django
 import pytest
-from django.conf import settings
+
+from tests.django_setup import set_up, unblocked
 
 from .databases import ENGINES, OURS, opened
 
-if not settings.configured and not os.environ.get("DJANGO_SETTINGS_MODULE"):
-    settings.configure(
-        DATABASES={"default": {"ENGINE": "django.db.backends.dummy"}}, USE_TZ=False
-    )
-django.setup()
+set_up()
 
 
 @pytest.fixture(autouse=True)
 def _unblocked(request):
     """Let tests use databases, where pytest-django forbids it."""
-    if request.config.pluginmanager.hasplugin("django"):
-        with request.getfixturevalue("django_db_blocker").unblock():
-            yield
-    else:
+    with unblocked(request):
         yield
 
 

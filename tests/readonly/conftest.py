@@ -1,71 +1,43 @@
 """Each kind of database, empty, with an alias that writes and one that reads."""
 
 import itertools
-import os
 
-import django
 import pytest
-from django.conf import settings
 from django.db import connections
 
-from backendkit.backends.immudb.server import ServerNotFound, find
-from backendkit.dbdev.temporary import TemporaryServer
-from tests.dbdev import engines
+from tests.django_setup import set_up, unblocked
+from tests.servers import starting
 
 from .databases import PREPARE, STATEMENTS, aliases, run, wrapped
 
-if not settings.configured and not os.environ.get("DJANGO_SETTINGS_MODULE"):
-    settings.configure(
-        DATABASES={"default": {"ENGINE": "django.db.backends.dummy"}}, USE_TZ=False
-    )
-django.setup()
+set_up()
 
 _numbers = itertools.count()
 
 
-def _entry(server):
-    return {k: v for k, v in server.settings.items() if k != "DBDEV"}
-
-
 @pytest.fixture(scope="session")
-def postgresql_server():
-    engines.available(engines.POSTGRESQL)
-    options = {"OPTIONS": {"fsync": "off"}}
-    with TemporaryServer(
-        "postgresql", USER="postgres", PASSWORD="", DBDEV=options
-    ) as server:
-        yield _entry(server)
+def servers():
+    """Return a function that starts a server, once, and returns its settings."""
+    with starting() as start:
+        yield start
 
 
-@pytest.fixture(scope="session")
-def mariadb_server():
-    engines.available(engines.MARIADB)
-    import pymysql
-
-    pymysql.install_as_MySQLdb()
-    with TemporaryServer("mariadb") as server:
-        yield _entry(server)
-
-
-@pytest.fixture(scope="session")
-def immudb_server():
-    try:
-        find()
-    except ServerNotFound as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
-    with TemporaryServer("immudb", NAME="defaultdb", PASSWORD="immudb") as server:
-        yield _entry(server)
+#: What a server is started with, by its kind.
+SERVERS = {
+    "postgresql": {
+        "USER": "postgres",
+        "PASSWORD": "",
+        "DBDEV": {"OPTIONS": {"fsync": "off"}},
+    },
+    "mariadb": {},
+    "immudb": {"NAME": "defaultdb", "PASSWORD": "immudb"},
+}
 
 
 @pytest.fixture(autouse=True)
 def _unblocked(request):
     """Let tests use databases, where pytest-django forbids it."""
-    if request.config.pluginmanager.hasplugin("django"):
-        with request.getfixturevalue("django_db_blocker").unblock():
-            yield
-    else:
+    with unblocked(request):
         yield
 
 
@@ -103,10 +75,10 @@ def kind(request):
 
 
 @pytest.fixture
-def entry(kind, request, tmp_path):
+def entry(kind, servers, tmp_path):
     """An entry of DATABASES that writes."""
-    if f"{kind}_server" in {"postgresql_server", "mariadb_server", "immudb_server"}:
-        return request.getfixturevalue(f"{kind}_server")
+    if kind in SERVERS:
+        return servers(kind, **SERVERS[kind])
     engine = "django.db.backends.sqlite3"
     if kind != "sqlite":
         engine = f"backendkit.backends.{kind}"

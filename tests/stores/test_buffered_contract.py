@@ -1,25 +1,10 @@
 """A store of BufferedSession keeps the whole contract, whatever it can do itself."""
 
 from backendkit.stores.testing import StoreContract
-from tests.effort import later
 from tests.engine.limited import CAPABILITIES, LimitedSession, LimitedStore
 
 from .buffered import BufferedStore
-
-
-class OtherIsolation(StoreContract):
-    """
-    A store that isolates transactions in its own way, and finds rows as the others do.
-
-    What compares each filter with every other is for ``make check``.
-    """
-
-    test_comparisons = later(StoreContract.test_comparisons)
-    test_filters_together = later(StoreContract.test_filters_together)
-    test_names = later(StoreContract.test_names)
-    test_order = later(StoreContract.test_order)
-    test_patterns = later(StoreContract.test_patterns)
-    test_update_by_filter = later(StoreContract.test_update_by_filter)
+from .isolation import OtherIsolation
 
 
 class TestSnapshots(StoreContract):
