@@ -8,12 +8,29 @@ right kind, for what it is said to make.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+import apsw
 
 from backendkit.stores import DatabaseError, Index, Table, ValueType, shown
 
 from .tokens import Token, TokenKind, significant
+
+#: What some tables are made of: of each column its name, declared type and place in
+#: the primary key, 0 for none.
+_COLUMNS = """
+    WITH made (name) AS ({}) SELECT made.name, x.name, x.type, x.pk
+    FROM made, pragma_table_xinfo(made.name) AS x ORDER BY made.name, x.cid
+"""
+#: What their indexes are of, but for those of constraints: columns and collations.
+_PARTS = """
+    WITH made (name) AS ({}) SELECT list.name, x.name, upper(x.coll)
+    FROM made, pragma_index_list(made.name) AS list, pragma_index_xinfo(list.name) AS x
+    WHERE list.origin = 'c' AND x.key ORDER BY list.name, x.seqno
+"""
+_EVERY = "SELECT name FROM sqlite_master WHERE type = 'table'"
 
 #: Types with text among their values, which is compared by a collation.
 TEXT = frozenset({ValueType.STRING, ValueType.ANY})
@@ -57,6 +74,40 @@ def check_table(table: Table) -> None:
                 or unique is not index.unique
             ):
                 raise _refused("index", index.name, index.sql)
+
+
+def check_made(sqlite: apsw.Connection, tables: Sequence[Table]) -> None:
+    """
+    Check that SQLite has made of the SQL of some tables what the catalog says.
+
+    :param sqlite: where it was run.
+    :raises DatabaseError: others.
+    """
+    # One statement for all of them: a statement takes longer than its rows.
+    some = [table.name for table in tables]
+    columns = defaultdict[str, list[tuple[Any, ...]]](list)
+    for name, *column in _made(sqlite, _COLUMNS, some):
+        columns[name].append(tuple(column))
+    for table in tables:
+        check_columns(table, columns[table.name])
+    some = [one.name for one in tables if any(index.sql for index in one.indexes)]
+    parts = defaultdict[str, list[tuple[str | None, str]]](list)
+    for name, column, collation in _made(sqlite, _PARTS, some):
+        parts[name].append((column, collation))
+    for table in tables:
+        for index in table.indexes:
+            if index.sql:
+                check_parts(table, index, parts[index.name])
+
+
+def _made(
+    sqlite: apsw.Connection, sql: str, names: Sequence[str]
+) -> Iterable[tuple[Any, ...]]:
+    if not names:
+        return ()
+    if len(names) > 1:
+        return sqlite.execute(sql.format(_EVERY))
+    return sqlite.execute(sql.format("SELECT ?"), names)
 
 
 def check_columns(table: Table, made: Sequence[tuple[Any, ...]]) -> None:

@@ -17,13 +17,14 @@ import apsw
 from backendkit.stores import Table
 
 from .ddl_text import TableExpressions, names_in, table_expressions
+from .definitions import ROWIDS
 from .tokens import quote
 from .values import BINDING_ERRORS
 
 #: Of a scratch table.
 _SCRATCH = "temp.backendkit_scratch"
 #: How SQLite calls a row's number; in a scratch table it is another one.
-_ROWID = frozenset({"rowid", "oid", "_rowid_"})
+_ROWID = frozenset(ROWIDS)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from backendkit.stores import (
     UniqueViolation,
 )
 
+from . import definitions
 from .catalog_text import check_table
 from .ddl_text import created_as, ddl_name, trimmed
 from .declarations import is_view
@@ -115,7 +116,7 @@ def _follow(
     :returns: those that have.
     """
     declarations = connection.declarations
-    declared = declarations.declared(names)
+    declared = definitions.declared(declarations.sqlite, names)
     tables = session.catalog().tables
     changed = {
         name
@@ -132,7 +133,7 @@ def _follow(
     added = sorted(changed & (declared.keys() - tables))
     if names is None and removed and added:
         (old_name,), (new_name,) = removed, added
-        new = declarations.read_table(new_name, tables[old_name])
+        new = definitions.read_table(declarations.sqlite, new_name, tables[old_name])
         session.alter_table(old_name, new)
         connection.foreign_keys.altered(old_name, new_name, {})
         removed, added = [], []
@@ -144,14 +145,21 @@ def _follow(
         if declared[name].is_view:
             session.create_table(Table(name, (), (), sql=declared[name].sql))
         else:
-            session.create_table(declarations.read_table(name, None))
+            session.create_table(
+                definitions.read_table(declarations.sqlite, name, None)
+            )
     for name in sorted(changed & tables.keys() & declared.keys()):
         old = tables[name]
         if is_view(old):  # it names what was renamed
             session.drop_table(name)
             session.create_table(Table(name, (), (), sql=declared[name].sql))
         else:
-            _alter(connection, session, old, declarations.read_table(name, old))
+            _alter(
+                connection,
+                session,
+                old,
+                definitions.read_table(declarations.sqlite, name, old),
+            )
     return changed
 
 
