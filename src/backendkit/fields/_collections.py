@@ -337,20 +337,23 @@ class IterableField(StructuredField):
             return None
         return super().get_lookup(lookup_name)
 
+    def _json_formfield(self, **kwargs: Any) -> Any:
+        return models.Field.formfield(
+            self,
+            **{
+                "form_class": forms.StructureFormField,
+                "field": self,
+                "initial": self.get_default,
+                "show_hidden_initial": False,
+                **kwargs,
+            },
+        )
+
     def formfield(self, **kwargs: Any) -> Any:
         """Return a form field with a row for each item."""
         item = self.item_field.formfield(required=not self.item_field.blank)
         if item is None:
-            return models.Field.formfield(
-                self,
-                **{
-                    "form_class": forms.StructureFormField,
-                    "field": self,
-                    "initial": self.get_default,
-                    "show_hidden_initial": False,
-                    **kwargs,
-                },
-            )
+            return self._json_formfield(**kwargs)
         return models.Field.formfield(
             self,
             **{
@@ -480,16 +483,7 @@ class DictField(IterableField):
 
     def formfield(self, **kwargs: Any) -> Any:
         """Return a form field for JSON."""
-        return models.Field.formfield(
-            self,
-            **{
-                "form_class": forms.StructureFormField,
-                "field": self,
-                "initial": self.get_default,
-                "show_hidden_initial": False,
-                **kwargs,
-            },
-        )
+        return self._json_formfield(**kwargs)
 
 
 for _lookup in (_lookups.Contains, _lookups.ContainedBy, _lookups.Overlap):

@@ -14,9 +14,8 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any, NamedTuple
 
-from backendkit.stores import Access, ValueType
+from backendkit.stores import PYTHON_TYPES, Access, ValueType
 
-from .codec import PYTHON_TYPES
 from .indexes import KeyExpression
 from .keys import AFTER, ENCODERS, NOT_NULL, NULL, behind
 

@@ -17,6 +17,7 @@ from operator import itemgetter
 from typing import Any
 
 from backendkit.stores import (
+    UNREADABLE,
     Catalog,
     Column,
     DatabaseError,
@@ -137,13 +138,7 @@ class TableRecord:
                 data["indexes"],
             )
             record._check()
-        except (
-            AttributeError,
-            LookupError,
-            RecursionError,  # of lists within lists
-            TypeError,
-            ValueError,
-        ) as error:
+        except UNREADABLE as error:
             raise DatabaseError(
                 f"The catalog has a table that can't be read ({error!r})."
             ) from error

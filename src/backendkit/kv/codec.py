@@ -30,7 +30,7 @@ from typing import Any, Protocol
 import msgspec
 
 from backendkit.clock import real
-from backendkit.stores import Column, DataError, Row, ValueType, shown
+from backendkit.stores import PYTHON_TYPES, Column, DataError, Row, ValueType, shown
 
 #: More layouts than this have no number: rows are rewritten then.
 MAX_LAYOUTS = 128
@@ -38,22 +38,6 @@ MAX_LAYOUTS = 128
 _INT64 = 1 << 63
 #: Of types in a row that are remembered: nullable columns make many.
 _COMBINATIONS = 1000
-
-PYTHON_TYPES: dict[ValueType, type] = {
-    ValueType.BOOL: bool,
-    ValueType.INTEGER: int,
-    ValueType.FLOAT: float,
-    ValueType.DECIMAL: Decimal,
-    ValueType.STRING: str,
-    ValueType.BYTES: bytes,
-    ValueType.DATE: real.date,
-    ValueType.TIME: datetime.time,
-    ValueType.DATETIME: real.datetime,
-    ValueType.DURATION: datetime.timedelta,
-    ValueType.UUID: uuid.UUID,
-    ValueType.JSON: str,
-    ValueType.ANY: str,
-}
 
 pack = msgspec.msgpack.Encoder(uuid_format="bytes", decimal_format="string").encode
 

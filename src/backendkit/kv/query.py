@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from backendkit.stores import (
+    PYTHON_TYPES,
     Access,
     DataError,
     Error,
@@ -24,7 +25,6 @@ from backendkit.stores import (
 )
 
 from .bounds import Filter, KeyRanges, exact_value, key_ranges
-from .codec import PYTHON_TYPES
 from .filtering import Residual
 from .indexes import ANY_DIGEST, DIGESTS, is_shortened, primary_key_of
 from .keys import AFTER

@@ -210,9 +210,9 @@ class Table:
         """Return what Django's INSERT reads values of: attributes, and no model's."""
         values = {}
         for field, value in zip(self.fields, row, strict=True):
-            if value is JSON_NULL:
-                value = models.Value(None, models.JSONField())  # noqa: PLW2901
-            values[field.attname] = value
+            values[field.attname] = (
+                models.Value(None, models.JSONField()) if value is JSON_NULL else value
+            )
         return SimpleNamespace(**values)
 
 

@@ -44,7 +44,16 @@ from ._matching import (
     sort_rows,
 )
 from ._query import NonrelQuery
-from ._schema import Catalog, Column, ForeignKey, Index, Table, ValueType
+from ._schema import (
+    PYTHON_TYPES,
+    UNREADABLE,
+    Catalog,
+    Column,
+    ForeignKey,
+    Index,
+    Table,
+    ValueType,
+)
 from ._session import Key, Row, Session, Store
 from ._turns import NO_TURNS, Turns, turns
 
@@ -58,6 +67,8 @@ __all__ = [
     "COMPARISONS",
     "NO_TURNS",
     "PATTERNS",
+    "PYTHON_TYPES",
+    "UNREADABLE",
     "Access",
     "BufferedSession",
     "Capabilities",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
+
+from backendkit.clock import real
 
 from ._errors import DatabaseError, OperationalError
 
@@ -49,6 +54,32 @@ class ValueType(StrEnum):
     UUID = "uuid"
     JSON = "json"
     ANY = "any"
+
+
+#: The Python types of values that aren't None.
+PYTHON_TYPES: Mapping[ValueType, type] = {
+    ValueType.BOOL: bool,
+    ValueType.INTEGER: int,
+    ValueType.FLOAT: float,
+    ValueType.DECIMAL: decimal.Decimal,
+    ValueType.STRING: str,
+    ValueType.BYTES: bytes,
+    ValueType.DATE: real.date,
+    ValueType.TIME: datetime.time,
+    ValueType.DATETIME: real.datetime,
+    ValueType.DURATION: datetime.timedelta,
+    ValueType.UUID: uuid.UUID,
+    ValueType.JSON: str,
+    ValueType.ANY: str,
+}
+#: What a document of a catalog raises where it isn't one.
+UNREADABLE = (
+    AttributeError,
+    LookupError,
+    RecursionError,  # lists within lists
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,13 +260,7 @@ class Table:
         """
         try:
             return cls._from_json(document)
-        except (
-            AttributeError,
-            KeyError,
-            RecursionError,  # of lists within lists
-            TypeError,
-            ValueError,
-        ) as error:
+        except UNREADABLE as error:
             raise DatabaseError(
                 f"The catalog has a table that this version can't read ({error}). A"
                 " newer version of django-backendkit may have written it."

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import uuid
+import contextlib
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from decimal import Decimal
 from typing import Any, NoReturn
 
 from ._access import Access, FilterShape
@@ -13,22 +11,8 @@ from ._capabilities import Precision
 from ._errors import Error, InternalError, shown
 from ._matching import matcher, sort_rows
 from ._query import NonrelQuery
-from ._schema import Catalog, Column, Index, Table, ValueType
+from ._schema import PYTHON_TYPES, Catalog, Column, Index, Table
 from ._session import Key, Row, Session, Store
-
-#: The classes that values have, by the type of their column; all others are texts.
-PYTHON_TYPES: Mapping[ValueType, type] = {
-    ValueType.BOOL: bool,
-    ValueType.INTEGER: int,
-    ValueType.FLOAT: float,
-    ValueType.DECIMAL: Decimal,
-    ValueType.BYTES: bytes,
-    ValueType.DATE: dt.date,
-    ValueType.TIME: dt.time,
-    ValueType.DATETIME: dt.datetime,
-    ValueType.DURATION: dt.timedelta,
-    ValueType.UUID: uuid.UUID,
-}
 
 
 class VerifiedStore(Store):
@@ -91,24 +75,21 @@ class _Watched:
         name = f"{type(self.inner).__module__}.{type(self.inner).__qualname__}"
         raise InternalError(f"{name}.{method}(){of} breaks the contract: {what}")
 
-    def raised(
-        self, method: str, error: Exception, table: Table | None
-    ) -> InternalError:
-        """Return what to raise from an error that isn't one of the contract."""
-        name = f"{type(error).__name__}: {shown(str(error))}"
+    @contextlib.contextmanager
+    def asking(self, method: str, table: Table | None) -> Iterator[None]:
+        """Let errors of the contract pass, and say of others what raised them."""
         try:
-            self.broken(method, f"it raised {name}, no error of it", table)
-        except InternalError as broken:
-            return broken
-
-    def ask(self, method: str, table: Table | None, *args: Any, **kwargs: Any) -> Any:
-        """Call a method, which may raise errors of the contract."""
-        try:
-            return getattr(self.inner, method)(*args, **kwargs)
+            yield
         except Error:
             raise
-        except Exception as error:
-            raise self.raised(method, error, table) from error
+        except Exception as error:  # noqa: BLE001  # whatever a store may raise
+            what = f"it raised {type(error).__name__}: {shown(str(error))}"
+            self.broken(method, f"{what}, no error of it", table)
+
+    def ask(self, method: str, table: Table | None, *args: Any, **kwargs: Any) -> Any:
+        """Call a method."""
+        with self.asking(method, table):
+            return getattr(self.inner, method)(*args, **kwargs)
 
 
 class _Session(_Watched, Session):
@@ -339,9 +320,11 @@ class _Query(_Watched, NonrelQuery):
         number: int = self.ask("count", self.table)
         if type(number) is not int:
             self.broken("count", f"it returned {_kind(number)}", self.table)
-        if self._exact() and number != len(self._expected()):
-            what = f"it returned {number}, and {len(self._expected())} rows match"
-            self.broken("count", what, self.table)
+        if self._exact():
+            there = len(self._expected())
+            if number != there:
+                what = f"it returned {number}, and {there} rows match"
+                self.broken("count", what, self.table)
         return number
 
     def update(self, changes: Mapping[str, Any]) -> int:
@@ -355,12 +338,8 @@ class _Query(_Watched, NonrelQuery):
         rows = query.ask("fetch", self.table, low, high)
         if not isinstance(rows, Iterator):
             query.broken("fetch", f"it returned {_kind(rows)}, no iterator", self.table)
-        try:
+        with query.asking("fetch", self.table):
             return [check_row(query, "fetch", self.table, row) for row in rows]
-        except Error:
-            raise
-        except Exception as error:
-            raise query.raised("fetch", error, self.table) from error
 
     def _exact(self) -> bool:
         precision = self.session.store.capabilities.precision
@@ -433,7 +412,7 @@ def wrong_value(column: Column, value: Any) -> str:
     """Return what is wrong with a value of a column; empty if nothing is."""
     if value is None:
         return "" if column.nullable else "None, and it isn't nullable"
-    if type(value) is not PYTHON_TYPES.get(column.type, str):
+    if type(value) is not PYTHON_TYPES[column.type]:
         return f"{_kind(value)}, and its type is {column.type}"
     if isinstance(value, float) and value != value:  # noqa: PLR0124  # NaN alone is so
         return "NaN, which no column holds"

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from backendkit.stores import (
+    UNREADABLE,
     Catalog,
     Column,
     DatabaseError,
@@ -105,13 +106,7 @@ class Stored:
                 data.get("is_copy", False),
             )
             stored._check()
-        except (
-            AttributeError,
-            LookupError,
-            RecursionError,  # of lists within lists
-            TypeError,
-            ValueError,
-        ) as error:
+        except UNREADABLE as error:
             raise DatabaseError(
                 f"The catalog has a table that can't be read ({error!r})."
             ) from error

@@ -10,6 +10,7 @@ from typing import Any
 from backendkit.stores import (
     COMPARISONS,
     PATTERNS,
+    PYTHON_TYPES,
     Access,
     Catalog,
     Column,
@@ -20,7 +21,6 @@ from backendkit.stores import (
     Session,
     Table,
 )
-from backendkit.stores._verifying import PYTHON_TYPES
 
 from ._base import ContractBase
 
@@ -82,7 +82,7 @@ class ReadOnlyContract(ContractBase):
             self.check.assertTrue(column.nullable, what)
             self.check.assertNotIn(column.name, table.primary_key, what)
         else:
-            self.check.assertIs(type(value), PYTHON_TYPES.get(column.type, str), what)
+            self.check.assertIs(type(value), PYTHON_TYPES[column.type], what)
         if isinstance(value, float):
             self.check.assertEqual(value, value, what)
 
