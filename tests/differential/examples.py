@@ -44,15 +44,16 @@ def examples(share, **options):
 
 
 @st.composite
-def cases(draw, steps, schemas=None, most=9):
+def cases(draw, steps, schemas=None, **of_rows):
     """
     Cases with steps from ``steps(built, rows)``.
 
-    Their models are from the pool, or from the strategy ``schemas``.
+    Their models are from the pool, or from the strategy ``schemas``; ``of_rows`` is
+    for :func:`~.rows.rows`.
     """
     schema = draw(st.sampled_from(pool(SCHEMAS)) if schemas is None else schemas)
     built = build(schema)
-    found = draw(rows(built, most))
+    found = draw(rows(built, **of_rows))
     asked = draw(steps(built, found))
     return Case(schema, found, asked, draw(st.booleans()), draw(surroundings()))
 

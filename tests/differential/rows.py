@@ -293,8 +293,12 @@ def row_values(draw, model, primary_keys, used=None, primary_key=None):
 
 
 @st.composite
-def rows(draw, built, most=9):
-    """Rows for all tables of a built schema."""
+def rows(draw, built, most=9, large=10):
+    """
+    Rows for all tables of a built schema.
+
+    One example in ``large`` has values of megabytes.
+    """
     found, links = [], []
     primary_keys = {}
     for name, model in built.classes.items():
@@ -317,7 +321,7 @@ def rows(draw, built, most=9):
                 some = draw(st.lists(st.sampled_from(targets), max_size=3, unique=True))
                 if some:
                     links.append(Link(name, relation.name, key, tuple(some)))
-    if found and draw(st.integers(0, 9)) == 9:
+    if found and draw(st.integers(1, large)) == large:
         draw(_enlarge(built, found))
     return Rows(tuple(found), tuple(links))
 
