@@ -55,6 +55,28 @@ class NonrelQuery(ABC):
         self.columns = tuple(columns)
         self.access = access
 
+    def operator(self, lookup_type: str, negated: bool, value: Any) -> tuple[Any, Any]:
+        """
+        Return the operator for a filter, and the value to compare to, by the maps.
+
+        For :meth:`add_filter` of a store that has operators.
+
+        :raises NotSupportedError: the map doesn't name the lookup.
+        """
+        name = "NEGATION_MAP" if negated else "OPERATORS_MAP"
+        try:
+            found = getattr(self, name)[lookup_type]
+        except KeyError:
+            can_not = "can't be negated" if negated else "isn't supported"
+            raise NotSupportedError(
+                f"the lookup {lookup_type!r} {can_not}: it isn't in the {name} of"
+                f" {type(self).__name__}"
+            ) from None
+        if callable(found):
+            operator, value = found(lookup_type, value)
+            return operator, value
+        return found, value
+
     def add_filters(self, filters: Iterable[tuple[str, str, bool, str, Any]]) -> None:
         """Add several filters: the arguments of :meth:`add_filter`, as tuples."""
         for column, lookup_type, negated, db_type, value in filters:
