@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import apsw
 
 from backendkit.stores import (
+    Access,
     Column,
     Index,
     IntegrityError,
@@ -256,6 +257,12 @@ def _fill(connection: Connection, table: Table, added: list[Column]) -> dict[str
     return fill
 
 
+def _has_rows(session: Session, table: Table) -> bool:
+    # How many there are is but an estimate of the store's.
+    rows = session.query(table, table.primary_key, Access()).fetch()
+    return next(rows, None) is not None
+
+
 def _check_fill(
     session: Session, table: Table, added: list[Column], fill: dict[str, Any]
 ) -> None:
@@ -265,7 +272,7 @@ def _check_fill(
         for column in added
         if not (column.nullable or column.hidden) and fill.get(column.name) is None
     ]
-    if missing and session.estimated_rows(table):
+    if missing and _has_rows(session, table):
         msg = (
             f"NOT NULL constraint failed: {table.name}.{missing[0]}: there are rows,"
             " and no default for them was given"

@@ -18,6 +18,8 @@ from backendkit.nonrel.introspection import (
 from backendkit.nonrel.operations import NonrelDatabaseOperations as _Operations
 from backendkit.nonrel.validation import (
     ALLOW_NO_TRANSACTIONS,
+)
+from backendkit.nonrel.validation import (
     NonrelDatabaseValidation as _Validation,
 )
 

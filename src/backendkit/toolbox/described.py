@@ -154,9 +154,7 @@ def _internal_type(table: Table, column: Column) -> str:
 
 def canonical(column: Column, value: Any) -> Any:
     """
-    Return a value so that what is equal is stored equally: 1.5 and 1.50, 0.0 and -0.0.
-
-    Numbers become those of the column's type, if they are equal to one.
+    Return a value in the column's type. Equal decimals become the same: 1.5 and 1.50.
 
     :raises ValueError: no value of the column's type is equal to it.
     """
@@ -169,7 +167,7 @@ def canonical(column: Column, value: Any) -> Any:
             raise ValueError(value) from None
         if number != value:
             raise ValueError(value)
-        return number + 0.0 if column.type is ValueType.FLOAT else number
+        return number
     if not _fits(column, value):
         raise ValueError(value)
     return value
@@ -185,7 +183,7 @@ _NUMBERS: dict[ValueType, Any] = {
 def _plain(value: Decimal, places: int | None) -> Decimal:
     sign, digits, exponent = value.as_tuple()
     if not isinstance(exponent, int):
-        raise ValueError(value)  # noqa: TRY004  # it is infinite, or no number
+        raise ValueError(value)  # it is infinite, or no number
     if not value:
         return Decimal((0, (0,), -(places or 0)))
     # Not normalize(), which rounds to the precision of the context.

@@ -21,6 +21,7 @@ from backendkit.stores import (
     Row,
     Table,
     TableChange,
+    ValueType,
     is_nan,
     matcher,
 )
@@ -288,8 +289,8 @@ class ToolboxSession(stores.BufferedSession):
         for index, values, _, holder in change.claims():
             if holder is not None:
                 taken.setdefault(index, []).append(values)
-        for index, values in taken.items():
-            rows = self._find(table, index, values)
+        for index, wanted in taken.items():
+            rows = self._find(table, index, wanted)
             if any(table.key_of(row) not in keys for row in rows):
                 raise stores.ConflictError(
                     f"a unique value of {table.name} was taken meanwhile"
@@ -342,6 +343,8 @@ class ToolboxQuery(stores.NonrelQuery):
         if any(one is None or is_nan(one) for one in values):
             raise ValueError(value)
         values = [canonical(column, one) for one in values]
+        if column.type is ValueType.FLOAT and 0.0 in values:
+            raise ValueError(value)  # there are two of them, which are equal
         if lookup in _RANGES and not self._stored_alike(column, values[0]):
             raise ValueError(value)
         return values if lookup == "in" else values[0]

@@ -143,13 +143,18 @@ class Tables:
             self.backend.clear(table)
 
     def _change_rows(self, change: TableChange) -> None:
-        assert change.after is not None
+        table, backend = change.after, self.backend
+        assert table is not None
         for row in change.rows:
-            if row.new is None:
-                self.backend.delete(change.after, row.key)
+            if row.old is None:
+                continue
+            # As it is stored: 0.0 and -0.0 are equal keys.
+            key = table.key_of(row.old)
+            if row.new is None or repr(key) != repr(table.key_of(row.new)):
+                backend.delete(table, key)
         for row in change.rows:
-            if row.new is not None and row.new != row.old:
-                self.backend.insert(change.after, row.new)
+            if row.new is not None and repr(row.new) != repr(row.old):
+                backend.insert(table, row.new)
 
     # Whole databases, for tests
 

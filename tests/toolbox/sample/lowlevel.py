@@ -1,14 +1,13 @@
 """
-The database that the guide's sample imagines: collections of documents in a file.
+The database that the guide's sample imagines: collections of documents.
 
 It knows nothing of Django: it compares what is stored, and has neither joins nor
-transactions. HOST is the folder of the file.
+transactions. Documents are kept in this process's memory, as JSON.
 """
 
 import json
 import operator
 import threading
-from pathlib import Path
 
 
 class LowLevelError(Exception):
@@ -28,41 +27,35 @@ OPERATORS = {
 
 
 class Connection:
-    """A connection. All of them to a file share its documents."""
+    """A connection. All of them to a host share its documents."""
 
-    files = {}
+    hosts = {}
     lock = threading.RLock()
 
-    def __init__(self, host, port, user, password):
-        if user and password != "secret":
-            raise LowLevelError("wrong password")
-        self.path = Path(host) / "documents.json"
-        with self.lock:
-            if self.path not in self.files:
-                text = self.path.read_text() if self.path.exists() else "{}"
-                self.files[self.path] = json.loads(text)
-        self.collections = self.files[self.path]
+    def __init__(self, host):
+        self.collections = self.hosts.setdefault(host, {})
         #: What was asked, for tests.
         self.asked = []
 
-    def save(self):
+    def documents(self, collection):
         with self.lock:
-            self.path.write_text(json.dumps(self.collections))
+            return {**self.collections.get(collection, {})}
 
 
 def connect(host, port, user, password):
-    return Connection(host, port, user, password)
+    if user and password != "secret":
+        raise LowLevelError("wrong password")
+    return Connection(f"{host}:{port}")
 
 
 def save_entity(connection, collection, data):
     """Store a document; give it a key if it has none. Returns the key."""
-    # As it comes back from a server: nothing but JSON.
+    connection.asked.append(("save", collection, data))
     document = json.loads(json.dumps(data))
     with connection.lock:
         documents = connection.collections.setdefault(collection, {})
         key = document.setdefault("_id", f"doc{len(documents)}")
         documents[json.dumps(key)] = document
-    connection.asked.append(("save", collection, key))
     return key
 
 
@@ -83,10 +76,9 @@ class LowLevelQuery:
     def order(self, column, direction):
         self.ordering.append((column, direction))
 
-    def matching(self):
-        self.connection.asked.append(("find", self.collection, tuple(self.filters)))
-        with self.connection.lock:
-            documents = [*self.connection.collections.get(self.collection, {}).values()]
+    def matching(self, kind):
+        self.connection.asked.append((kind, self.collection, tuple(self.filters)))
+        documents = self.connection.documents(self.collection).values()
         found = [document for document in documents if self.matches(document)]
         for column, direction in reversed(self.ordering):
             found.sort(
@@ -98,23 +90,23 @@ class LowLevelQuery:
     def matches(self, document):
         for column, op, value in self.filters:
             stored = document.get(column)
-            if stored is None and op not in {"=", "!=", "in", "not in"}:
+            if stored is None and op in {"<", "<=", ">", ">="}:
                 return False
             if not OPERATORS[op](stored, value):
                 return False
         return True
 
     def fetch_infinite(self, offset):
-        return map(dict, self.matching()[offset:])
+        return map(dict, self.matching("find")[offset:])
 
     def fetch_range(self, limit, offset):
-        return map(dict, self.matching()[offset : offset + limit])
+        return map(dict, self.matching("find")[offset : offset + limit])
 
     def count(self):
-        return len(self.matching())
+        return len(self.matching("count"))
 
     def delete(self):
-        gone = {json.dumps(document["_id"]) for document in self.matching()}
+        gone = {json.dumps(document["_id"]) for document in self.matching("delete")}
         with self.connection.lock:
             documents = self.connection.collections.get(self.collection, {})
             for key in gone:
