@@ -1,8 +1,10 @@
 """The backend of djangotoolbox's guide runs, and has what its author dreamt of."""
 
 import datetime
+import gc
 import threading
 import uuid
+import weakref
 from decimal import Decimal
 
 import pytest
@@ -15,6 +17,7 @@ from backendkit.toolbox.store import store_class
 from tests.nonrel.models import Author, Book, Item, model
 
 from .sample import compiler
+from .sample.lowlevel import LowLevelError
 
 
 @pytest.fixture
@@ -313,3 +316,55 @@ def test_the_warning(database):
     assert warning.id == "backendkit.W001"
     connection.settings_dict["OPTIONS"] = {"allow_no_transactions": True}
     assert connection.validation.check() == []
+
+
+def test_tables_exchange_their_names(shop):
+    """In one transaction, with their rows and numbers."""
+    with connection.cursor() as cursor, transaction.atomic():
+        cursor.execute("CREATE TABLE a (id integer PRIMARY KEY AUTOINCREMENT, x text)")
+        cursor.execute("CREATE TABLE b (id integer PRIMARY KEY AUTOINCREMENT, x text)")
+        cursor.execute("INSERT INTO a (x) VALUES ('1'), ('2')")
+        cursor.execute("INSERT INTO b (x) VALUES ('3')")
+    with connection.cursor() as cursor, transaction.atomic():
+        cursor.execute("ALTER TABLE a RENAME TO c")
+        cursor.execute("ALTER TABLE b RENAME TO a")
+        cursor.execute("ALTER TABLE c RENAME TO b")
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO a (x) VALUES ('new')")
+        cursor.execute("INSERT INTO b (x) VALUES ('new')")
+        cursor.execute("SELECT id, x FROM a ORDER BY id")
+        assert cursor.fetchall() == [(1, "3"), (2, "new")]
+        cursor.execute("SELECT id, x FROM b ORDER BY id")
+        assert cursor.fetchall() == [(1, "1"), (2, "2"), (3, "new")]
+
+
+def test_a_commit_that_fails_half_way(shop, monkeypatch):
+    """The error is seen; what was written before it stays, as the page says."""
+    insert = compiler.SQLInsertCompiler.insert
+
+    def failing(self, data, return_id=False):
+        if data.get("code") == "e":
+            raise LowLevelError("disk full")
+        return insert(self, data, return_id)
+
+    wrapped = compiler.safe_call(failing)
+    monkeypatch.setattr(compiler.SQLInsertCompiler, "insert", wrapped)
+    with pytest.raises(DatabaseError, match="disk full"), transaction.atomic():
+        Item.objects.create(code="d")
+        Item.objects.create(code="e")
+    assert codes(Item.objects.filter(code__gt="c")) == ["d"]
+    Item.objects.create(code="f")
+    assert Item.objects.count() == 5
+
+
+def test_a_connection_that_nobody_has_is_closed(shop):
+    """The store doesn't hold the connection that holds it."""
+    other = connection.copy()
+    with other.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM nonrel_item")
+        assert cursor.fetchone() == (3,)
+    inner, gone = other.connection, weakref.ref(other)
+    del other, cursor
+    gc.collect()
+    assert gone() is None
+    assert inner.closed

@@ -94,7 +94,6 @@ class Tables:
         redefined = [change for change in changes if change.redefined]
         if redefined:
             self._redefine(redefined)
-            self._define(redefined)
         for change in changes:
             if change.after is None:
                 continue
@@ -130,6 +129,8 @@ class Tables:
                     backend.delete(table, key)
                 else:
                     backend.insert(table, row)
+        # If it ends here, the rows are there under both names.
+        self._define(changes)
         for table in left:
             if table.name not in names:
                 self._clear(table)
