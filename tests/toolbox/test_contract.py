@@ -79,6 +79,7 @@ class ExactWrapper(DatabaseWrapper):
     compilers = ExactModule()
 
 
+@pytest.mark.check
 class TestExact(ToolboxContract):
     """Filters are exact: limits and counts are the author's."""
 
