@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from backendkit.dbdev import old_settings
 from backendkit.dbdev.errors import MissingProgramError
 
 #: Package managers, and how a person installs a package with each.
@@ -56,7 +57,7 @@ class Program:
         :param settings: Django's, or any object with such attributes.
         :raises MissingProgramError: the setting names something else.
         """
-        named = getattr(settings, self.setting, None) or os.environ.get(self.setting)
+        named = old_settings.read(settings, self.setting)
         if named:
             found = shutil.which(os.fspath(named))
             if found is None:

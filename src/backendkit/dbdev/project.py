@@ -15,6 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.utils import load_backend
 
+from backendkit.dbdev import old_settings
 from backendkit.dbdev.errors import DbdevError
 from backendkit.dbdev.files import remove
 from backendkit.dbdev.instance import Instance, root_of
@@ -121,8 +122,8 @@ class ProjectDatabase:
         return program.find(_settings(), self.program_folders())
 
     def setting(self, name: str, default: Any = None) -> Any:
-        """Return one of Django's settings."""
-        return getattr(_settings(), name, default)
+        """Return one of Django's settings, also by its name in django_dbdev."""
+        return old_settings.read(_settings(), name, default)
 
     def close_connection(self) -> None:
         """Close Django's own connection of this process."""
@@ -168,6 +169,7 @@ class ProjectDatabase:
 
         :raises MissingProgramError: one isn't.
         """
+        old_settings.warn_of_unused(_settings())
         for program in self.programs():
             if not program.needed_for:
                 self.program(program)

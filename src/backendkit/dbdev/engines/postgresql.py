@@ -166,11 +166,7 @@ class PostgresBackend(ServerBackend):
 
     def _locale(self) -> str:
         default = "C.UTF-8" if sys.platform == "linux" else "C"
-        return str(
-            self.setting("DBDEV_POSTGRES_LOCALE")
-            or self.setting("DBDEV_POSTGRES_CREATEDB_LOCALE")
-            or default
-        )
+        return str(self.setting("DBDEV_POSTGRES_LOCALE", default))
 
     def server_command(self) -> list[str]:
         """Return the server's command line."""
