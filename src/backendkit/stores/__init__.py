@@ -33,6 +33,7 @@ from ._errors import (
     shown,
 )
 from ._forks import Mutex, NativeCalls, tell_children
+from ._json import key_to_text, row_from_json, row_to_json
 from ._locks import WriterLock
 from ._matching import (
     Matcher,
@@ -60,6 +61,7 @@ from ._turns import NO_TURNS, Turns, turns
 if TYPE_CHECKING:
     from ._buffered import BufferedSession
     from ._changes import RowChange, TableChange
+    from ._readonly import ReadOnlyStore
     from ._verifying import VerifiedStore
 
 __all__ = [
@@ -95,6 +97,7 @@ __all__ = [
     "Precision",
     "ProgrammingError",
     "ReadOnlyDatabaseError",
+    "ReadOnlyStore",
     "Row",
     "RowChange",
     "Session",
@@ -111,8 +114,11 @@ __all__ = [
     "batches",
     "choose_access",
     "is_nan",
+    "key_to_text",
     "matcher",
+    "row_from_json",
     "row_getter",
+    "row_to_json",
     "safe_call",
     "shown",
     "sort_by",
@@ -137,6 +143,10 @@ def __getattr__(name: str) -> Any:
         ):
             globals()[one.__name__] = one
         return globals()[name]
+    if name == "ReadOnlyStore":
+        from ._readonly import ReadOnlyStore  # noqa: PLC0415  # as above
+
+        return ReadOnlyStore
     if name == "VerifiedStore":
         from ._verifying import VerifiedStore  # noqa: PLC0415  # as above
 

@@ -1,0 +1,138 @@
+"""Rows as JSON that any program can read, and keys as text, for authors of stores."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from backendkit.clock import real
+
+from ._errors import DataError, shown
+from ._matching import is_nan
+from ._schema import PYTHON_TYPES, UNREADABLE, Column, Table, ValueType
+from ._session import Row
+
+_MICROSECOND = datetime.timedelta(microseconds=1)
+
+# What isn't listed is in JSON as it is.
+_TO_JSON: Mapping[ValueType, Callable[[Any], Any]] = {
+    ValueType.FLOAT: lambda value: value if math.isfinite(value) else str(value),
+    ValueType.DECIMAL: str,
+    ValueType.BYTES: bytes.hex,
+    ValueType.DATE: lambda value: value.isoformat(),
+    ValueType.TIME: lambda value: value.isoformat(),
+    ValueType.DATETIME: lambda value: value.isoformat(),
+    ValueType.DURATION: lambda value: value // _MICROSECOND,
+    ValueType.UUID: str,
+}
+_FROM_JSON: Mapping[ValueType, Callable[[Any], Any]] = {
+    ValueType.FLOAT: float,
+    ValueType.DECIMAL: Decimal,
+    ValueType.BYTES: bytes.fromhex,
+    ValueType.DATE: real.date.fromisoformat,
+    ValueType.TIME: datetime.time.fromisoformat,
+    ValueType.DATETIME: real.datetime.fromisoformat,
+    ValueType.DURATION: lambda value: value * _MICROSECOND,
+    ValueType.UUID: uuid.UUID,
+}
+#: Integers of more bits are written as a fraction: Python reads no such long decimals.
+_BITS = 64
+
+
+def row_to_json(table: Table, row: Row) -> dict[str, Any]:
+    """
+    Return a row as a JSON object, by the names of its columns.
+
+    BYTES are hexadecimal, a DURATION is a number of microseconds, and a FLOAT that is
+    infinite is the text ``inf`` or ``-inf``. DECIMAL, UUID and what has a date or a time are
+    texts, the latter as in ISO 8601.
+    """
+    document = {}
+    for column, value in zip(table.columns, row, strict=True):
+        convert = _TO_JSON.get(column.type)
+        plain = value is None or convert is None
+        document[column.name] = value if plain else convert(value)  # type: ignore[misc]
+    return document
+
+
+def row_from_json(table: Table, document: Mapping[str, Any]) -> Row:
+    """
+    Return the row that :func:`row_to_json` has made an object of.
+
+    What the object has besides the table's columns is left out.
+
+    :raises DataError: a column is missing, or its value is of another type. It names
+        the table and the column.
+    """
+    if not isinstance(document, Mapping):
+        raise DataError(f"{table.name}: {shown(document)} isn't a row")
+    row = []
+    for column in table.columns:
+        try:
+            row.append(_from_json(column, document[column.name]))
+        except (*UNREADABLE, ArithmeticError) as error:
+            what = shown(document.get(column.name, "nothing"))
+            raise DataError(
+                f"{table.name}.{column.name}: {what} isn't of type {column.type}"
+            ) from error
+    return tuple(row)
+
+
+def _from_json(column: Column, value: Any) -> Any:
+    """
+    Return a value of a column.
+
+    :raises ValueError: it isn't one; or another error of Python's.
+    """
+    if value is None:
+        return None
+    convert = _FROM_JSON.get(column.type)
+    found: Any = value if convert is None else convert(value)
+    if type(found) is not PYTHON_TYPES[column.type]:
+        raise ValueError("another type")
+    if isinstance(found, int) and not -(2**63) <= found < 2**63:
+        raise ValueError("out of range")
+    if is_nan(found) or (isinstance(found, Decimal) and not found.is_finite()):
+        raise ValueError("not a number")
+    if getattr(found, "tzinfo", None) is not None:
+        raise ValueError("with a time zone")
+    return found
+
+
+def key_to_text(table: Table, names: Sequence[str], values: Sequence[Any]) -> str:
+    """
+    Return a text for values of a key or an index: equal values have equal texts.
+
+    So 1.5 and 1.50 have the same, and so have 0.0 and -0.0, or 1 and True. It is a JSON array,
+    and says nothing of the order of keys.
+
+    :param names: of the columns.
+    :param values: their values, in the same order. For a column of numbers, any of int,
+        float, Decimal and bool, as the values of filters.
+    """
+    items = []
+    for name, value in zip(names, values, strict=True):
+        if isinstance(value, bool | int | float | Decimal):
+            items.append(_number(value))
+        else:
+            convert = _TO_JSON.get(table.column(name).type)
+            plain = value is None or convert is None
+            items.append(value if plain else convert(value))  # type: ignore[misc]
+    return json.dumps(items, ensure_ascii=False, separators=(",", ":"))
+
+
+def _number(value: float | Decimal) -> int | str:
+    try:
+        above, below = value.as_integer_ratio()
+    except OverflowError:
+        return "inf" if value > 0 else "-inf"
+    except ValueError:
+        return "nan"  # which equals nothing
+    if below == 1 and above.bit_length() <= _BITS:
+        return above
+    return f"{above:x}/{below:x}"

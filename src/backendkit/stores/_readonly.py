@@ -1,0 +1,94 @@
+"""``ReadOnlyStore``: a store by one method, which reads the tables."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NoReturn
+
+from ._access import Access
+from ._buffered import BufferedSession
+from ._capabilities import Capabilities
+from ._changes import TableChange
+from ._errors import NotSupportedError
+from ._query import NonrelQuery
+from ._schema import Catalog, Table
+from ._session import Row, Store
+
+
+class ReadOnlyStore(Store):
+    """
+    A store that is only read, from what fits into memory: files, a small service.
+
+    A subclass implements :meth:`read`. Each transaction calls it once, and sees what it
+    has returned until it ends. Filters, orders and joins are done by SQLite. All writes
+    raise :exc:`NotSupportedError`.
+    """
+
+    capabilities: ClassVar[Capabilities] = Capabilities(multiple_processes=True)
+
+    @abstractmethod
+    def read(self) -> Mapping[str, tuple[Table, Sequence[Row]]]:
+        """
+        Return the tables with their rows, by name.
+
+        Called by all threads. What hasn't changed since the last call is best returned
+        as it was then: the same table, the same rows. Decorate it with
+        :func:`safe_call`, and name the errors of what it calls in ``driver_errors``.
+        """
+
+    def session(self) -> BufferedSession:
+        """Return a new session, which only reads."""
+        return _ReadOnlySession(self)
+
+
+class _ReadOnlySession(BufferedSession):
+    store: ReadOnlyStore
+    _tables: Mapping[str, tuple[Table, Sequence[Row]]]
+
+    def _begin(self, *, write: bool) -> None:
+        if write:
+            self._refuse()
+        self._tables = self.store.read()
+        tables = {name: table for name, (table, _) in self._tables.items()}
+        self._read_catalog = Catalog(tuple(tables.values()), tables)
+
+    def _end(self) -> None:
+        self._tables = {}
+
+    def _refuse(self) -> NoReturn:
+        raise NotSupportedError(f"{type(self.store).__name__} is only read")
+
+    def _upgrade(self) -> None:
+        self._refuse()
+
+    def _allocate(self, table: Table, count: int, above: int) -> int:
+        self._refuse()
+
+    def _apply(self, changes: Sequence[TableChange]) -> None:
+        self._refuse()
+
+    def _catalog(self) -> Catalog:
+        return self._read_catalog
+
+    def _query(
+        self, table: Table, columns: Sequence[str], access: Access
+    ) -> NonrelQuery:
+        return _ReadOnlyQuery(self, table, columns, access)
+
+    def _estimated_rows(self, table: Table) -> int:
+        return len(self._tables[table.name][1])
+
+
+class _ReadOnlyQuery(NonrelQuery):
+    session: _ReadOnlySession
+
+    def add_filter(
+        self, column: str, lookup_type: str, negated: bool, db_type: str, value: Any
+    ) -> None:
+        raise NotSupportedError(f"there is no filter {lookup_type}")
+
+    def fetch(self, low_mark: int = 0, high_mark: int | None = None) -> Iterator[Row]:
+        at = [self.table.positions[name] for name in self.columns]
+        rows = self.session._tables[self.table.name][1]
+        return (tuple([row[place] for place in at]) for row in rows)

@@ -1,0 +1,1 @@
+"""The worked examples of the guide: they keep the contract, and Django runs on them."""
