@@ -11,6 +11,7 @@ from backendkit.stores import (
     InterfaceError,
     OperationalError,
     Store,
+    guarded,
     matcher,
 )
 
@@ -159,7 +160,7 @@ class BufferedStoreSession(BufferedSession):
     def _largest(self, table):
         """Return the largest number that is committed."""
         name = table.columns[table.auto_increment].name
-        session = self.store.inner.session()
+        session = guarded(self.store.inner).session()
         session.begin(write=False)
         try:
             rows = session.query(table, [name], session.access(table, [])).fetch()

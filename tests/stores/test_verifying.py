@@ -4,8 +4,26 @@ import pytest
 
 from backendkit.backends.memory.store import MemoryQuery, MemorySession, MemoryStore
 from backendkit.engine import dbapi
-from backendkit.stores import InternalError, VerifiedStore
+from backendkit.stores import InternalError, VerifiedStore, guarded
 from backendkit.stores.testing import StoreContract
+
+
+def test_a_mistake_in_a_later_row():
+    """The number of values is checked in each row, not in the first alone."""
+
+    def fetch(self, low=0, high=None):
+        rows = [*true(self)]
+        yield from rows[:2]
+        yield rows[2][:2]
+
+    store = lying(wrapper=guarded)
+    connection = connected(store)
+    broken = lying(fetch=fetch, wrapper=guarded)
+    broken.inner.committed = store.inner.committed
+    cursor = dbapi.connect(broken).execute("SELECT * FROM t")
+    with pytest.raises(InternalError, match="a row has 2 values, and there are 3"):
+        cursor.fetchall()
+    connection.close()
 
 
 class TestNoFalseAlarm(StoreContract):
@@ -15,8 +33,8 @@ class TestNoFalseAlarm(StoreContract):
         return VerifiedStore(MemoryStore(timeout=0.1))
 
 
-def lying(**methods):
-    """Return a store whose query or session has other methods."""
+def lying(*, wrapper=VerifiedStore, **methods):
+    """Return a store whose query or session has other methods, checked."""
 
     class Query(MemoryQuery):
         pass
@@ -32,7 +50,7 @@ def lying(**methods):
     for name, method in methods.items():
         owner = Query if name in {"add_filter", "fetch", "order_by"} else Session
         setattr(owner, name, method)
-    return VerifiedStore(Store())
+    return wrapper(Store())
 
 
 def true(self, low=0, high=None):
@@ -54,7 +72,8 @@ def each(change):
 
 
 FETCHES = {
-    "dicts": (each(lambda rows: [{"id": 1}]), "a row is a value of type dict"),
+    "dicts": (each(lambda rows: [{"s": "a"}]), "a dict has no value for 'id'"),
+    "strings": (each(lambda rows: ["abc"]), "type str, neither a tuple nor a dict"),
     "lists": (each(lambda rows: map(list, rows)), "a row is a value of type list"),
     "short": (
         each(lambda rows: [r[:1] for r in rows]),
@@ -80,17 +99,24 @@ def connected(store):
     return connection
 
 
-@pytest.mark.parametrize(("fetch", "message"), FETCHES.values(), ids=FETCHES)
-def test_what_fetch_gives(fetch, message):
+#: What only a scan of the whole table shows.
+ONLY_VERIFIED = {"twice"}
+
+
+@pytest.mark.parametrize("wrapper", [guarded, VerifiedStore])
+@pytest.mark.parametrize("mistake", FETCHES)
+def test_what_fetch_gives(mistake, wrapper):
     """Rows that aren't rows, or of other types; an error that isn't of the contract."""
-    store = lying()
+    fetch, message = FETCHES[mistake]
+    if wrapper is guarded and mistake in ONLY_VERIFIED:
+        return
+    store = lying(wrapper=wrapper)
     connection = connected(store)
-    broken = lying(fetch=fetch)
+    broken = lying(fetch=fetch, wrapper=wrapper)
     broken.inner.committed = store.inner.committed
     with pytest.raises(InternalError, match="breaks the contract") as caught:
         dbapi.connect(broken).execute("SELECT * FROM t").fetchall()
-    assert ".fetch() of table 't'" in str(caught.value)
-    assert "Query" in str(caught.value)
+    assert "Query.fetch() of table 't'" in str(caught.value)
     assert message in str(caught.value)
     connection.close()
 

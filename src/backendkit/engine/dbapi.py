@@ -20,6 +20,7 @@ from backendkit.stores import (
     ProgrammingError,
     Store,
     Warning,  # noqa: A004  # PEP 249 prescribes this name
+    guarded,
 )
 
 from .connection import Connection
@@ -51,7 +52,7 @@ def connect(
     limits: ScanLimits | None = None,
 ) -> Connection:
     """Return a new :class:`Connection` to a store; see there."""
-    return Connection(store, define, immediate=immediate, limits=limits)
+    return Connection(guarded(store), define, immediate=immediate, limits=limits)
 
 
 __all__ = [

@@ -33,6 +33,7 @@ from ._errors import (
     shown,
 )
 from ._forks import Mutex, NativeCalls, tell_children
+from ._guarding import guarded
 from ._json import key_to_text, row_from_json, row_to_json
 from ._locks import WriterLock
 from ._matching import (
@@ -113,6 +114,7 @@ __all__ = [
     "batch",
     "batches",
     "choose_access",
+    "guarded",
     "is_nan",
     "key_to_text",
     "matcher",

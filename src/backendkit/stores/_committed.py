@@ -12,6 +12,7 @@ from ._capabilities import Precision
 from ._changes import TableChange
 from ._matching import row_getter
 from ._query import NonrelQuery
+from ._rows import rows_of
 from ._schema import Catalog, Table
 from ._session import Key, Row, Session, Store
 
@@ -245,4 +246,4 @@ class CommittedReader(Session):
             access = self._access(table, shapes)
             query = self._query(table, [*table.positions], access)
             query.add_filters(filters)
-            yield from query.fetch()
+            yield from rows_of(query, table, [*table.positions])

@@ -13,6 +13,7 @@ from ._capabilities import Precision
 from ._errors import InterfaceError
 from ._matching import Matcher, matcher, row_getter, sort_key, sort_rows
 from ._query import NonrelQuery
+from ._rows import rows_of
 
 if TYPE_CHECKING:
     from ._buffered_reads import BufferedReads
@@ -205,7 +206,7 @@ class BufferedQuery(NonrelQuery):
         else:
             sources = [buffer.sources[name] for name in names if name in buffer.sources]
         query = self._query(sources)
-        rows = query.fetch() if most is None else query.fetch(0, most)
+        rows = rows_of(query, buffer.before, sources, 0, most)
         if session.remembering:
             rows = session.remembered(buffer.before, rows)
         if self._for_update:

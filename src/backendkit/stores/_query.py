@@ -6,12 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ._capabilities import PATTERNS
 from ._errors import Error, NotSupportedError
+from ._schema import ValueType
 
 if TYPE_CHECKING:
     from ._access import Access
     from ._schema import Table
-    from ._session import Row, Session
+    from ._session import Session
 
 
 class NonrelQuery(ABC):
@@ -55,11 +57,55 @@ class NonrelQuery(ABC):
         self.columns = tuple(columns)
         self.access = access
 
+    # Filters
+
+    def add_filters(self, filters: Iterable[tuple[str, str, bool, str, Any]]) -> None:
+        """Add several filters: the arguments of :meth:`add_filter`, as tuples."""
+        for column, lookup_type, negated, db_type, value in filters:
+            self.add_filter(column, lookup_type, negated, db_type, value)
+
+    def add_filter(
+        self, column: str, lookup_type: str, negated: bool, db_type: str, value: Any
+    ) -> None:
+        """
+        Add one filter.
+
+        Unless overridden, the operator is looked up in ``OPERATORS_MAP`` or
+        ``NEGATION_MAP``, the value is converted, and :meth:`filter` is called.
+
+        :param column: name of a column of the table.
+        :param lookup_type: e.g. ``exact``, ``in``, ``isnull``.
+        :param negated: whether the rows that don't match are wanted.
+        :param db_type: the column's :class:`ValueType`.
+        :param value: in the column's Python type; a list of such for ``in``;
+            True for ``isnull`` (IS NOT NULL comes as negated); str for patterns.
+            For a numeric column, any of int, float, Decimal and bool. None and
+            NaN, also in the list of a negated ``in``, are unknown: no row matches. The list
+            of a negated ``in`` isn't empty (that would match NULL too).
+        """
+        operator, value = self.operator(lookup_type, negated, value)
+        if lookup_type != "isnull" and lookup_type not in PATTERNS:
+            value = self.convert_value_for_db(db_type, value)
+        self.filter(column, operator, value)
+
+    def filter(self, column: str, operator: Any, value: Any) -> None:
+        """
+        Add one filter in the store's terms: see :meth:`add_filter`, which calls it.
+
+        :param operator: from ``OPERATORS_MAP`` or ``NEGATION_MAP``.
+        :param value: converted by :meth:`convert_value_for_db`, but for those of
+            ``isnull`` and of patterns.
+        """
+        raise NotSupportedError(
+            f"{type(self).__qualname__} has to implement filter() or add_filter(): the"
+            " store's capabilities name filters"
+        )
+
     def operator(self, lookup_type: str, negated: bool, value: Any) -> tuple[Any, Any]:
         """
         Return the operator for a filter, and the value to compare to, by the maps.
 
-        For :meth:`add_filter` of a store that has operators.
+        For an :meth:`add_filter` of one's own.
 
         :raises NotSupportedError: the map doesn't name the lookup.
         """
@@ -77,28 +123,25 @@ class NonrelQuery(ABC):
             return operator, value
         return found, value
 
-    def add_filters(self, filters: Iterable[tuple[str, str, bool, str, Any]]) -> None:
-        """Add several filters: the arguments of :meth:`add_filter`, as tuples."""
-        for column, lookup_type, negated, db_type, value in filters:
-            self.add_filter(column, lookup_type, negated, db_type, value)
-
-    @abstractmethod
-    def add_filter(
-        self, column: str, lookup_type: str, negated: bool, db_type: str, value: Any
-    ) -> None:
+    def convert_value_for_db(self, db_type: str, value: Any) -> Any:
         """
-        Add one filter.
+        Return a value as it is stored, by :meth:`Store.convert_value_for_db`.
 
-        :param column: name of a column of the table.
-        :param lookup_type: e.g. ``exact``, ``in``, ``isnull``.
-        :param negated: whether the rows that don't match are wanted.
-        :param db_type: the column's :class:`ValueType`.
-        :param value: in the column's Python type; a list of such for ``in``;
-            True for ``isnull`` (IS NOT NULL comes as negated); str for patterns.
-            For a numeric column, any of int, float, Decimal and bool. None and
-            NaN, also in the list of a negated ``in``, are unknown: no row matches. The list
-            of a negated ``in`` isn't empty (that would match NULL too).
+        None stays None. Of a list, each item is converted.
         """
+        if isinstance(value, (list, tuple)):
+            return [self.convert_value_for_db(db_type, item) for item in value]
+        if value is None:
+            return None
+        return self.session.store.convert_value_for_db(ValueType(db_type), value)
+
+    def convert_value_from_db(self, db_type: str, value: Any) -> Any:
+        """Return a value as Django sees it, by :meth:`Store.convert_value_from_db`."""
+        if value is None:
+            return None
+        return self.session.store.convert_value_from_db(ValueType(db_type), value)
+
+    # Order, and rows
 
     def order_by(self, ordering: Sequence[tuple[str, bool]]) -> None:
         """
@@ -110,9 +153,13 @@ class NonrelQuery(ABC):
         raise NotSupportedError("this store can't order rows")
 
     @abstractmethod
-    def fetch(self, low_mark: int = 0, high_mark: int | None = None) -> Iterator[Row]:
+    def fetch(self, low_mark: int = 0, high_mark: int | None = None) -> Iterator[Any]:
         """
         Run the query and return an iterator of rows.
+
+        A row is a tuple of values in the order of ``columns``, or a dict by column, as
+        the store has it: of a dict the values are converted by
+        :meth:`convert_value_from_db`, and a column that it doesn't have is NULL.
 
         Rows are read as they are asked for, not all at once. The session may
         write in the meantime: then rows that it inserts, changes or deletes may

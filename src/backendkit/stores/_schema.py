@@ -178,6 +178,11 @@ class Table:
         return {column.name: number for number, column in enumerate(self.columns)}
 
     @cached_property
+    def python_types(self) -> dict[str, type]:
+        """Type of each column's values, by name."""
+        return {column.name: PYTHON_TYPES[column.type] for column in self.columns}
+
+    @cached_property
     def key_positions(self) -> tuple[int, ...]:
         """Indexes of the primary key's columns in a row."""
         return tuple(self.positions[name] for name in self.primary_key)

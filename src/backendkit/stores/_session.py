@@ -11,7 +11,7 @@ from ._access import Access, FilterShape, choose_access, distinct_values
 from ._capabilities import Capabilities
 from ._errors import Error, NotSupportedError
 from ._query import NonrelQuery
-from ._schema import Catalog, Index, Table
+from ._schema import Catalog, Index, Table, ValueType
 
 #: A row: values in the order of the table's columns.
 Row = tuple[Any, ...]
@@ -50,6 +50,47 @@ class Store(ABC):
     def version(self) -> tuple[int, ...]:
         """Return the version of the database software."""
         return (0,)
+
+    # Conversions
+
+    def convert_value_for_db(self, db_type: ValueType, value: Any) -> Any:
+        """
+        Return a value as it is stored. By default it stays as it is.
+
+        Called for values of filters, by :meth:`NonrelQuery.add_filter`, and by
+        :meth:`entity`. For a numeric column a filter's value may be any of int, float,
+        Decimal and bool.
+
+        :param value: in the Python type of the column; never None.
+        """
+        return value
+
+    def convert_value_from_db(self, db_type: ValueType, value: Any) -> Any:
+        """
+        Return the value of which :meth:`convert_value_for_db` made this one.
+
+        Called for values of dicts that :meth:`NonrelQuery.fetch` yields; never for None.
+        """
+        return value
+
+    def entity(self, table: Table, row: Row) -> dict[str, Any]:
+        """Return a whole row as a dict by column, its values as they are stored."""
+        convert = self.convert_value_for_db
+        return {
+            column.name: None if value is None else convert(column.type, value)
+            for column, value in zip(table.columns, row, strict=True)
+        }
+
+    def row(self, table: Table, entity: Mapping[str, Any]) -> Row:
+        """Return a whole row of a dict as :meth:`entity` gives it."""
+        convert = self.convert_value_from_db
+        values = [(column, entity.get(column.name)) for column in table.columns]
+        return tuple(
+            [
+                None if value is None else convert(column.type, value)
+                for column, value in values
+            ]
+        )
 
 
 class Session(ABC):

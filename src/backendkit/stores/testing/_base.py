@@ -22,6 +22,7 @@ from backendkit.stores import (
     Store,
     Table,
     ValueType,
+    guarded,
     matcher,
     sort_key,
 )
@@ -88,8 +89,7 @@ class ContractBase:
 
     def session(self) -> Session:
         """Return a new session, to be closed at the end of the test."""
-        store = self.store
-        session = store.session()
+        session = guarded(self.store).session()
         self._sessions.append(session)
         return session
 
@@ -107,7 +107,7 @@ class ContractBase:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Run a transaction that only reads."""
-        session = self.store.reader()
+        session = guarded(self.store).reader()
         self._sessions.append(session)
         session.begin(write=False)
         yield session
