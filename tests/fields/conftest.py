@@ -14,7 +14,24 @@ ENGINES = [
     "lmdb",
     pytest.param("immudb", marks=pytest.mark.check),
     pytest.param("postgresql", marks=pytest.mark.check),
+    pytest.param("mariadb", marks=pytest.mark.check),
 ]
+
+#: Kinds of values whose properties ``make test`` tries, and ``make check`` on servers.
+QUICK = {"big", "decimal", "char", "datetime"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Leave most kinds of values, on most databases, for ``make soak``."""
+    from .kinds import Kind
+
+    for item in items:
+        values = item.callspec.params if hasattr(item, "callspec") else {}
+        kind = values.get("kind")
+        if isinstance(kind, Kind) and kind.name not in QUICK:
+            is_quick = values.get("database") == "lmdb"
+            item.add_marker(pytest.mark.check if is_quick else pytest.mark.soak)
 
 
 @pytest.fixture(scope="session")

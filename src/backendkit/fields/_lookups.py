@@ -29,6 +29,15 @@ class _OfItems(FieldGetDbPrepValueMixin, Lookup):
     def _keyed(self) -> bool:
         return getattr(self.lhs.output_field, "keyed", False)
 
+    def _is_nested_in_mariadb(self, connection: Any) -> bool:
+        """Whether an item may be an array or an object, and MariaDB can take it apart."""
+        return (
+            not self.lhs.output_field.has_plain_items
+            and connection.mysql_is_mariadb
+            # It has JSON_TABLE() since 10.6, and JSON_EQUALS() since 10.7.
+            and connection.mysql_version >= (10, 7)
+        )
+
     def as_sql(self, compiler: Any, connection: Any) -> Compiled:
         raise NotSupportedError(
             f"{connection.display_name} has no lookup {self.lookup_name} on collections."
@@ -64,6 +73,34 @@ def _all_in_postgresql(part: Compiled, whole: Compiled, keyed: bool) -> Compiled
     return sql, whole[1] + part[1] * 2 + whole[1]
 
 
+def _each_in_mariadb(side: Compiled, name: str, keyed: bool) -> Compiled:
+    what = f"JSON_KEYS({side[0]})" if keyed else side[0]
+    return f"JSON_TABLE({what}, '$[*]' COLUMNS(item JSON PATH '$')) {name}", side[1]
+
+
+def _same_in_mariadb(a: Compiled, b: Compiled, keyed: bool) -> Compiled:
+    if not keyed:
+        return "JSON_EQUALS(a.item, b.item)", ()
+    values = (f"JSON_EXTRACT({{}}, CONCAT('$.', {name}.item))" for name in "ab")
+    left, right = (
+        value.format(side[0]) for value, side in zip(values, (a, b), strict=True)
+    )
+    return f"(a.item = b.item AND JSON_EQUALS({left}, {right}))", a[1] + b[1]
+
+
+def _all_in_mariadb(part: Compiled, whole: Compiled, keyed: bool) -> Compiled:
+    # JSON_CONTAINS() looks into arrays and objects within: [1] is in [[1, 2]].
+    inner, inner_params = _each_in_mariadb(whole, "a", keyed)
+    outer, outer_params = _each_in_mariadb(part, "b", keyed)
+    same, same_params = _same_in_mariadb(whole, part, keyed)
+    sql = (
+        f"({whole[0]} IS NOT NULL AND {part[0]} IS NOT NULL AND NOT EXISTS"
+        f"(SELECT 1 FROM {outer} WHERE NOT EXISTS"
+        f"(SELECT 1 FROM {inner} WHERE {same})))"
+    )
+    return sql, whole[1] + part[1] + outer_params + inner_params + same_params
+
+
 class Contains(_OfItems):
     """All of the given items are there."""
 
@@ -82,6 +119,8 @@ class Contains(_OfItems):
 
     def as_mysql(self, compiler: Any, connection: Any) -> Compiled:
         lhs, rhs = self._sides(compiler, connection)
+        if self._is_nested_in_mariadb(connection):
+            return _all_in_mariadb(rhs, lhs, self._keyed)
         return f"JSON_CONTAINS({lhs[0]}, {rhs[0]})", lhs[1] + rhs[1]
 
 
@@ -102,6 +141,8 @@ class ContainedBy(_OfItems):
 
     def as_mysql(self, compiler: Any, connection: Any) -> Compiled:
         lhs, rhs = self._sides(compiler, connection)
+        if self._is_nested_in_mariadb(connection):
+            return _all_in_mariadb(lhs, rhs, self._keyed)
         return f"JSON_CONTAINS({rhs[0]}, {lhs[0]})", rhs[1] + lhs[1]
 
 
@@ -127,6 +168,13 @@ class Overlap(_OfItems):
 
     def as_mysql(self, compiler: Any, connection: Any) -> Compiled:
         lhs, rhs = self._sides(compiler, connection)
+        if self._is_nested_in_mariadb(connection):
+            left, left_params = _each_in_mariadb(lhs, "a", self._keyed)
+            right, right_params = _each_in_mariadb(rhs, "b", self._keyed)
+            same, params = _same_in_mariadb(lhs, rhs, self._keyed)
+            return (
+                f"EXISTS(SELECT 1 FROM {left}, {right} WHERE {same})"
+            ), left_params + right_params + params
         return f"JSON_OVERLAPS({lhs[0]}, {rhs[0]})", lhs[1] + rhs[1]
 
 

@@ -34,6 +34,7 @@ _INTEGERS = {
     "SmallAutoField",
     "SmallIntegerField",
 }
+_TEXTS = {"CharField", "FileField", "FilePathField", "SlugField", "TextField"}
 _DATE = "substr({0}, 1, 4)::int, substr({0}, 6, 2)::int, substr({0}, 9, 2)::int"
 _TIME = (
     "substr({0}, {1}, 2)::int, substr({0}, {2}, 2)::int, substr({0}, {3}, 9)::float8"
@@ -66,6 +67,8 @@ _CASTS: dict[str, dict[str, str]] = {
     },
     "mysql": {
         **dict.fromkeys([*_INTEGERS, "DurationField"], "CAST({0} AS SIGNED)"),
+        # JSON's text is compared by its code points, a column's by its collation.
+        **dict.fromkeys(_TEXTS, "CAST({0} AS CHAR)"),
         "BooleanField": "({0} = 'true')",
         "DateField": "CAST({0} AS DATE)",
         "DateTimeField": "CAST(REPLACE(SUBSTR({0}, 1, 26), 'T', ' ') AS DATETIME(6))",
@@ -137,6 +140,19 @@ class Path(KeyTransform):
         """Return a transform of the field."""
         return self.output_field.get_transform(lookup_name)
 
+    def get_db_converters(self, connection: Any) -> list[Any]:
+        """Give a decimal the digits that its column would give it."""
+        converters = list(super().get_db_converters(connection))
+        field = self.output_field
+        if (
+            isinstance(field, models.DecimalField)
+            and (places := field.decimal_places) is not None
+        ):
+            converters.append(
+                lambda value, *_: None if value is None else round(value, places)
+            )
+        return converters
+
     def _column(self, compiler: Any) -> tuple[str, tuple[Any, ...], list[str | int]]:
         keys: list[str | int] = []
         node: Any = self
@@ -147,7 +163,10 @@ class Path(KeyTransform):
         return sql, tuple(params), keys
 
     def _cast(self, vendor: str, sql: str, params: tuple[Any, ...]) -> Compiled:
-        cast = _CASTS[vendor].get(self.output_field.get_internal_type(), "{0}")
+        field = self.output_field
+        if isinstance(field, _Base64Field):
+            return sql, params
+        cast = _CASTS[vendor].get(field.get_internal_type(), "{0}")
         return cast.format(sql), params * cast.count("{0}")
 
     def as_sql(self, compiler: Any, connection: Any, **extra: Any) -> Compiled:

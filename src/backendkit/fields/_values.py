@@ -148,7 +148,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         if odd := [key for key in value if not isinstance(key, str)]:
             raise ValueError(f"The key {odd[0]!r} isn't a string: JSON has no others.")
-        return {str(key): plain(each) for key, each in value.items()}
+        # Equal ones have one form, for databases that compare their text.
+        return {key: plain(value[key]) for key in sorted(value)}
     if isinstance(value, list | tuple):
         return [plain(each) for each in value]
     if isinstance(value, set | frozenset):
