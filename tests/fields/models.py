@@ -64,6 +64,7 @@ class Email(EmbeddedModel):
 
 class Phone(EmbeddedModel):
     number = models.CharField(max_length=20)
+    private = models.BooleanField(default=False, editable=False)
 
     class Meta(EmbeddedModel.Meta):
         app_label = "fields_tests"
@@ -83,6 +84,7 @@ class Person(models.Model):
     contact = EmbeddedModelField([Email, "fields_tests.Phone"], null=True, blank=True)
     old = EmbeddedModelField({"mail": Email}, null=True, blank=True)
     places = EmbeddedModelListField(Place, blank=True)
+    ways = EmbeddedModelListField([Email, Phone], blank=True)
     tags = ListField(models.CharField(max_length=10), blank=True)
     numbers = ListField(models.IntegerField, ordering=magnitude, blank=True)
     prices = ListField(

@@ -45,7 +45,16 @@ _FILES = {
             city = models.CharField(max_length=50)
             since = models.DateField(null=True, blank=True)
 
+        class Email(EmbeddedModel):
+            address = models.EmailField()
+
+        class Phone(EmbeddedModel):
+            number = models.CharField(max_length=20)
+            mobile = models.BooleanField(default=False)
+
         class Person(models.Model):
+            contact = EmbeddedModelField([Email, Phone], null=True, blank=True)
+            contacts = EmbeddedModelListField([Email, Phone], blank=True)
             address = EmbeddedModelField(Address, null=True, blank=True)
             others = EmbeddedModelListField(Address, blank=True)
             tags = ListField(models.CharField(max_length=20), blank=True)
@@ -90,6 +99,7 @@ def test_lists_and_embedded_models_are_edited(driver, tmp_path):
         from shop.models import *
         User.objects.create_superuser("admin", "a@b.cd", "pw")
         Person.objects.create(
+            contact=Email(address="a@b.cd"), contacts=[Phone(number="1", mobile=True)],
             address=Address(city="London"), others=[Address(city="Paris")],
             tags=["friend", "<b>"], sums={"eur": 1.5}, photo=b"x" * 2000,
         )
@@ -99,7 +109,7 @@ def test_lists_and_embedded_models_are_edited(driver, tmp_path):
         port = free.getsockname()[1]
     server = project.start("manage.py", "runserver", f"127.0.0.1:{port}", "--noreload")
     try:
-        edit(driver, f"http://127.0.0.1:{port}/admin/")
+        edit(driver, f"http://127.0.0.1:{port}/admin/", tmp_path)
     finally:
         server.kill()
         server.communicate()
@@ -111,9 +121,18 @@ def test_lists_and_embedded_models_are_edited(driver, tmp_path):
     """)
         == "['<b>', 'new'] Rome ['Paris', 'Oslo'] {'eur': 1.5} 2000\n"
     )
+    assert (
+        project.script("""
+        from shop.models import *
+        p = Person.objects.get()
+        print(p.contact.number, [(c.number, c.mobile) for c in p.contacts[:1]])
+        print([c.address for c in p.contacts[1:]])
+    """)
+        == "55 [('1', True)]\n['c@d.ef']\n"
+    )
 
 
-def edit(driver, admin):
+def edit(driver, admin, pictures):
     def is_served():
         try:
             return urllib.request.urlopen(f"{admin}login/").status == 200
@@ -131,6 +150,16 @@ def edit(driver, admin):
         driver.execute_script("arguments[0].click()", find(name))
         until(lambda: driver.find_elements(By.CSS_SELECTOR, css))
 
+    def choose(name, model):
+        xpath = f"//input[@name='{name}--model']/../label[.='{model}']"
+        driver.find_element(By.XPATH, xpath).click()
+
+    def take(path):
+        """Leave a picture of the whole page, to be looked at."""
+        page = driver.find_element(By.TAG_NAME, "html")
+        driver.set_window_size(1280, page.get_property("scrollHeight") + 200)
+        assert driver.save_screenshot(str(path))
+
     until(is_served)
     driver.get(f"{admin}login/?next=/admin/shop/person/1/change/")
     fill("username", "admin")
@@ -142,10 +171,24 @@ def edit(driver, admin):
     fill("address-city", "Rome")
     fill("others_1-city", "Oslo")
     fill("others_2-since", "nonsense")
+    # A form is shown once its model is chosen.
+    assert find("contact-shop.email-address").is_displayed()
+    assert not find("contact-shop.phone-number").is_displayed()
+    choose("contact", "Phone")
+    assert not find("contact-shop.email-address").is_displayed()
+    fill("contact-shop.phone-number", "55")
+    choose("contacts_1", "Email")
+    fill("contacts_1-shop.email-address", "nonsense")
+    take(pictures / "edited.png")
     click("_continue", ".errornote")
     errors = driver.find_element(By.CSS_SELECTOR, ".field-others > div > .errorlist")
     assert errors.text == "Item 2: City: This field is required."
+    errors = driver.find_element(By.CSS_SELECTOR, ".field-contacts > div > .errorlist")
+    assert errors.text == "Item 1: Address: Enter a valid email address."
+    take(pictures / "errors.png")
     fill("others_2-since", "")
+    fill("contacts_1-shop.email-address", "c@d.ef")
     click("_continue", ".messagelist .success")
+    take(pictures / "saved.png")
     # Nothing is asked of the server when it is gone.
     driver.get("about:blank")

@@ -7,7 +7,7 @@ from django import forms
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import QueryDict
 
-from .models import Address, Email, Person, Place
+from .models import Address, Email, Person, Phone, Place
 
 
 class Form(forms.ModelForm):
@@ -30,6 +30,10 @@ def data(html, **changes):
             if tag == "textarea":
                 self.area = attrs["name"]
                 found[self.area] = ""
+            elif tag == "input" and attrs.get("type") == "radio":
+                if "checked" in attrs:
+                    assert attrs["name"] not in found
+                    found[attrs["name"]] = attrs["value"]
             elif tag == "input" and attrs.get("type") not in {"checkbox", "file"}:
                 found[attrs["name"]] = attrs.get("value", "")
             elif tag == "select":
@@ -57,6 +61,7 @@ def person(empty):
     person = Person(
         address=Address(city="a", tags=["x"], place=Place(name="b", floor=0)),
         contact=Email(address="a@b.cd"),
+        ways=[Phone(number="1", private=True), Phone(number="2")],
         places=[Place(name="c"), Place(name="d", floor=2)],
         tags=["<i>", "y"],
         marks={2, 1},
@@ -94,7 +99,12 @@ def test_what_is_changed_is_saved(person):
         "address-city": "other",
         "address-place-floor": "7",
         "sums": '{"b": 2.5}',
-        "contact": '{"_model": "fields_tests.phone", "number": "5"}',
+        "contact--model": "fields_tests.phone",
+        "contact-fields_tests.phone-number": "5",
+        "ways_0--model": "fields_tests.phone",
+        "ways_0-fields_tests.phone-number": "7",
+        "ways_2--model": "fields_tests.email",
+        "ways_2-fields_tests.email-address": "e@f.gh",
         "marks_0": "9",
     }
     files = {"blob": SimpleUploadedFile("x", b"new")}
@@ -107,7 +117,12 @@ def test_what_is_changed_is_saved(person):
     assert found.address.city == "other"
     assert found.address.place == Place(name="b", floor=7)
     assert found.sums == {"b": 2.5}
-    assert found.contact.number == "5"
+    assert found.contact == Phone(number="5")
+    assert found.ways == [
+        Phone(number="7", private=True),
+        Phone(number="2"),
+        Email(address="e@f.gh"),
+    ]
     assert found.marks == {9, 2}
     assert bytes(found.blob) == b"new"
 
@@ -120,18 +135,46 @@ def test_errors_name_the_item(person):
         "marks_0": "x",
         "address-city": "",
         "sums": "[1]",
-        "contact": '{"_model": "os.system"}',
+        "contact--model": "os.system",
+        "ways_1-fields_tests.phone-number": "",
+        "ways_2--model": "fields_tests.email",
+        "ways_2-fields_tests.email-address": "nonsense",
         "raw": "{",
     }
     form = Form(data(Form(instance=person).as_p(), **changed), {}, instance=person)
     assert set(form.errors) == {
-        *("tags", "places", "marks", "address", "sums", "contact", "raw")
+        *("tags", "places", "marks", "address", "sums", "contact", "ways", "raw")
     }
     assert "Item 1: " in form.errors["tags"][0]
     assert "Item 1: Name: " in form.errors["places"][0]
     assert "City: " in form.errors["address"][0]
+    assert form.errors["contact"] == [
+        "“os.system” names no model that is allowed here."
+    ]
+    assert form.errors["ways"] == [
+        "Item 1: Number: This field is required.",
+        "Item 2: Address: Enter a valid email address.",
+    ]
     # It is shown again as it was sent.
     assert f'value="{"x" * 11}"' in form.as_p()
+    assert 'value="nonsense"' in form.as_p()
+
+
+def test_another_model_is_chosen(person):
+    """Or none. What the former one's form didn't show goes with it."""
+    changed = {
+        "contact--model": "",
+        "ways_0--model": "fields_tests.email",
+        "ways_0-fields_tests.email-address": "a@b.cd",
+        "ways_1--model": "",
+    }
+    form = Form(data(Form(instance=person), **changed), {}, instance=person)
+    assert form.is_valid(), form.errors
+    assert form.changed_data == ["contact", "ways"]
+    form.save()
+    found = Person.objects.get()
+    assert found.contact is None
+    assert found.ways == [Email(address="a@b.cd")]
 
 
 def test_an_empty_form_is_an_empty_person(empty):
@@ -144,6 +187,12 @@ def test_an_empty_form_is_an_empty_person(empty):
         set(),
         [],
     )
+    assert (saved.contact, saved.ways) == (None, [])
+
+
+def test_a_page_hides_the_forms_of_other_models_once(person):
+    media = str(Form(instance=person).media)
+    assert media.count("<style>") == 1
 
 
 def test_the_number_of_rows_is_not_believed(empty):

@@ -79,7 +79,11 @@ def test_each_field_comes_back_as_it_was(empty):
         "tags": ["x", "y"],
         "made": address.made.isoformat(timespec="microseconds"),
     }
-    assert stored("contact") == {"_model": "fields_tests.phone", "number": "1"}
+    assert stored("contact") == {
+        "_model": "fields_tests.phone",
+        "number": "1",
+        "private": False,
+    }
     assert stored("old") == {"_model": "mail", "address": "a@example.com"}
 
 

@@ -326,20 +326,13 @@ class EmbeddedModelField(StructuredField):
         return errors
 
     def formfield(self, **kwargs: Any) -> Any:
-        """Return a form field with a form of its own, or JSON for several models."""
+        """Return a form field with a form for each model, and a choice of several."""
+        found = self.models_by_tag()
         if self.is_polymorphic:
-            return models.Field.formfield(
-                self,
-                **{"form_class": forms.StructureFormField, "field": self, **kwargs},
-            )
-        return models.Field.formfield(
-            self,
-            **{
-                "form_class": forms.EmbeddedFormField,
-                "model": next(iter(self.models_by_tag().values())),
-                **kwargs,
-            },
-        )
+            how = {"form_class": forms.ChoiceFormField, "models_by_tag": found}
+        else:
+            how = {"form_class": forms.EmbeddedFormField, "model": found[None]}
+        return models.Field.formfield(self, **{**how, **kwargs})
 
 
 class EmbeddedModelListField(ListField):

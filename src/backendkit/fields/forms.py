@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from django import forms
@@ -14,6 +13,16 @@ from django.db import models
 from django.template.defaultfilters import filesizeformat
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
+
+from ._embedded_forms import ChoiceFormField, EmbeddedFormField
+
+__all__ = [
+    "BlobFormField",
+    "ChoiceFormField",
+    "EmbeddedFormField",
+    "ListFormField",
+    "StructureFormField",
+]
 
 
 class ListWidget(forms.Widget):
@@ -109,6 +118,7 @@ class ListFormField(forms.Field):
     ) -> None:
         self.item_field = item_field
         self.container = container
+        self._initial: Any = ()
         if not isinstance(kwargs.get("widget"), ListWidget):
             # The admin has a widget of its own for what it takes for JSON.
             kwargs["widget"] = ListWidget(item_field.widget)
@@ -118,6 +128,12 @@ class ListFormField(forms.Field):
         copied = super().__deepcopy__(memo)
         copied.item_field = copy.deepcopy(self.item_field, memo)
         return copied
+
+    def get_bound_field(self, form: Any, field_name: str) -> Any:
+        """Keep the embedded models: what their forms don't show stays as it is."""
+        bound = super().get_bound_field(form, field_name)
+        self._initial = self.prepare_value(bound.initial) or ()
+        return bound
 
     def prepare_value(self, value: Any) -> Any:
         """Return the items as their widget shows them."""
@@ -143,11 +159,11 @@ class ListFormField(forms.Field):
         """
         result: list[Any] = []
         errors: list[ValidationError] = []
-        for item in value or ():
+        for row, item in enumerate(value or ()):
             if _is_empty(self.item_field, item):
                 continue
             try:
-                cleaned = self.item_field.clean(item)
+                cleaned = self._clean_item(row, item)
             except ValidationError as error:
                 index = len(result) + len(errors)
                 errors += [
@@ -172,6 +188,12 @@ class ListFormField(forms.Field):
         self.run_validators(made)
         return made
 
+    def _clean_item(self, row: int, item: Any) -> Any:
+        if isinstance(self.item_field, EmbeddedFormField):
+            before = self._initial[row] if row < len(self._initial) else None
+            return self.item_field.clean_over(before, item)
+        return self.item_field.clean(item)
+
     def has_changed(self, initial: Any, data: Any) -> bool:
         try:
             return bool(self.clean(data) != self.container(initial or ()))
@@ -187,157 +209,9 @@ def _is_empty(field: Any, value: Any) -> bool:
     return value in field.empty_values
 
 
-@dataclass(frozen=True)
-class Submitted:
-    """What a form sent for an embedded model."""
-
-    data: Any
-    files: Any
-    prefix: str
-
-
-class _EmbeddedForm(forms.ModelForm):
-    def clean(self) -> Any:
-        # Without super(): nothing is unique in an embedded model's table.
-        return self.cleaned_data
-
-
-class EmbeddedWidget(forms.Widget):
-    """A form within a form, in a ``fieldset``."""
-
-    def __init__(self, form_class: Any, attrs: Any = None) -> None:
-        self.form_class = form_class
-        super().__init__(attrs)
-
-    @property
-    def media(self) -> Any:
-        return self.form_class().media
-
-    @property
-    def needs_multipart_form(self) -> Any:
-        return self.form_class().is_multipart()
-
-    def id_for_label(self, id_: str) -> str:
-        # A fieldset isn't labelled.
-        return ""
-
-    def render(
-        self, name: str, value: Any, attrs: Any = None, renderer: Any = None
-    ) -> Any:
-        """Return a fieldset, with errors where they belong."""
-        options: dict[str, Any] = {"prefix": name, "use_required_attribute": False}
-        if isinstance(value, Submitted):
-            form = self.form_class(
-                value.data, value.files, empty_permitted=True, **options
-            )
-        else:
-            form = self.form_class(instance=value, **options)
-        return format_html(
-            '<fieldset class="backendkit-embedded" style="border: 1px solid; '
-            'padding: 8px">{}</fieldset>',
-            form.as_div(),
-        )
-
-    def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
-        if self.value_omitted_from_data(data, files, name):
-            return None
-        return Submitted(data, files, name)
-
-    def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
-        return not any(key.startswith(f"{name}-") for key in (*data, *(files or ())))
-
-
-def _copied(instance: Any) -> Any:
-    """Return an instance with the same values: the form's changes are for it alone."""
-    copied = type(instance)(
-        **{
-            field.attname: getattr(instance, field.attname)
-            for field in instance._meta.concrete_fields
-        }
-    )
-    copied._state.adding = instance._state.adding
-    return copied
-
-
-class EmbeddedFormField(forms.Field):
-    """
-    A form field for an embedded model; empty, it is None.
-
-    :param model: the model.
-    :param form: a ModelForm for it; one with all editable fields if not given.
-    """
-
-    def __init__(self, *, model: Any, form: Any = None, **kwargs: Any) -> None:
-        self.form_class = form or forms.modelform_factory(
-            model, form=_EmbeddedForm, fields="__all__"
-        )
-        self._instance: Any = None
-        if not isinstance(kwargs.get("widget"), EmbeddedWidget):
-            kwargs["widget"] = EmbeddedWidget(self.form_class)
-        super().__init__(**kwargs)
-
-    def get_bound_field(self, form: Any, field_name: str) -> Any:
-        """Keep the instance: what its form doesn't show stays as it is."""
-        bound = super().get_bound_field(form, field_name)
-        if isinstance(bound.initial, models.Model):
-            self._instance = bound.initial
-        return bound
-
-    def _form(self, value: Submitted) -> Any:
-        return self.form_class(
-            value.data,
-            value.files,
-            prefix=value.prefix,
-            instance=None if self._instance is None else _copied(self._instance),
-        )
-
-    def is_empty(self, value: Any) -> bool:
-        """Return whether a form was sent as an empty one is."""
-        if not isinstance(value, Submitted):
-            return value is None
-        form = self.form_class(value.data, value.files, prefix=value.prefix)
-        return not form.has_changed()
-
-    def bound_data(self, data: Any, initial: Any) -> Any:
-        return data
-
-    def clean(self, value: Any) -> Any:
-        """
-        Return an instance, or None.
-
-        :raises ValidationError: with the label of each field that isn't valid.
-        """
-        if isinstance(value, models.Model):
-            return value
-        if value is None or (self.is_empty(value) and not self.required):
-            if self.required:
-                raise ValidationError(self.error_messages["required"], code="required")
-            return None
-        form = self._form(value)
-        if form.is_valid():
-            return form.instance
-        raise ValidationError(
-            [
-                message if name == "__all__" else f"{form[name].label}: {message}"
-                for name, messages in form.errors.items()
-                for message in messages
-            ]
-        )
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        if not isinstance(data, Submitted):
-            return bool(initial != data)
-        if initial is None:
-            return not self.is_empty(data)
-        form = self.form_class(
-            data.data, data.files, prefix=data.prefix, instance=initial
-        )
-        return bool(form.has_changed())
-
-
 class StructureFormField(forms.JSONField):
     """
-    JSON that a model field checks: dictionaries, and one of several embedded models.
+    JSON that a model field checks.
 
     :param field: the model field.
     """
