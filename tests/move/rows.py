@@ -2,9 +2,8 @@
 
 import datetime
 import decimal
-import functools
-import io
 import json
+import tempfile
 import uuid
 
 from django.contrib.auth.models import Group, Permission
@@ -96,17 +95,30 @@ def fill(alias, people):
         save(alias, m.Note, kind_id=9001, about="b")
 
 
+def count(alias):
+    """Return how many rows are in all tables."""
+    from django.apps import apps
+
+    from backendkit.move.rows import Table
+
+    return sum(
+        Table(model).count(alias)
+        for model in apps.get_models(include_auto_created=True)
+        if model._meta.managed
+    )
+
+
 def dump(alias):
     """Return all rows, as Django's serializer writes them, in an order of their own."""
-    out = io.StringIO()
-    call_command(
-        "dumpdata",
-        database=alias,
-        exclude=["moving.View"],  # it has no table
-        use_base_manager=True,
-        stdout=out,
-    )
-    # Databases differ in the order of texts, and of the keys of a JSON object.
-    return sorted(
-        json.loads(out.getvalue()), key=functools.partial(json.dumps, sort_keys=True)
-    )
+    with tempfile.TemporaryFile("w+") as out:
+        call_command(
+            "dumpdata",
+            database=alias,
+            format="jsonl",
+            exclude=["moving.View"],  # it has no table
+            use_base_manager=True,
+            stdout=out,
+        )
+        out.seek(0)
+        # Databases differ in the order of texts, and of the keys of a JSON object.
+        return sorted(json.dumps(json.loads(line), sort_keys=True) for line in out)

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 import tracemalloc
 
 import pytest
@@ -16,6 +18,9 @@ from django.test.utils import override_settings
 from tests.effort import chance, effort, examples
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+#: Megabytes that a process needs to move any number of rows, with Django's modules.
+PEAK = 200
 
 
 def move(source, target, *arguments, **options):
@@ -89,33 +94,55 @@ def test_a_server_is_a_target_and_a_source(engine, source, database):
     assert_moved(source, back)
 
 
+def run(source, target, *arguments, writes):
+    """
+    Move in a process of its own; return how it ended, and what it used.
+
+    :param writes: after how many reads and writes of a batch it kills itself; None if
+        it doesn't.
+    """
+    for alias in (source, target):
+        connections[alias].close()
+    names = ("ENGINE", "NAME", "OPTIONS", "HOST", "PORT", "USER", "PASSWORD")
+    databases = {
+        alias: {name: connections.databases[alias][name] for name in names}
+        for alias in (source, target)
+    }
+    task = {
+        "databases": {"default": databases[source], **databases},
+        "arguments": ["--from", source, "--to", target, *arguments],
+        "writes": writes,
+    }
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as printed:
+        given.write(json.dumps(task).encode())
+        given.seek(0)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.move.project"],
+            cwd=ROOT,
+            stdin=given,
+            stdout=printed,
+            stderr=printed,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        printed.seek(0)
+        text = printed.read().decode()
+    return (
+        subprocess.CompletedProcess(process.args, process.returncode, stderr=text),
+        usage,
+    )
+
+
 @pytest.mark.parametrize("number", range(examples(test=2, check=6, soak=60)))
 def test_a_move_that_is_killed_twice_goes_on_where_it_was(number, source, database):
     """
     Whether a batch's rows were written already or not. Each batch is written once.
     """
     target = database("lmdb" if number % 2 else "sqlite3")
-    connections[target].close()
-    names = ("ENGINE", "NAME", "OPTIONS")
-    databases = {
-        alias: {name: connections.databases[alias][name] for name in names}
-        for alias in (source, target)
-    }
     draw = chance("killed", number)
-    arguments = ["--from", source, "--to", target, "--batch", "5"]
     for resume in ([], ["--resume"]):
-        task = {
-            "databases": {"default": databases[source], **databases},
-            "arguments": arguments + resume,
-            "writes": draw.randint(3, 40),
-        }
-        ended = subprocess.run(
-            [sys.executable, "-m", "tests.move.project"],
-            input=json.dumps(task),
-            text=True,
-            cwd=ROOT,
-            capture_output=True,
-            check=False,
+        ended, _ = run(
+            source, target, "--batch", "5", *resume, writes=draw.randint(3, 40)
         )
         assert ended.returncode == -signal.SIGKILL, ended.stderr
     with pytest.raises(CommandError, match=r"was interrupted.*--resume.*--restart"):
@@ -152,14 +179,29 @@ def test_memory_is_bounded(kind, database):
 
 
 @pytest.mark.soak
-def test_many_rows_go_round(database):
-    """200,000 rows with cycles: SQLite, LMDB, immudb, SQLite."""
-    from .rows import dump, fill
+def test_many_rows_go_round_and_are_killed_on_the_way(database, record_property):
+    """
+    200,000 rows with cycles: SQLite, LMDB, immudb, SQLite. Each move is killed twice.
+
+    No process needs more memory than :data:`PEAK`, however many rows there are.
+    """
+    from .rows import count, dump, fill
 
     first = source = database("sqlite3")
-    fill(source, 150_000)
+    fill(source, 120_000)
+    rows = count(source)
+    assert rows >= 200_000
     for engine in ("lmdb", "immudb", "sqlite3"):
         target = database(engine)
-        move(source, target)
+        began, peaks = time.monotonic(), []
+        for resume, writes in (([], 70), (["--resume"], 170), (["--resume"], None)):
+            ended, usage = run(source, target, *resume, writes=writes)
+            assert ended.returncode == (-signal.SIGKILL if writes else 0), ended.stderr
+            peaks.append(usage.ru_maxrss / 1024)
+        record_property(
+            f"{source} to {target}",
+            f"{rows} rows, {time.monotonic() - began:.0f} s, {max(peaks):.0f} MB",
+        )
+        assert max(peaks) < PEAK
         source = target
     assert dump(source) == dump(first)
