@@ -1,5 +1,7 @@
 """``docs/howto/from-djangotoolbox.rst``: its code runs in a project."""
 
+import pytest
+
 from . import pages
 
 PAGE = "howto/from-djangotoolbox.rst"
@@ -138,6 +140,7 @@ class PageTests(TestCase):
 """
 
 
+@pytest.mark.check
 def test_the_page(tmp_path):
     files = pages.blocks(PAGE)
     files["settings.py"] = SETTINGS + files["settings.py"] + MESSAGES
