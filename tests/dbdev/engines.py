@@ -65,6 +65,8 @@ MARIADB = Engine(
     "mariadb", ("pymysql",), "import pymysql; pymysql.install_as_MySQLdb()"
 )
 IMMUDB = Engine("immudb", ("grpc",))
+# Its ENGINE, the worked example, is on no path of a project that is made here.
+REDIS = Engine("redis", ("redis",))
 
 ALL = [SQLITE, LMDB, POSTGRESQL, MARIADB, IMMUDB]
 SERVERS = [engine for engine in ALL if engine.has_server]

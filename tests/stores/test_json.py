@@ -31,6 +31,7 @@ def test_rows_come_back(value_type):
         text = json.dumps(row_to_json(table, (value,)), allow_nan=False)
         (found,) = row_from_json(table, json.loads(text))
         assert (type(found), found) == (type(value), value)
+        assert row_from_json(table, text) == row_from_json(table, text.encode())
         if isinstance(value, float):
             assert math.copysign(1, found) == math.copysign(1, value)
 
@@ -73,6 +74,12 @@ def test_what_is_no_value(value_type, documents):
         row_from_json(table_of(value_type), {})
     with pytest.raises(DataError, match=r"t: \[1\] isn't a row"):
         row_from_json(table_of(value_type), [1])
+
+
+@pytest.mark.parametrize("text", [b"\xff", "{", "[" * 100_000, "7", "[]", ""])
+def test_what_is_no_row(text):
+    with pytest.raises(DataError, match=r"^t: "):
+        row_from_json(table_of(ValueType.STRING), text)
 
 
 def test_keys_of_several_columns():

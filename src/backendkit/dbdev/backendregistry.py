@@ -42,6 +42,8 @@ _BUILT_IN = {
     "django.db.backends.mysql": f"{_ENGINES}.mysql.MySqlBackend",
     "backendkit.backends.immudb": f"{_ENGINES}.immudb.ImmudbBackend",
     "backendkit.backends.dynamodb": f"{_ENGINES}.dynamodb.DynamodbBackend",
+    # The worked example of the guide.
+    "redis_store": f"{_ENGINES}.redis.RedisBackend",
     # The name that the backend has in older texts.
     "immudb_backend": f"{_ENGINES}.immudb.ImmudbBackend",
 }

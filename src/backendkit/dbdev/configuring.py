@@ -24,6 +24,7 @@ ENGINES = {
     "mariadb": "django.db.backends.mysql",
     "immudb": "backendkit.backends.immudb",
     "dynamodb": "backendkit.backends.dynamodb",
+    "redis": "redis_store",
 }
 
 

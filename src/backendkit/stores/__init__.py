@@ -36,6 +36,7 @@ from ._forks import Mutex, NativeCalls, tell_children
 from ._guarding import guarded
 from ._json import key_to_text, row_from_json, row_to_json
 from ._locks import WriterLock
+from ._matched import MATCHED, MatchedQuery
 from ._matching import (
     Matcher,
     is_nan,
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BATCH_BYTES",
     "COMPARISONS",
+    "MATCHED",
     "NO_TURNS",
     "PATTERNS",
     "PYTHON_TYPES",
@@ -88,6 +90,7 @@ __all__ = [
     "InterfaceError",
     "InternalError",
     "Key",
+    "MatchedQuery",
     "Matcher",
     "Mutex",
     "NativeCalls",

@@ -60,15 +60,22 @@ def row_to_json(table: Table, row: Row) -> dict[str, Any]:
     return document
 
 
-def row_from_json(table: Table, document: Mapping[str, Any]) -> Row:
+def row_from_json(table: Table, document: Mapping[str, Any] | str | bytes) -> Row:
     """
     Return the row that :func:`row_to_json` has made an object of.
 
     What the object has besides the table's columns is left out.
 
+    :param document: the object, or a text that holds it.
     :raises DataError: a column is missing, or its value is of another type. It names
-        the table and the column.
+        the table and the column. Or the text is no such object.
     """
+    if isinstance(document, str | bytes):
+        try:
+            document = json.loads(document)
+        except UNREADABLE as error:
+            what = shown(document)
+            raise DataError(f"{table.name}: {what} is no JSON: {error}") from error
     if not isinstance(document, Mapping):
         raise DataError(f"{table.name}: {shown(document)} isn't a row")
     row = []
