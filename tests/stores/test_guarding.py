@@ -1,5 +1,6 @@
 """Whatever a store's method raises is an error of the contract, and names the method."""
 
+import datetime
 import inspect
 import sqlite3
 
@@ -15,6 +16,7 @@ from backendkit.stores import (
     NonrelQuery,
     NotSupportedError,
     OperationalError,
+    ReadOnlyStore,
     Session,
     Store,
     Table,
@@ -22,6 +24,11 @@ from backendkit.stores import (
     ValueType,
     guarded,
 )
+
+
+class Day(datetime.date):
+    """Another kind of date."""
+
 
 TABLE = Table("t", (Column("id", ValueType.INTEGER, nullable=False),), ("id",))
 ARGUMENTS = {
@@ -188,6 +195,60 @@ def test_what_is_returned(name, result, message):
     with pytest.raises(InternalError, match=message) as caught:
         call(session, name)
     assert f"MyMemorySession.{name}()" in str(caught.value)
+
+
+class Files(ReadOnlyStore):
+    """A store whose author writes one method."""
+
+    def __init__(self, read):
+        self.does = read
+
+    def read(self):
+        return self.does()
+
+    def convert_value_from_db(self, db_type, value):
+        return int(value)
+
+
+def fails():
+    raise KeyError("boom")
+
+
+@pytest.mark.parametrize(
+    ("read", "message"),
+    [
+        (lambda: None, "it returned None, no dict"),
+        (lambda: {"t": [(1,)]}, "for 't' there is no pair of a Table and its rows"),
+        (lambda: {"t": (TABLE, [(1,), (2, 3)])}, "of table 't' .* a row has 2 values"),
+        (lambda: {"t": (TABLE, [[1]])}, "of table 't' .* type list, neither a tuple"),
+        (lambda: {"t": (TABLE, [("1",)])}, "of table 't' .* 'id': a value of type str"),
+        (lambda: {"t": (TABLE, [{"id": "x"}])}, "of table 't' .* ValueError: .invalid"),
+        (fails, "it raised KeyError: .*boom.* in fails"),
+    ],
+)
+def test_what_a_read_only_store_reads(read, message):
+    """The author's class and method are named, not those that call it."""
+    with pytest.raises(InternalError, match=message) as caught:
+        dbapi.connect(Files(read)).execute("SELECT * FROM t").fetchall()
+    assert str(caught.value).startswith(f"{Files.__module__}.Files.read()")
+
+
+def test_a_read_only_store_of_dicts():
+    connection = dbapi.connect(Files(lambda: {"t": (TABLE, [{"id": "1"}, (2,)])}))
+    assert connection.execute("SELECT * FROM t").fetchall() == [(1,), (2,)]
+
+
+@pytest.mark.parametrize("value", [Day(2010, 4, 1), datetime.date(2010, 4, 1)])
+def test_values_of_subclasses(value):
+    """As tests that stop the clock have them; a datetime isn't a date, though."""
+    table = Table("t", (*TABLE.columns, Column("day", ValueType.DATE)), ("id",))
+
+    def connect(day):
+        return dbapi.connect(Files(lambda: {"t": (table, [(1, day)])}))
+
+    assert connect(value).execute("SELECT day FROM t").fetchall() == [(value,)]
+    with pytest.raises(InternalError, match="type datetime, and its type is date"):
+        connect(datetime.datetime(2010, 4, 1)).execute("SELECT day FROM t").fetchall()
 
 
 def test_ours_are_left_alone():

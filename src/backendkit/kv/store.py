@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backendkit.stores import (
     COMPARISONS,
@@ -14,6 +14,7 @@ from backendkit.stores import (
     Order,
     Precision,
     Store,
+    refuse_taken_names,
     shown,
 )
 
@@ -46,6 +47,11 @@ class RecordStore(Store):
         locks=True,
         multiple_processes=True,
     )
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse names that are kept: see :func:`refuse_taken_names`."""
+        super().__init_subclass__(**kwargs)
+        refuse_taken_names(cls, RecordStore, {*dir(Store), "capabilities"})
 
     def __init__(self, engine: KeyValueStore) -> None:
         self.engine = engine

@@ -16,7 +16,14 @@ from django.utils.asyncio import async_unsafe
 from backendkit.engine import dbapi
 from backendkit.engine.compiled import Insert, Pushed, Select, Statement
 from backendkit.engine.placeholders import to_named, to_qmark, write_out
-from backendkit.stores import NO_TURNS, Store, Turns, VerifiedStore, turns
+from backendkit.stores import (
+    NO_TURNS,
+    Store,
+    Turns,
+    VerifiedStore,
+    refuse_taken_names,
+    turns,
+)
 
 from .client import DatabaseClient
 from .creation import NonrelDatabaseCreation
@@ -66,6 +73,13 @@ class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
     introspection_class = NonrelDatabaseIntrospection
     ops_class = NonrelDatabaseOperations
     validation_class = NonrelDatabaseValidation
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse names that are kept: see :func:`refuse_taken_names`."""
+        super().__init_subclass__(**kwargs)
+        free = {name for name in vars(NonrelDatabaseWrapper) if name[0] != "_"}
+        free.update(dir(BaseDatabaseWrapper), ["transaction_mode"])
+        refuse_taken_names(cls, NonrelDatabaseWrapper, free)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

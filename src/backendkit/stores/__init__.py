@@ -47,6 +47,7 @@ from ._matching import (
     sort_rows,
 )
 from ._query import NonrelQuery
+from ._reserved import refuse_taken_names
 from ._schema import (
     PYTHON_TYPES,
     UNREADABLE,
@@ -121,6 +122,7 @@ __all__ = [
     "is_nan",
     "key_to_text",
     "matcher",
+    "refuse_taken_names",
     "row_from_json",
     "row_getter",
     "row_to_json",

@@ -14,6 +14,30 @@ from ._errors import (
     OperationalError,
     UniqueViolation,
 )
+from ._reserved import refuse_taken_names
+from ._session import Session
+
+#: What an author may write besides the methods of :class:`Session`.
+_HOOKS = frozenset(
+    {
+        "_access",
+        "_allocate",
+        "_apply",
+        "_begin",
+        "_catalog",
+        "_check",
+        "_closed",
+        "_end",
+        "_estimated_rows",
+        "_find",
+        "_query",
+        "_size",
+        "_upgrade",
+        "max_changes",
+        "more_changes",
+        "store",
+    }
+)
 
 
 class BufferedSession(BufferedWrites):
@@ -40,6 +64,11 @@ class BufferedSession(BufferedWrites):
     row that was read is remembered until the end of the transaction, as it was first,
     and a change of it has that as its precondition. So no update is lost.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse names that are kept: see :func:`refuse_taken_names`."""
+        super().__init_subclass__(**kwargs)
+        refuse_taken_names(cls, BufferedSession, _HOOKS.union(dir(Session)))
 
     #: The most changes that a transaction may have, as :meth:`_size` counts them; None
     #: for any number. An instance may set it.

@@ -10,8 +10,9 @@ from ._access import Access
 from ._buffered import BufferedSession
 from ._capabilities import Capabilities
 from ._changes import TableChange
-from ._errors import NotSupportedError
+from ._errors import NotSupportedError, shown
 from ._query import NonrelQuery
+from ._rows import broken, checked, kind_of, raised
 from ._schema import Catalog, Table
 from ._session import Row, Store
 
@@ -49,9 +50,31 @@ class _ReadOnlySession(BufferedSession):
     def _begin(self, *, write: bool) -> None:
         if write:
             self._refuse()
-        self._tables = self.store.read()
+        self._tables = self._reading()
         tables = {name: table for name, (table, _) in self._tables.items()}
         self._read_catalog = Catalog(tuple(tables.values()), tables)
+
+    def _reading(self) -> Mapping[str, tuple[Table, Sequence[Row]]]:
+        """Return what the store reads. Its mistakes are named."""
+        read: Any
+        try:
+            read = self.store.read()
+        except Exception as error:  # noqa: BLE001  # whatever an author's code may raise
+            raised(self.store, "read", None, error)
+        if not isinstance(read, Mapping):
+            broken(self.store, "read", None, f"it returned {kind_of(read)}, no dict")
+        for name, found in read.items():
+            if not (
+                isinstance(found, tuple)
+                and len(found) == 2
+                and isinstance(found[0], Table)
+                and isinstance(found[1], Sequence)
+            ):
+                what = (
+                    f"for {shown(str(name))} there is no pair of a Table and its rows"
+                )
+                broken(self.store, "read", None, what)
+        return read
 
     def _end(self) -> None:
         self._tables = {}
@@ -90,5 +113,8 @@ class _ReadOnlyQuery(NonrelQuery):
 
     def fetch(self, low_mark: int = 0, high_mark: int | None = None) -> Iterator[Row]:
         at = [self.table.positions[name] for name in self.columns]
-        rows = self.session._tables[self.table.name][1]
-        return (tuple([row[place] for place in at]) for row in rows)
+        table, rows = self.session._tables[self.table.name]
+        store, names = self.session.store, [*table.positions]
+        convert = store.convert_value_from_db
+        whole = checked(rows, table, names, store, "read", convert)
+        return (tuple([row[place] for place in at]) for row in whole)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from backendkit.clock import real
+
 from . import _errors
 from ._errors import Error, InternalError, NotSupportedError, shown
-from ._schema import PYTHON_TYPES, Column
+from ._schema import PYTHON_TYPES, Column, ValueType
 
 if TYPE_CHECKING:
     from ._query import NonrelQuery
     from ._schema import Table
     from ._session import Row
 
+#: ``convert_value_from_db`` of a store.
+Converter = Callable[[ValueType, Any], Any]
 #: PEP 249's exceptions, of which every driver has its own.
 _PEP_249 = frozenset(
     {
@@ -70,56 +74,71 @@ def rows_of(
         broken(query, "fetch", table, what)
     if trusted(query):
         return rows
-    return _checked(query, table, columns, rows)
+    return checked(rows, table, columns, query, "fetch", query.convert_value_from_db)
 
 
-def _checked(
-    query: NonrelQuery, table: Table, columns: Sequence[str], rows: Iterator[Any]
+def checked(
+    rows: Iterable[Any],
+    table: Table,
+    columns: Sequence[str],
+    owner: object,
+    method: str,
+    convert: Converter,
 ) -> Iterator[Row]:
-    width = len(columns)
+    """
+    Return an iterator of tuples: see :func:`rows_of`.
+
+    :param owner: whose method gave the rows.
+    :param convert: ``convert_value_from_db``, for the values of dicts.
+    """
+    width, left = len(columns), iter(rows)
+    row_of = _row_getter(table, columns, owner, method, convert)
     try:
-        for row in rows:
-            first = row_of(query, table, columns, row)
-            check_values(query, "fetch", table, columns, first)
+        for row in left:
+            first = row_of(row)
+            check_values(owner, method, table, columns, first)
             yield first
             break
         # This is done for each row.
-        for row in rows:
+        for row in left:
             if row.__class__ is tuple and len(row) == width:
                 yield row
             else:
-                yield row_of(query, table, columns, row)
+                yield row_of(row)
     except Exception as error:  # noqa: BLE001  # as above
-        raised(query, "fetch", table, error)
+        raised(owner, method, table, error)
 
 
-def row_of(query: NonrelQuery, table: Table, columns: Sequence[str], row: Any) -> Row:
-    """
-    Return what ``fetch`` has yielded, as a row of these columns.
+def _row_getter(
+    table: Table,
+    columns: Sequence[str],
+    owner: object,
+    method: str,
+    convert: Converter,
+) -> Callable[[Any], Row]:
+    """Return a function that makes a row of these columns of what a method has given."""
 
-    :raises InternalError: it is none.
-    """
-    if isinstance(row, Mapping):
-        return tuple([_value(query, table, name, row) for name in columns])
-    if not isinstance(row, tuple):
-        what = f"a row is {kind_of(row)}, neither a tuple nor a dict"
-        broken(query, "fetch", table, what)
-    if len(row) != len(columns):
-        what = f"a row has {len(row)} values, and there are {len(columns)} columns"
-        broken(query, "fetch", table, what)
-    return tuple(row)
+    def value_of(name: str, entity: Mapping[str, Any]) -> Any:
+        column, value = table.column(name), entity.get(name)
+        if value is not None:
+            return convert(column.type, value)
+        if not column.nullable:
+            what = f"a dict has no value for {shown(name)}, which isn't nullable"
+            broken(owner, method, table, what)
+        return None
 
+    def row_of(row: Any) -> Row:
+        if isinstance(row, Mapping):
+            return tuple([value_of(name, row) for name in columns])
+        if not isinstance(row, tuple):
+            what = f"a row is {kind_of(row)}, neither a tuple nor a dict"
+            broken(owner, method, table, what)
+        if len(row) != len(columns):
+            what = f"a row has {len(row)} values, and there are {len(columns)} columns"
+            broken(owner, method, table, what)
+        return tuple(row)
 
-def _value(
-    query: NonrelQuery, table: Table, name: str, entity: Mapping[str, Any]
-) -> Any:
-    column, value = table.column(name), entity.get(name)
-    if value is not None:
-        return query.convert_value_from_db(column.type, value)
-    if not column.nullable:
-        what = f"a dict has no value for {shown(name)}, which isn't nullable"
-        broken(query, "fetch", table, what)
-    return None
+    return row_of
 
 
 def check_values(
@@ -143,7 +162,13 @@ def wrong_value(column: Column, value: Any) -> str:
     """Return what is wrong with a value of a column; empty if nothing is."""
     if value is None:
         return "" if column.nullable else "None, and it isn't nullable"
-    if type(value) is not PYTHON_TYPES[column.type]:
+    wanted = PYTHON_TYPES[column.type]
+    # A bool is an int to Python, and a datetime a date. Other subclasses do no harm:
+    # tests that stop the clock have some.
+    if not isinstance(value, wanted) or (
+        (wanted is int and isinstance(value, bool))
+        or (wanted is real.date and isinstance(value, real.datetime))
+    ):
         return f"{kind_of(value)}, and its type is {column.type}"
     if isinstance(value, float) and value != value:  # noqa: PLR0124  # NaN alone is so
         return "NaN, which no column holds"
