@@ -86,7 +86,9 @@ def _assigned_to(
 
 def _loads(instruction: Any, name: str) -> bool:
     """Whether what an instruction puts on top of the stack is a variable."""
-    if instruction is None or "LOAD_" not in instruction.opname:
+    if instruction is None:
+        return False
+    if "LOAD_FAST" not in instruction.opname and instruction.opname != "LOAD_DEREF":
         return False
     # An instruction may load two variables, or store one and load another.
     loaded = instruction.argval
