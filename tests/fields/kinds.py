@@ -237,7 +237,7 @@ KINDS = [
     ),
 ]
 #: Of these, databases have no order that an application relies on.
-UNORDERED = {"boolean", "binary", "address"}
+UNORDERED = {"boolean", "binary", "address", "uuid"}
 #: Paths to these are Django's, without a type.
 UNTYPED = {"raw"}
 

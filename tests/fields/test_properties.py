@@ -161,7 +161,7 @@ def test_a_path_groups_as_its_column_does(case, kind, place):
         case.objects.values(place).distinct().count()
         == case.objects.values("column").distinct().count()
     )
-    if is_ordered(kind) and kind.name != "uuid":  # PostgreSQL 17 has no MIN() of those
+    if is_ordered(kind):
         for function in (Min, Max):
             found = case.objects.aggregate(
                 at_path=function(place), of=function("column")

@@ -29,14 +29,13 @@ class _OfItems(FieldGetDbPrepValueMixin, Lookup):
     def _keyed(self) -> bool:
         return getattr(self.lhs.output_field, "keyed", False)
 
-    def _is_nested_in_mariadb(self, connection: Any) -> bool:
-        """Whether an item may be an array or an object, and MariaDB can take it apart."""
-        return (
-            not self.lhs.output_field.has_plain_items
-            and connection.mysql_is_mariadb
-            # It has JSON_TABLE() since 10.6, and JSON_EQUALS() since 10.7.
-            and connection.mysql_version >= (10, 7)
-        )
+    def _takes_apart(self, connection: Any) -> bool:
+        """
+        Return whether the database is a MariaDB that makes rows of items.
+
+        It has JSON_TABLE() since 10.6 and JSON_EQUALS() since 10.7.
+        """
+        return bool(connection.mysql_is_mariadb and connection.mysql_version >= (10, 7))
 
     def as_sql(self, compiler: Any, connection: Any) -> Compiled:
         raise NotSupportedError(
@@ -79,17 +78,18 @@ def _each_in_mariadb(side: Compiled, name: str, keyed: bool) -> Compiled:
 
 
 def _same_in_mariadb(a: Compiled, b: Compiled, keyed: bool) -> Compiled:
+    # JSON_EQUALS() doesn't know all numbers: 5e-09 isn't itself.
+    equal = "({0} = {1} OR JSON_EQUALS({0}, {1}))"
     if not keyed:
-        return "JSON_EQUALS(a.item, b.item)", ()
-    values = (f"JSON_EXTRACT({{}}, CONCAT('$.', {name}.item))" for name in "ab")
-    left, right = (
-        value.format(side[0]) for value, side in zip(values, (a, b), strict=True)
-    )
-    return f"(a.item = b.item AND JSON_EQUALS({left}, {right}))", a[1] + b[1]
+        return equal.format("a.item", "b.item"), ()
+    left = f"JSON_EXTRACT({a[0]}, CONCAT('$.', a.item))"
+    right = f"JSON_EXTRACT({b[0]}, CONCAT('$.', b.item))"
+    return f"(a.item = b.item AND {equal.format(left, right)})", (a[1] + b[1]) * 2
 
 
 def _all_in_mariadb(part: Compiled, whole: Compiled, keyed: bool) -> Compiled:
-    # JSON_CONTAINS() looks into arrays and objects within: [1] is in [[1, 2]].
+    # JSON_CONTAINS() looks into arrays and objects within, so that [1] is in [[1, 2]],
+    # and takes two large integers for the same number.
     inner, inner_params = _each_in_mariadb(whole, "a", keyed)
     outer, outer_params = _each_in_mariadb(part, "b", keyed)
     same, same_params = _same_in_mariadb(whole, part, keyed)
@@ -119,7 +119,7 @@ class Contains(_OfItems):
 
     def as_mysql(self, compiler: Any, connection: Any) -> Compiled:
         lhs, rhs = self._sides(compiler, connection)
-        if self._is_nested_in_mariadb(connection):
+        if self._takes_apart(connection):
             return _all_in_mariadb(rhs, lhs, self._keyed)
         return f"JSON_CONTAINS({lhs[0]}, {rhs[0]})", lhs[1] + rhs[1]
 
@@ -141,7 +141,7 @@ class ContainedBy(_OfItems):
 
     def as_mysql(self, compiler: Any, connection: Any) -> Compiled:
         lhs, rhs = self._sides(compiler, connection)
-        if self._is_nested_in_mariadb(connection):
+        if self._takes_apart(connection):
             return _all_in_mariadb(lhs, rhs, self._keyed)
         return f"JSON_CONTAINS({rhs[0]}, {lhs[0]})", rhs[1] + lhs[1]
 
@@ -168,7 +168,7 @@ class Overlap(_OfItems):
 
     def as_mysql(self, compiler: Any, connection: Any) -> Compiled:
         lhs, rhs = self._sides(compiler, connection)
-        if self._is_nested_in_mariadb(connection):
+        if self._takes_apart(connection):
             left, left_params = _each_in_mariadb(lhs, "a", self._keyed)
             right, right_params = _each_in_mariadb(rhs, "b", self._keyed)
             same, params = _same_in_mariadb(lhs, rhs, self._keyed)
