@@ -24,6 +24,17 @@ def blocks(page):
     return found
 
 
+def commands(page):
+    """Return the commands of a page's consoles, each with what it prints there."""
+    pattern = r"^\.\. code-block:: console\n\n((?:   .*\n|\n)+)"
+    found = []
+    for text in re.findall(pattern, (DOCS / page).read_text(), re.M):
+        for part in re.split(r"^\$ ", textwrap.dedent(text), flags=re.M)[1:]:
+            command, _, output = part.partition("\n")
+            found.append((command.split(), output.strip()))
+    return found
+
+
 def write(files, folder):
     """Write files, by path; those in a folder are modules of a package."""
     for name, text in files.items():
