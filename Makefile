@@ -7,6 +7,7 @@
 #   make conformance  Django's whole suite, on each backend and version of Django
 #   make lint         ruff and mypy
 #   make docs         the documentation, in docs/_build
+#   make compare      docs/ref/backends.rst anew, which compares the backends
 #   make bench        LMDB measured beside SQLite, and immudb beside its other clients;
 #                     QUICK=1 ONLY=lmdb WRITE=1 JSON=file
 #   make immudb       build the immudb server for the tests, once; needs Go
@@ -38,7 +39,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python
 
 .PHONY: demo test check check-newest check-oldest soak pytest labels conformance lint \
-	format docs bench venv immudb immudb-stubs dynamodb clean
+	format docs compare bench venv immudb immudb-stubs dynamodb clean
 .DEFAULT_GOAL := test
 
 demo: $(VENV)/.installed-demo $(if $(filter immudb,$(DEMO_ENGINE)),immudb)
@@ -122,6 +123,10 @@ format: $(VENV)/.installed-lint
 
 docs: $(VENV)/.installed-docs
 	$(RUN) -m sphinx -n -W --keep-going -b html -d $(DOCS)/doctrees docs $(DOCS)/html
+
+# What the stores can do, and which of Django's tests fail: `make check` compares it.
+compare: $(VENV)/.installed-demo
+	$(RUN) docs/compare.py --write
 
 # Without Go and without an immudb its part is left out.
 bench: $(VENV)/.installed-bench
