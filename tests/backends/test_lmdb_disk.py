@@ -7,6 +7,7 @@ import subprocess
 
 import lmdb
 import pytest
+from tests.effort import effort
 
 from backendkit.backends.lmdb.pages import is_complete
 from backendkit.backends.lmdb.store import LMDBStore
@@ -224,8 +225,9 @@ def test_a_truncated_file(made, tmp_path):
     expected = rows(_copy(made, tmp_path / "whole", whole))
     generator = random.Random(7)
     cuts = {0, 1, 100, 4095, 4096, 4097, 8191, 8192, len(whole) - 1}
-    cuts |= set(range(8192, len(whole), 4096))
-    cuts |= {generator.randrange(len(whole)) for _ in range(50)}
+    cuts |= set(range(8192, len(whole), effort(test=5, check=1, soak=1) * 4096))
+    others = effort(test=5, check=50, soak=500)
+    cuts |= {generator.randrange(len(whole)) for _ in range(others)}
     for cut in sorted(cuts):
         copy = _copy(made, tmp_path / f"cut-{cut}", whole[:cut])
 

@@ -184,6 +184,7 @@ def test_an_engine_without_a_file_is_clean(tmp_path, monkeypatch, capfd):
     assert capfd.readouterr().out == "plain_engine has no file of expectations\n"
 
 
+@pytest.mark.check
 @pytest.mark.parametrize(
     "engine",
     [

@@ -397,6 +397,7 @@ def test_in_worker_processes(suite, parent, start):
     assert status == 1
 
 
+@pytest.mark.check
 def test_what_is_not_as_listed_fails(suite):
     """An unexpected pass names its entry; another exception comes through."""
     status, outcomes, output = suite(

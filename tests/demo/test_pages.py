@@ -164,6 +164,7 @@ def test_report_compares_the_scans_asked_for(get):
     assert get("/report/", older="1", newer="77").status == 404
 
 
+@pytest.mark.check
 def test_pages_before_the_first_scan(demo):
     """
     Every page of an empty database says what to do.

@@ -3,7 +3,7 @@
 import pytest
 from django.db.utils import ConnectionHandler
 
-from tests.stores.isolation import OtherIsolation
+from tests.stores.variants import Variant
 
 
 def opened(entry):
@@ -12,7 +12,7 @@ def opened(entry):
     return connection.open_store(entry["NAME"], {})
 
 
-class TestContract(OtherIsolation):
+class TestContract(Variant):
     many = 100
 
     @pytest.fixture(autouse=True)

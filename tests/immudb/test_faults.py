@@ -240,6 +240,7 @@ class Writer:
 
 
 class TestWriters:
+    @pytest.mark.check
     def test_two_of_one_row(self, item):
         """One gets the error that it may try again, and does so by retry()."""
         from django.db import OperationalError, transaction

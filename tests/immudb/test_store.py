@@ -22,7 +22,7 @@ from backendkit.stores import (
     ValueType,
 )
 from backendkit.stores.testing._data import NAMES
-from tests.stores.isolation import OtherIsolation
+from tests.stores.variants import Variant
 
 pytest.importorskip("grpc", reason="needs the extra immudb")
 
@@ -38,7 +38,7 @@ ITEMS = Table(
 _numbers = itertools.count()
 
 
-class TestContract(OtherIsolation):
+class TestContract(Variant):
     # A key of immudb has 1,024 bytes at most, and the primary key is in it twice.
     longest_key = 200
     patience = 60.0

@@ -2,7 +2,7 @@
 
 from backendkit.kv import RecordStore
 from backendkit.stores.testing import StoreContract
-from tests.effort import later
+from tests.stores.variants import Variant
 
 from .memory import MemoryEngine
 
@@ -14,15 +14,11 @@ class TestRecordStore(StoreContract):
         return RecordStore(MemoryEngine(max_key_bytes=20_000))
 
 
-class TestShortKeys(StoreContract):
+class TestShortKeys(Variant):
     """Most entries of text, bytes and decimals are shortened."""
 
     many = 100
     longest_primary_key = 20
-
-    test_names = later(StoreContract.test_names)
-    test_order = later(StoreContract.test_order)
-    test_update_by_filter = later(StoreContract.test_update_by_filter)
 
     def make_store(self):
         return RecordStore(MemoryEngine(max_key_bytes=64))

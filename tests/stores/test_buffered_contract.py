@@ -4,7 +4,7 @@ from backendkit.stores.testing import StoreContract
 from tests.engine.limited import CAPABILITIES, LimitedSession, LimitedStore
 
 from .buffered import BufferedStore
-from .isolation import OtherIsolation
+from .variants import Variant
 
 
 class TestSnapshots(StoreContract):
@@ -17,35 +17,35 @@ class TestSnapshots(StoreContract):
         return BufferedStore(store.inner)
 
 
-class TestSerializable(OtherIsolation):
+class TestSerializable(Variant):
     """A change of anything that was read is a conflict."""
 
     def make_store(self):
         return BufferedStore()
 
 
-class TestReadCommitted(OtherIsolation):
+class TestReadCommitted(Variant):
     """Each read sees what is committed then."""
 
     def make_store(self):
         return BufferedStore(snapshots=False, serializable=False)
 
 
-class TestPreconditions(OtherIsolation):
+class TestPreconditions(Variant):
     """Rows that were read for update are compared at commit."""
 
     def make_store(self):
         return BufferedStore(serializable=False, preconditions=True)
 
 
-class TestPreconditionsReadCommitted(OtherIsolation):
+class TestPreconditionsReadCommitted(Variant):
     """The same, where each read sees what is committed then."""
 
     def make_store(self):
         return BufferedStore(snapshots=False, serializable=False, preconditions=True)
 
 
-class TestRemote(StoreContract):
+class TestRemote(Variant):
     """Rows that were read are remembered; UPDATE by filters is done by the query."""
 
     def make_store(self):
@@ -64,14 +64,14 @@ class _CountingSession(LimitedSession):
         return len(self.read(table.name))
 
 
-class TestMinimal(StoreContract):
+class TestMinimal(Variant):
     """The abstract methods alone, on a database that can scan a table and no more."""
 
     def make_store(self):
         return BufferedStore(_Counting(CAPABILITIES["nothing"]), serializable=False)
 
 
-class TestKeys(StoreContract):
+class TestKeys(Variant):
     """The same, where rows can be looked up."""
 
     def make_store(self):

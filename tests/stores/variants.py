@@ -1,12 +1,12 @@
-"""The contract, for stores that differ in how they isolate transactions."""
+"""The contract, for stores that differ in a part of it from others of their kind."""
 
 from backendkit.stores.testing import StoreContract
 from tests.effort import later
 
 
-class OtherIsolation(StoreContract):
+class Variant(StoreContract):
     """
-    A store that isolates transactions in its own way, and finds rows as the others do.
+    A store of which another one of its kind shows that it finds the right rows.
 
     What compares each filter with every other is for ``make check``.
     """
