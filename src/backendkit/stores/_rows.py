@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -38,6 +39,10 @@ _PEP_249 = frozenset(
 _OWN = ("backendkit.backends.", "backendkit.kv.")
 
 
+#: issubclass(), which is slow for an abstract class.
+is_a = lru_cache(256)(issubclass)
+
+
 def trusted(one: object) -> bool:
     """Whether a store, or a part of one, is of those that need no guard."""
     return type(one).__module__.startswith(_OWN)
@@ -69,7 +74,7 @@ def rows_of(
             rows = query.fetch()
     except Exception as error:  # noqa: BLE001  # whatever a store may raise
         raised(query, "fetch", table, error)
-    if not isinstance(rows, Iterator):
+    if not is_a(rows.__class__, Iterator):
         what = f"it returned {kind_of(rows)}, no iterator: yield the rows"
         broken(query, "fetch", table, what)
     if trusted(query):
