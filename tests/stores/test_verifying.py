@@ -161,6 +161,24 @@ def test_what_is_claimed(methods, sql):
         dbapi.connect(broken).execute(sql).fetchall()
 
 
+def stale(self, low=0, high=None):
+    """Give old values, where an index is used."""
+    for row in true(self, low, high):
+        yield (row[0], "old", *row[2:]) if self.access.equalities else row
+
+
+def test_an_index_that_is_stale():
+    """A row that comes by its key or an index has the values that a scan shows."""
+    honest = lying()
+    connected(honest).close()
+    broken = lying(fetch=stale)
+    broken.inner.committed = honest.inner.committed
+    connection = dbapi.connect(broken)
+    assert len(connection.execute("SELECT * FROM t").fetchall()) == 3
+    with pytest.raises(InternalError, match="other values than in a scan"):
+        connection.execute("SELECT * FROM t WHERE id = 2").fetchall()
+
+
 WRITES = {
     "insert": (
         lambda self, table, rows: [(1,)] * len(rows),

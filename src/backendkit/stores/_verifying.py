@@ -218,6 +218,10 @@ class _Query(GuardedQuery):
             f"{column} {'not ' if negated else ''}{lookup}"
             for column, lookup, negated, _ in self._filters
         )
+        rows = dict(zip(map(table.key_of, expected), expected, strict=True))
+        if any(rows.get(key, row) != row for key, row in zip(keys, found, strict=True)):
+            what = "a row has other values than in a scan of the table"
+            self.broken("fetch", what, table)
         if self._exact():
             if not wanted.issuperset(keys):
                 what = f"a row doesn't match, and the filters ({said}) are EXACT"

@@ -26,8 +26,36 @@ from backendkit.stores import (
     matcher,
     sort_key,
 )
+from backendkit.stores._guarding import GuardedQuery
+from backendkit.stores._rows import named
 
 from ._data import THINGS, VALUES, Filter, equals
+
+# What to do when a test fails.
+_EXACT = (
+    "Return the rows that SQL would, no more and no fewer; or name the lookup as"
+    " Precision.COARSE in the capabilities, if none that match is missing; or don't name"
+    " it."
+)
+_COARSE = (
+    "A COARSE filter may return rows that don't match, but has to return all that do."
+    " Widen it, or don't name the lookup in the capabilities."
+)
+_COUNT = "Override count() to agree with fetch(), or leave it out."
+_VALUE = (
+    "Convert values of this type when they are stored and when they are read, e.g. in"
+    " Store.convert_value_for_db() and convert_value_from_db()."
+)
+_ORDER = (
+    "Sort as sort_rows() does: NULL first, text by code point; or name another Order in"
+    " the capabilities, and SQLite sorts."
+)
+
+
+def _fetching(query: NonrelQuery) -> str:
+    """Return the name of a query's ``fetch``, for messages."""
+    query = query.inner if isinstance(query, GuardedQuery) else query
+    return named(query, "fetch", query.table)
 
 
 class ContractBase:
@@ -141,7 +169,9 @@ class ContractBase:
     ) -> Error:
         """Check that a call fails, and undo it as the engine does."""
         mark = session.savepoint() if self.store.capabilities.transactions else None
-        with self.check.assertRaises(error, msg=f"{args!r:.200}") as caught:
+        what = f"{getattr(call, '__name__', call)}{args!r:.200}"
+        todo = f"Let it raise {error.__name__} before it changes anything that stays."
+        with self.check.assertRaises(error, msg=f"{what}. {todo}") as caught:
             call(*args)
         if mark is not None:
             session.rollback_to(mark)
@@ -193,22 +223,27 @@ class ContractBase:
         tests = [(table.positions[c], matcher(lu, v, n)) for c, lu, n, v in filters]
         wanted = [table.key_of(r) for r in rows if all(t(r[at]) for at, t in tests)]
         for scan in (False, True):
-            what = f"{'scan of' if scan else ''} {table.name}: {filters!r:.300}"
             query = self.select(session, table, filters, scan=scan)
+            how = "a scan" if scan else "the access that the session chose"
+            what = f"{_fetching(query)} by {how} with the filters {filters!r:.300}"
             found = [table.key_of(row) for row in query.fetch()]
             if precision is Precision.EXACT:
-                self.check.assertCountEqual(found, wanted, what)
+                self.check.assertCountEqual(found, wanted, f"{what}. {_EXACT}")
                 again = self.select(session, table, filters, scan=scan)
-                self.check.assertEqual(again.count(), len(wanted), f"count: {what}")
+                self.check.assertEqual(
+                    again.count(), len(wanted), f"count: {what}. {_COUNT}"
+                )
             else:
                 self.check.assertEqual(len(set(found)), len(found), f"twice: {what}")
-                self.check.assertLessEqual(set(wanted), set(found), f"missing: {what}")
+                self.check.assertLessEqual(
+                    set(wanted), set(found), f"missing: {what}. {_COARSE}"
+                )
                 everything = set(map(table.key_of, rows))
                 self.check.assertLessEqual(set(found), everything, f"alien: {what}")
 
     def same(self, value_type: ValueType, found: object, wanted: object) -> None:
         """Check that a value came back as it was."""
-        what = f"{value_type}: {wanted!r:.100} came back as {found!r:.100}"
+        what = f"{value_type}: {wanted!r:.100} came back as {found!r:.100}. {_VALUE}"
         self.check.assertIs(type(found), type(wanted), what)
         if value_type is ValueType.JSON and isinstance(wanted, str):
             found, wanted = json.loads(str(found)), json.loads(wanted)
@@ -231,7 +266,9 @@ class ContractBase:
         shapes = [FilterShape(c, lookup, negated) for c, lookup, negated, _ in filters]
         if not session.access(table, shapes, ordering).ordered:
             any_order = self.store.capabilities.order is Order.ANY
-            self.check.assertFalse(any_order, f"Order.ANY, but not {ordering}")
+            self.check.assertFalse(
+                any_order, f"Order.ANY, but not {ordering}. {_ORDER}"
+            )
             return
         tests = [(table.positions[c], matcher(lu, v, n)) for c, lu, n, v in filters]
         wanted = [row for row in rows if all(test(row[at]) for at, test in tests)]
@@ -241,7 +278,7 @@ class ContractBase:
                 key=lambda row: sort_key(row[at]), reverse=descending
             )  # called at once
         at_all = [table.positions[column] for column, _ in ordering]
-        what = f"{table.name} by {ordering}, {filters}"
+        what = f"ordered by {ordering}, {filters}"
         marks: list[tuple[int, int | None]] = [(0, None)]
         if self.store.capabilities.limit:
             marks += [(0, 0), (0, 1), (1, 4), (2, 2), (3, None), (0, 999), (999, None)]
@@ -252,7 +289,7 @@ class ContractBase:
             self.check.assertEqual(
                 [[row[at] for at in at_all] for row in found],
                 [[row[at] for at in at_all] for row in wanted[low:high]],
-                f"{what}, from {low} to {high}",
+                f"{_fetching(query)} {what}, from {low} to {high}. {_ORDER}",
             )
             self.check.assertEqual(
                 len({table.key_of(row) for row in found}), len(found)
