@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 from django.core import serializers
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import DataError, IntegrityError, NotSupportedError, connection, models
 
 from backendkit.fields import (
@@ -316,9 +316,21 @@ def test_checks(field, identifier):
     assert found == ([f"backendkit.fields.{identifier}"] if identifier else [])
 
 
-def test_a_cycle_is_found():
+@pytest.mark.parametrize(
+    "back",
+    [
+        EmbeddedModelField("Right", null=True),
+        EmbeddedModelField([Place, "Right"], null=True),
+        EmbeddedModelListField("Right"),
+        DictField(ListField(EmbeddedModelField("Right"))),
+    ],
+    ids=["one", "of several", "list", "within"],
+)
+def test_a_cycle_is_found(back):
+    """By a system check, and by a form that is made before."""
+
     class Left(EmbeddedModel):
-        right = EmbeddedModelField("Right", null=True)
+        right = back.clone()
 
         class Meta(EmbeddedModel.Meta):
             app_label = "fields_tests"
@@ -331,12 +343,34 @@ def test_a_cycle_is_found():
             app_label = "fields_tests"
             apps = registry
 
-    model = declared(field=EmbeddedModelField(Left))
-    (error,) = model._meta.get_field("field").check()
-    assert error.id == "backendkit.fields.E011"
-    assert "Left → fields_tests.Right → fields_tests.Left" in error.msg
-    (error,) = Left._meta.get_field("right").check()
-    assert error.id == "backendkit.fields.E011"
+    try:
+        model = declared(field=EmbeddedModelField(Left))
+        field = model._meta.get_field("field")
+        (error,) = field.check()
+        assert error.id == "backendkit.fields.E011"
+        assert "Left → fields_tests.Right → fields_tests.Left" in error.msg
+        (error,) = Left._meta.get_field("right").check()
+        assert "embedded in itself" in error.msg
+        with pytest.raises(ImproperlyConfigured, match=r"Left → fields_tests\.Right"):
+            field.formfield()
+    finally:
+        for name in ("left", "right"):
+            del registry.all_models["fields_tests"][name]
+
+
+def test_a_model_that_embeds_itself_is_found():
+    class Node(EmbeddedModel):
+        nodes = EmbeddedModelListField("self")
+
+        class Meta(EmbeddedModel.Meta):
+            app_label = "fields_tests"
+            apps = registry
+
+    try:
+        (error,) = Node._meta.get_field("nodes").check()
+        assert "fields_tests.Node → fields_tests.Node" in error.msg
+    finally:
+        del registry.all_models["fields_tests"]["node"]
 
 
 def test_a_list_of_foreign_keys(empty):

@@ -6,7 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from django.core import checks
-from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.core.exceptions import (
+    FieldDoesNotExist,
+    ImproperlyConfigured,
+    ValidationError,
+)
 from django.db import NotSupportedError, models
 
 from . import forms
@@ -301,13 +305,10 @@ class EmbeddedModelField(StructuredField):
                     id="backendkit.fields.E010",
                 ),
             ]
-        if cycle := _cycle(self.model, [self.model]) or next(
-            filter(None, (_cycle(model, [model]) for model in found)), None
-        ):
+        if cycle := self._cycle():
             errors.append(
                 checks.Error(
-                    "A model is embedded in itself: "
-                    f"{' → '.join(model._meta.label for model in cycle)}.",
+                    cycle,
                     hint="Hold a foreign key, or a RawField.",
                     obj=self,
                     id="backendkit.fields.E011",
@@ -325,8 +326,23 @@ class EmbeddedModelField(StructuredField):
                 )
         return errors
 
+    def _cycle(self) -> str:
+        """Return which models are embedded in themselves, or nothing."""
+        for model in (self.model, *self.models_by_tag().values()):
+            if cycle := _cycle(model, [model]):
+                path = " → ".join(each._meta.label for each in cycle)
+                return f"A model is embedded in itself: {path}."
+        return ""
+
     def formfield(self, **kwargs: Any) -> Any:
-        """Return a form field with a form for each model, and a choice of several."""
+        """
+        Return a form field with a form for each model, and a choice of several.
+
+        :raises ImproperlyConfigured: a model is embedded in itself: its form has no end.
+        """
+        if cycle := self._cycle():
+            # A module with a form may be imported before the system checks say so.
+            raise ImproperlyConfigured(cycle)
         found = self.models_by_tag()
         if self.is_polymorphic:
             how = {"form_class": forms.ChoiceFormField, "models_by_tag": found}
