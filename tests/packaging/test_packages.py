@@ -66,6 +66,14 @@ def test_metadata():
         assert re.search(rf"\b{name}\b", readme.partition("licence:")[2]), name
 
 
+@pytest.mark.parametrize("page", sorted(ROOT.glob("*.md")), ids=lambda page: page.name)
+def test_links(page):
+    """Each link leads to a file that the sdist has, too."""
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text())
+    assert [link for link in links if not (ROOT / link).is_file()] == []
+    assert links or page.name == "CHANGES.md"
+
+
 def test_the_docs_build_of_a_host():
     """It names files and groups that there are, and a Python that is supported."""
     build = yaml.safe_load((ROOT / ".readthedocs.yaml").read_text())
