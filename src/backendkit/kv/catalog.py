@@ -29,6 +29,7 @@ from backendkit.stores import (
 )
 
 from .codec import (
+    DamagedRowError,
     Holder,
     RowChecker,
     Unpack,
@@ -211,7 +212,15 @@ class TableRecord:
         if len(self.layouts) == 1:
             return self._reader(0)
         readers = [self._reader(number) for number in range(len(self.layouts))]
-        return lambda data: readers[data[-1]](data)
+
+        def read(data: bytes) -> tuple[Any, ...]:
+            try:
+                reader = readers[data[-1]]
+            except IndexError:
+                raise DamagedRowError("no such layout", self.table.name) from None
+            return reader(data)
+
+        return read
 
     def plain(self, positions: Collection[int]) -> bool:
         """Whether changing these columns changes the row alone, and in its place."""

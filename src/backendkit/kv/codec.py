@@ -30,7 +30,15 @@ from typing import Any, Protocol
 import msgspec
 
 from backendkit.clock import real
-from backendkit.stores import PYTHON_TYPES, Column, DataError, Row, ValueType, shown
+from backendkit.stores import (
+    PYTHON_TYPES,
+    Column,
+    DataError,
+    InternalError,
+    Row,
+    ValueType,
+    shown,
+)
 
 #: More layouts than this have no number: rows are rewritten then.
 MAX_LAYOUTS = 128
@@ -42,6 +50,33 @@ _COMBINATIONS = 1000
 pack = msgspec.msgpack.Encoder(uuid_format="bytes", decimal_format="string").encode
 
 _value = attrgetter("value")
+
+
+class DamagedRowError(InternalError):
+    """
+    Bytes that are no row of their table.
+
+    :param reason: what the decoder says.
+    :param table: the table's name, if it is known.
+    """
+
+    def __init__(self, reason: str, table: str = "") -> None:
+        self.reason, self.table = reason, table
+        super().__init__(
+            f"{table and table + ': '}a row can't be read ({reason}): the database is"
+            " damaged, or something else has written to it. Check the database, and"
+            " restore a backup."
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.reason, self.table)
+
+
+#: What reading a row raises if it isn't one.
+UNREADABLE: Mapping[type[Exception], type[DamagedRowError]] = {
+    msgspec.DecodeError: DamagedRowError,
+    UnicodeDecodeError: DamagedRowError,
+}
 
 Unpack = Callable[[bytes], tuple[Any, ...]]
 #: From the bytes of many rows to a value of each, or a tuple of several.

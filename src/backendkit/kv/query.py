@@ -25,6 +25,7 @@ from backendkit.stores import (
 )
 
 from .bounds import Filter, KeyRanges, exact_value, key_ranges
+from .codec import UNREADABLE, DamagedRowError
 from .filtering import Residual
 from .indexes import ANY_DIGEST, DIGESTS, is_shortened, primary_key_of
 from .keys import AFTER
@@ -149,9 +150,7 @@ class RecordQuery(NonrelQuery):
         if low_mark or high_mark is not None:
             datas = islice(datas, low_mark, high_mark)
         rows = self._read(datas)
-        if residual is not None or self._maintainer is not None or plan.points:
-            rows = self._guarded(rows)
-        return rows
+        return self._guarded(rows)
 
     @safe_call
     def count(self) -> int:
@@ -262,7 +261,7 @@ class RecordQuery(NonrelQuery):
         data = self.session.active().get(key)
         if data is None:
             return iter(())
-        return self._read((data,))
+        return self._guarded(self._read((data,)))
 
     def _points(self, plan: KeyRanges) -> Iterator[bytes]:
         """Read rows by whole keys: one look-up each, two through an index."""
@@ -468,6 +467,8 @@ class RecordQuery(NonrelQuery):
                 f"{self.table.name}: a filter's value can't be compared to its"
                 f" column: {error}"
             )
+        if isinstance(error, tuple(UNREADABLE)):
+            return DamagedRowError(str(error), self.table.name)
         for driver_error, ours in self.driver_errors.items():
             if isinstance(error, driver_error):
                 return ours(str(error))

@@ -41,7 +41,7 @@ class TransactionSession(Session):
     def __init__(self, store: RecordStore) -> None:
         super().__init__(store)
         self.engine = store.engine
-        self.driver_errors = store.engine.driver_errors  # type: ignore[misc]  # the engine's, known when it is opened
+        self.driver_errors = store.driver_errors  # type: ignore[misc]  # known when it is opened
         self.max_key = store.engine.max_key_bytes
         self._closed = False
         #: The transaction, None outside of one.
