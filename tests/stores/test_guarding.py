@@ -161,6 +161,8 @@ def test_each_method_is_named(owner, name):
         ),
         (sqlite3.DataError("too long"), DataError, "too long"),
         (NotImplementedError(), NotSupportedError, "isn't implemented"),
+        (ConnectionRefusedError("no"), OperationalError, r"get\(\) .*Refused.*: 'no'"),
+        (MemoryError("full"), MemoryError, "^full$"),
         (UniqueViolation("t", ("id",)), UniqueViolation, "^UNIQUE constraint failed"),
         (OperationalError("full"), OperationalError, "^full$"),
     ],

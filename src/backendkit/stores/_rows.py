@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from backendkit.clock import real
 
 from . import _errors
-from ._errors import Error, InternalError, NotSupportedError, shown
+from ._errors import Error, InternalError, NotSupportedError, OperationalError, shown
 from ._schema import PYTHON_TYPES, Column, ValueType
 
 if TYPE_CHECKING:
@@ -206,9 +206,10 @@ def raised(
     """
     Raise an exception of the contract as it is; translate others, saying where they come from.
 
-    A driver's exception by one of PEP 249's names becomes the contract's of that name.
+    A driver's exception by one of PEP 249's names becomes the contract's of that name, and
+    one of the operating system, such as a refused connection, an OperationalError.
     """
-    if isinstance(error, Error):
+    if isinstance(error, (Error, MemoryError)):
         raise error
     name = named(owner, method, table)
     what = f"it raised {type(error).__name__}: {shown(str(error))}{_place(error)}"
@@ -218,6 +219,8 @@ def raised(
         if cls.__name__ in _PEP_249:
             ours: type[Error] = getattr(_errors, cls.__name__)
             raise ours(f"{name}: {error}") from error
+    if isinstance(error, OSError):
+        raise OperationalError(f"{name}: {what}") from error
     raise InternalError(f"{name} breaks the contract: {what}") from error
 
 
