@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ._access import Access, FilterShape, choose_access
 from ._batches import BATCH_BYTES, batch, batches, weigher, weight
 from ._capabilities import COMPARISONS, PATTERNS, Capabilities, Order, Precision
+from ._direct import DirectSession
 from ._errors import (
     ConflictError,
     DatabaseError,
@@ -83,6 +84,7 @@ __all__ = [
     "ConflictError",
     "DataError",
     "DatabaseError",
+    "DirectSession",
     "Error",
     "FilterShape",
     "ForeignKey",

@@ -1,0 +1,1 @@
+"""Tables of an HTTP service, which has pages, a rate limit, and no transactions."""

@@ -1,0 +1,86 @@
+"""The store over HTTP keeps the contract of a store without transactions."""
+
+import functools
+from urllib.parse import urlsplit
+
+import pytest
+
+from backendkit.stores import Catalog
+from backendkit.stores.testing import StoreContract
+from http_store.store import HttpSession, HttpStore
+from tests.stores.isolation import OtherIsolation
+
+from .service import Service
+
+
+class Administered(HttpSession):
+    """A session that changes tables where they are, which the service lets nobody do."""
+
+    def _catalog(self):
+        with self.store.service.writing() as session:
+            found = session.catalog()
+        # The version is that of what was read last.
+        if found.version is not self.store.catalog.version:
+            self.store.catalog = Catalog(found.version, found.tables)
+        return self.store.catalog
+
+    def change(self, method, *arguments):
+        self.require()
+        with self.store.service.writing() as session:
+            getattr(session, method)(*arguments)
+
+    def create_table(self, *arguments):
+        self.change("create_table", *arguments)
+
+    def drop_table(self, *arguments):
+        self.change("drop_table", *arguments)
+
+    def alter_table(self, *arguments):
+        self.change("alter_table", *arguments)
+
+    def reset_sequence(self, *arguments):
+        self.change("reset_sequence", *arguments)
+
+
+class AdministeredStore(HttpStore):
+    def __init__(self, service):
+        self.service = service
+        super().__init__(urlsplit(service.url), "", 10)
+
+    def session(self):
+        return Administered(self)
+
+    def reader(self):
+        return Administered(self)
+
+
+def soak(test):
+    """Leave a test to `make soak`, here alone."""
+
+    @pytest.mark.soak
+    @functools.wraps(test)
+    def call(self):
+        test(self)
+
+    return call
+
+
+class TestContract(OtherIsolation):
+    many = 100
+
+    # Each query is some requests: what asks thousands is left for `make soak`.
+    test_comparisons = soak(StoreContract.test_comparisons)
+    test_order = soak(StoreContract.test_order)
+    test_filters_together = soak(StoreContract.test_filters_together)
+    test_patterns = soak(StoreContract.test_patterns)
+    test_bounds_of_numbers = soak(StoreContract.test_bounds_of_numbers)
+
+    def make_store(self):
+        return AdministeredStore(Service(page=20))
+
+    def reopen_store(self, store):
+        return AdministeredStore(store.service)
+
+    def remove_store(self, store):
+        store.close()
+        store.service.close()
