@@ -27,6 +27,7 @@ from backendkit.stores import (
     ValueType,
 )
 from backendkit.stores.testing import StoreContract
+from tests.stores import documents as documents_of_the_guide
 from tests.stores.buffered import BufferedStore
 
 LOOKUPS = sorted(COMPARISONS)
@@ -210,6 +211,24 @@ def test_buffered_changes_are_merged_into_dicts():
         ("d",),
         ("x",),
     ]
+
+
+def test_the_guides_sample():
+    """The maps, dicts and conversions as the page shows them."""
+    connection = dbapi.connect(documents_of_the_guide.DocumentStore())
+    connection.execute("CREATE TABLE t (id integer PRIMARY KEY, d decimal(9, 2))")
+    connection.execute("INSERT INTO t VALUES (1, 9.5), (2, 10.25), (3, NULL)")
+
+    def ids(where):
+        found = connection.execute(f"SELECT id FROM t WHERE {where} ORDER BY id")
+        return [number for (number,) in found.fetchall()]
+
+    assert ids("d > 9.75") == [2]
+    assert ids("d = 9.50") == ids("d IN (9.5, 7)") == ids("d < 10") == [1]
+    assert (ids("d IS NULL"), ids("d IS NOT NULL")) == ([3], [1, 2])
+    assert ids("id > 1 AND id <> 3") == ids("id IN (2, 7)") == ids("d = 10.250") == [2]
+    found = connection.execute("SELECT d FROM t WHERE id = 2").fetchall()
+    assert found == [(Decimal("10.25"),)]
 
 
 @pytest.mark.check
