@@ -8,7 +8,7 @@ import pytest
 from backendkit.stores import Catalog
 from backendkit.stores.testing import StoreContract
 from http_store.store import HttpSession, HttpStore
-from tests.stores.isolation import OtherIsolation
+from tests.stores.variants import Variant
 
 from .service import Service
 
@@ -65,7 +65,7 @@ def soak(test):
     return call
 
 
-class TestContract(OtherIsolation):
+class TestContract(Variant):
     many = 100
 
     # Each query is some requests: what asks thousands is left for `make soak`.

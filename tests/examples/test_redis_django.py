@@ -8,9 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from backendkit.dbdev.temporary import TemporaryServer
+from tests.dbdev import engines
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def quick_server():
+    """A server that waits for no disk: nobody kills it."""
+    engines.available(engines.REDIS)
+    options = {"OPTIONS": {"appendfsync": "no"}}
+    with TemporaryServer("redis", DBDEV=options) as server:
+        yield server
 
 
 @pytest.mark.parametrize(
@@ -28,9 +39,9 @@ ROOT = Path(__file__).parents[2]
     ],
     ids=len,
 )
-def test_djangos_tests(redis_server, tmp_path, labels):
-    options = {"HOST": redis_server.host, "PORT": redis_server.port}
-    options["PASSWORD"] = redis_server.password
+def test_djangos_tests(quick_server, tmp_path, labels):
+    options = {"HOST": quick_server.host, "PORT": quick_server.port}
+    options["PASSWORD"] = quick_server.password
     done = subprocess.run(
         [sys.executable, "-m", "backendkit.conformance", "run", "redis_store", *labels]
         + ["--no-baseline", "--parallel", "1", "--json", str(tmp_path / "report.json")]
