@@ -182,18 +182,28 @@ def test_lookups_of_collections_mean_what_they_say(case, kind, place):
         value = getattr(case.chance.choice(case.saved), place)
         if case.chance.random() < 0.5 and value:
             value = part(value, case.chance)
-        for lookup, meaning in MEANINGS.items():
-            filters = {f"{place}__{lookup}": value}
-            expected = [
-                row.pk for row in case.saved if meaning(getattr(row, place), value)
-            ]
-            assert case.keys(**filters) == expected, filters
-            assert len(case.others(**filters)) == len(case.saved) - len(expected)
+        for each in (value, swapped(value)):
+            for lookup, meaning in MEANINGS.items():
+                filters = {f"{place}__{lookup}": each}
+                expected = [
+                    row.pk for row in case.saved if meaning(getattr(row, place), each)
+                ]
+                assert case.keys(**filters) == expected, filters
+                assert len(case.others(**filters)) == len(case.saved) - len(expected)
     if place != "named":
         for number in range(3):
             assert case.keys(**{f"{place}__len": number}) == [
                 row.pk for row in case.saved if len(getattr(row, place)) == number
             ]
+
+
+def swapped(value):
+    """Return a collection whose texts differ in case, or the same one."""
+    if isinstance(value, dict):
+        return {key: swapped(each) for key, each in value.items()}
+    if isinstance(value, list | set):
+        return type(value)(map(swapped, value))
+    return value.swapcase() if value in ("a", "A", "aB", "true") else value
 
 
 def part(value, chance):

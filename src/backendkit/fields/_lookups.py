@@ -78,8 +78,9 @@ def _each_in_mariadb(side: Compiled, name: str, keyed: bool) -> Compiled:
 
 
 def _same_in_mariadb(a: Compiled, b: Compiled, keyed: bool) -> Compiled:
-    # JSON_EQUALS() doesn't know all numbers: 5e-09 isn't itself.
-    equal = "({0} = {1} OR JSON_EQUALS({0}, {1}))"
+    # JSON_EQUALS() doesn't know all numbers: 5e-09 isn't itself. Without BINARY, what
+    # JSON_EXTRACT() returns is compared without regard to case.
+    equal = "(BINARY {0} = BINARY {1} OR JSON_EQUALS({0}, {1}))"
     if not keyed:
         return equal.format("a.item", "b.item"), ()
     left = f"JSON_EXTRACT({a[0]}, CONCAT('$.', a.item))"
