@@ -8,6 +8,7 @@ import pytest
 from backendkit.stores import Catalog
 from backendkit.stores.testing import StoreContract
 from http_store.store import HttpSession, HttpStore
+from tests.effort import later
 from tests.stores.variants import Variant
 
 from .service import Service
@@ -68,6 +69,13 @@ def soak(test):
 class TestContract(Variant):
     many = 100
 
+    test_alter_columns = later(StoreContract.test_alter_columns)
+    test_create_index = later(StoreContract.test_create_index)
+    test_keys_of_every_type = later(StoreContract.test_keys_of_every_type)
+    test_look_up_by_several_columns = later(
+        StoreContract.test_look_up_by_several_columns
+    )
+    test_writing_while_reading = later(StoreContract.test_writing_while_reading)
     # Each query is some requests: what asks thousands is left for `make soak`.
     test_comparisons = soak(StoreContract.test_comparisons)
     test_order = soak(StoreContract.test_order)

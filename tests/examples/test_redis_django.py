@@ -30,8 +30,8 @@ def quick_server():
         ["or_lookups"],
         pytest.param(
             [
-                *("aggregation", "basic", "bulk_create", "constraints", "lookup"),
-                *("get_or_create", "many_to_many", "select_for_update"),
+                *("basic", "bulk_create", "constraints", "get_or_create"),
+                *("many_to_many", "many_to_one", "or_lookups", "select_for_update"),
                 *("transactions", "update"),
             ],
             marks=pytest.mark.check,
