@@ -316,6 +316,9 @@ class Cutter:
 
     def __init__(self, port, *, answered):
         self.port, self.answered, self.cut = port, answered, False
+        self.server = None
+        #: The server has answered the commit.
+        self.done = threading.Event()
         self.listener = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=self.accept, daemon=True).start()
 
@@ -332,11 +335,14 @@ class Cutter:
     def carry(self, source, target):
         try:
             while data := source.recv(1 << 16):
+                if source is self.server and self.cut:
+                    self.done.set()
+                    break
                 if b"EVAL" in data and not self.cut:
-                    self.cut = True
+                    self.cut, self.server = True, target
                     if self.answered:
                         target.sendall(data)
-                        target.recv(1)  # it is done
+                        assert self.done.wait(PATIENCE)
                     break
                 target.sendall(data)
         except OSError:
