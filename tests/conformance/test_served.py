@@ -59,6 +59,7 @@ def test_options_of_the_database_are_kept():
     assert found["PORT"] == "{server_port}"
 
 
+@pytest.mark.check
 def test_a_label_runs_on_a_server_of_its_own(
     archive, immudb, tmp_path, monkeypatch, capfd
 ):
@@ -73,6 +74,7 @@ def test_a_label_runs_on_a_server_of_its_own(
     assert processes(str(tmp_path)) == []
 
 
+@pytest.mark.check
 @pytest.mark.parametrize(
     "number",
     [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.check)],

@@ -128,6 +128,7 @@ def test_only_what_is_outside_of_the_folder_has_to_be_dropped(
     assert on_a_server(databases(engine, options, tmp_path, "job"), tmp_path) is outside
 
 
+@pytest.mark.check
 def test_a_strangers_backend_passes(archive, server, tmp_path, capfd):
     report = tmp_path / "report.json"
     args = [*server.options(), "--archive", archive, "--no-baseline"]
@@ -203,6 +204,7 @@ def test_a_server_that_is_down_is_one_clear_line(archive, capfd):
     assert "Is the server up? Its address and user are given by --option HOST" in line
 
 
+@pytest.mark.check
 def test_a_user_who_may_not_make_databases_is_told(archive, server, capfd):
     server.execute("CREATE ROLE guest LOGIN")
     args = [*server.options("guest"), "--archive", archive]
