@@ -111,7 +111,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def too_many_until(self):
         """The same, until a moment."""
-        self.answer(429, {"error": "too many requests"}, Retry_After=formatdate())
+        self.answer(
+            429, {"error": "too many requests"}, Retry_After=formatdate(usegmt=True)
+        )
 
     def too_many_for_long(self):
         self.answer(429, {"error": "too many requests"}, Retry_After="3600")

@@ -57,7 +57,13 @@ class Database:
 
     def set_options(self, **options):
         """Open it with other OPTIONS from now on, in all threads to come."""
+        empty = not self.tables()
         connection.close()
+        if empty and self.engine == "memory":
+            # A store of this name would keep the options of its first connection.
+            from backendkit.backends.memory.store import MemoryStore
+
+            MemoryStore.drop(connection.settings_dict["NAME"])
         connections.databases["default"]["OPTIONS"].update(options)
 
     def create(self, *models):

@@ -103,8 +103,8 @@ def test_schema_changes(database, frozen):
 
 def test_a_wait_ends(ours, frozen):
     """Who waits for the right to write waits as long as it takes, and no longer."""
-    ours.create(Happening)
     ours.set_options(timeout=0.2)
+    ours.create(Happening)
     began = clock.monotonic()
     with OtherThread() as other, transaction.atomic():
         Happening.objects.create(text="mine")
@@ -117,8 +117,8 @@ def test_a_wait_ends(ours, frozen):
 
 def test_a_clock_that_goes_back(ours):
     """Nothing depends on it: not a wait, not a row."""
-    ours.create(Happening)
     ours.set_options(timeout=0.2)
+    ours.create(Happening)
     for year in (2030, 1971, 2026):
         with time_machine.travel(real.datetime(year, 1, 1, tzinfo=datetime.UTC)):
             Happening.objects.create(number=year)
