@@ -439,6 +439,7 @@ class TestChanges:
             Author.objects.changes(start, start - 1)
 
 
+@pytest.mark.check
 class TestRandomWrites:
     """A log kept in Python beside, of some hundred transactions."""
 
