@@ -24,8 +24,8 @@ OLDEST_DJANGO ?= django~=5.2.0
 # A requirement that pins Django, e.g. DJANGO='django~=5.2.0'.
 DJANGO ?=
 DOCS   ?= docs/_build
-# Processes that run tests.
-JOBS   ?= 2
+# Processes that run tests: one more than two processors, as tests wait for servers.
+JOBS   ?= 3
 # Some of the tests: PYTEST='tests/demo -k track'.
 PYTEST ?=
 # What is drawn at random: others than in each run, and how many; see tests/effort.py.

@@ -29,7 +29,9 @@ def connection():
     connection.close()
 
 
-@pytest.fixture(params=["memory", "lmdb", "coarse"])
+@pytest.fixture(
+    params=[pytest.param("memory", marks=pytest.mark.check), "lmdb", "coarse"]
+)
 def any_connection(request, tmp_path):
     """A connection to an empty store, one of three."""
     connection = dbapi.connect(open_store(request.param, tmp_path))

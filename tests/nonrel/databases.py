@@ -4,13 +4,21 @@ import contextlib
 import itertools
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from django.db import connection, connections
 from django.db.utils import ConnectionHandler
 
 from tests.waiting import PATIENCE
 
-OURS = ("memory", "lmdb", "buffered")
-ENGINES = (*OURS, "sqlite3")
+
+def _later(name):
+    return pytest.param(name, marks=pytest.mark.check)
+
+
+#: ``make test`` runs on the store of key-value engines, and on one that merges what a
+#: transaction has changed.
+OURS = (_later("memory"), "lmdb", "buffered")
+ENGINES = (*OURS, _later("sqlite3"))
 
 #: OPTIONS of the oracle: what it takes to be a database of snapshots.
 SQLITE_OPTIONS = {"init_command": "PRAGMA journal_mode=WAL"}
