@@ -47,7 +47,7 @@ demo: $(VENV)/.installed-demo $(if $(filter immudb,$(DEMO_ENGINE)),immudb)
 
 test:
 	$(MAKE) --no-print-directory pytest BACKENDKIT_TESTS=test
-	$(if $(PYTEST),,$(MAKE) --no-print-directory labels DJANGO_LABELS="lmdb:small memory:small")
+	$(if $(PYTEST),,$(MAKE) --no-print-directory labels DJANGO_LABELS=lmdb:small)
 
 # All parts run, whatever fails; the end says what did. The first one is `make test`.
 check:
