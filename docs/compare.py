@@ -35,11 +35,13 @@ TEXT = """\
 Backends compared
 =================
 
-All backends run the whole ORM, with the same results. This page says what the store does
-itself, what SQLite does, and what that costs. It is generated from the stores'
-:class:`~backendkit.stores.Capabilities`, which the contract's tests hold each store against
-(:doc:`store-testing`). :doc:`limits` describes what isn't supported, and
-:doc:`/intro/choose` has times.
+All backends run the whole ORM, with the same results. They differ in what the store does
+itself, what is left to SQLite, and how long that takes. Use this page to find out which of
+your queries are fast on a backend. :doc:`/intro/choose` compares the times of common
+operations, and :doc:`limits` describes what isn't supported.
+
+The page is generated from the :class:`~backendkit.stores.Capabilities` of the stores. The
+tests of the contract check each store against these (see :doc:`store-testing`).
 
 What the stores do
 ------------------
@@ -48,24 +50,28 @@ What the stores do
 Who applies a filter
 --------------------
 
-*store*: the store returns exactly the rows that match. *both*: the store leaves most of the
-others out, and SQLite checks the rest. *SQLite*: the store returns rows without regard to
-the filter, and SQLite picks. *negated too* means that ``exclude()`` is treated alike.
+For each lookup, the table shows who applies a filter:
 
-A lookup on a transform (``date__year``), an expression, OR, and what compares two columns
-are SQLite's. So are joins, ``GROUP BY``, aggregates and window functions. ``COUNT(*)`` is
-the store's if the table above says so and no filter is left to SQLite.
+* *store*: The store returns exactly the rows that match.
+* *both*: The store leaves out most of the other rows, and SQLite checks the rest.
+* *SQLite*: The store returns rows without regard to the filter, and SQLite filters them.
+* *negated too*: The same applies to ``exclude()``.
+
+No store applies lookups on a transform (``date__year``), expressions, OR, or comparisons of
+two columns. No store runs joins, ``GROUP BY``, aggregates or window functions, either. The
+engine does all of this, mostly with SQLite. The store runs ``COUNT(*)`` if the table above
+says so and no filter is left to SQLite.
 
 {lookups}
 What it costs
 -------------
 
-How many rows of a table of {rows} each query reads. ``indexed`` and ``plain`` have the same
-100 values; only the first one has an index.
+The table shows how many of a table's {rows} rows each query reads. ``indexed`` and
+``plain`` have the same 100 values, but only ``indexed`` has an index.
 
 {costs}
-On immudb the server filters as the table above says. It doesn't tell how many rows it has
-read.
+On immudb, the server filters as the table above shows. It doesn't report how many rows it
+has read.
 
 Django's features
 -----------------
@@ -74,9 +80,9 @@ Django's features
 Django's tests that don't pass
 ------------------------------
 
-Each is listed, with its reason, in the ``expectations.toml`` of the backend, and
-:doc:`conformance` fails if another one doesn't pass that passes on Django's SQLite backend.
-The numbers count tests, and classes of tests, of all supported releases of Django.
+The ``expectations.toml`` of each backend lists these tests with their reasons. If any other
+test passes on Django's SQLite backend but not on this one, :doc:`conformance` fails. The
+numbers count tests, and classes of tests, of all supported releases of Django.
 
 {deviations}"""
 FLAGS = {
