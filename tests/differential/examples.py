@@ -15,7 +15,7 @@ from .schemas import build, pool
 from .surroundings import surroundings
 
 #: Of all tests here together.
-EXAMPLES = number_of(test=75, check=1000, soak=40_000)
+EXAMPLES = number_of(test=75, check=500, soak=40_000)
 #: How many schemas most examples share: their tables are made once.
 SCHEMAS = effort(test=10, check=30, soak=100)
 

@@ -298,4 +298,4 @@ def test_the_application_has_to_be_installed(applications):
     assert admin.check() == []
     fewer = [name for name in APPLICATIONS if "immudb" not in name or "shop" in name]
     with override_settings(INSTALLED_APPS=fewer):
-        assert [found.id for found in admin.check()] == ["backendkit.E001"]
+        assert [found.id for found in admin.check()] == ["backendkit.immudb.E001"]

@@ -101,7 +101,7 @@ class LedgerAdmin(admin.ModelAdmin):
                 checks.Error(
                     f"{_APPLICATION!r} has to be in INSTALLED_APPS for LedgerAdmin.",
                     obj=self.__class__,
-                    id="backendkit.E001",
+                    id="backendkit.immudb.E001",
                 )
             )
         return found
