@@ -57,15 +57,15 @@ def examples(*, test: int, check: int | None = None, soak: int) -> int:
     return int(given) if given else effort(test=test, check=check, soak=soak)
 
 
-def later(test: Callable[..., None]) -> Callable[..., None]:
+def later(test: Callable[..., None], name: str = "check") -> Callable[..., None]:
     """
-    Return a test that a class inherits, for ``make check`` alone.
+    Return a test that a class inherits, for ``make check`` alone, or for another level.
 
     Of a contract that many stores keep, the tests that compare each filter with every
     other take most of the time: one store of a kind shows at ``make test`` that it holds.
     """
 
-    @pytest.mark.check
+    @getattr(pytest.mark, name)
     @functools.wraps(test)
     def call(*arguments: object, **options: object) -> None:
         test(*arguments, **options)

@@ -1,9 +1,6 @@
 """The store over HTTP keeps the contract of a store without transactions."""
 
-import functools
 from urllib.parse import urlsplit
-
-import pytest
 
 from backendkit.stores import Catalog
 from backendkit.stores.testing import StoreContract
@@ -55,17 +52,6 @@ class AdministeredStore(HttpStore):
         return Administered(self)
 
 
-def soak(test):
-    """Leave a test to `make soak`, here alone."""
-
-    @pytest.mark.soak
-    @functools.wraps(test)
-    def call(self):
-        test(self)
-
-    return call
-
-
 class TestContract(Variant):
     many = 100
 
@@ -77,11 +63,11 @@ class TestContract(Variant):
     )
     test_writing_while_reading = later(StoreContract.test_writing_while_reading)
     # Each query is some requests: what asks thousands is left for `make soak`.
-    test_comparisons = soak(StoreContract.test_comparisons)
-    test_order = soak(StoreContract.test_order)
-    test_filters_together = soak(StoreContract.test_filters_together)
-    test_patterns = soak(StoreContract.test_patterns)
-    test_bounds_of_numbers = soak(StoreContract.test_bounds_of_numbers)
+    test_comparisons = later(StoreContract.test_comparisons, "soak")
+    test_order = later(StoreContract.test_order, "soak")
+    test_filters_together = later(StoreContract.test_filters_together, "soak")
+    test_patterns = later(StoreContract.test_patterns, "soak")
+    test_bounds_of_numbers = later(StoreContract.test_bounds_of_numbers, "soak")
 
     def make_store(self):
         return AdministeredStore(Service(page=20))

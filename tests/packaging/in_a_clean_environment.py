@@ -51,9 +51,9 @@ for package in ("backendkit", "immudb_backend"):
         if not private and name not in NEEDS:
             importlib.import_module(name)
 
-from django.contrib.auth.models import Group, Permission, User  # noqa: E402
-from django.core.management import call_command  # noqa: E402
-from django.db.models import Count  # noqa: E402
+from django.contrib.auth.models import Group, Permission, User  # noqa: E402  # after the settings
+from django.core.management import call_command  # noqa: E402  # as above
+from django.db.models import Count  # noqa: E402  # as above
 
 call_command("migrate", verbosity=0)
 user = User.objects.create_user("ann", password="x")
@@ -62,8 +62,8 @@ assert User.objects.filter(groups__name__in=["a", "z"]).get() == user
 assert User.objects.aggregate(n=Count("groups"))["n"] == 2
 assert Permission.objects.filter(content_type__app_label="auth").count() > 10
 
-from backendkit.backends.lmdb.store import LMDBStore  # noqa: E402
-from backendkit.stores.testing import StoreContract  # noqa: E402
+from backendkit.backends.lmdb.store import LMDBStore  # noqa: E402  # as above
+from backendkit.stores.testing import StoreContract  # noqa: E402  # as above
 
 
 class ContractTests(StoreContract, unittest.TestCase):

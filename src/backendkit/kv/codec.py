@@ -73,10 +73,7 @@ class DamagedRowError(InternalError):
 
 
 #: What reading a row raises if it isn't one.
-UNREADABLE: Mapping[type[Exception], type[DamagedRowError]] = {
-    msgspec.DecodeError: DamagedRowError,
-    UnicodeDecodeError: DamagedRowError,
-}
+NO_ROW = (msgspec.DecodeError, UnicodeDecodeError)
 
 Unpack = Callable[[bytes], tuple[Any, ...]]
 #: From the bytes of many rows to a value of each, or a tuple of several.

@@ -25,7 +25,7 @@ from backendkit.stores import (
 )
 
 from .bounds import Filter, KeyRanges, exact_value, key_ranges
-from .codec import UNREADABLE, DamagedRowError
+from .codec import NO_ROW, DamagedRowError
 from .filtering import Residual
 from .indexes import ANY_DIGEST, DIGESTS, is_shortened, primary_key_of
 from .keys import AFTER
@@ -467,7 +467,7 @@ class RecordQuery(NonrelQuery):
                 f"{self.table.name}: a filter's value can't be compared to its"
                 f" column: {error}"
             )
-        if isinstance(error, tuple(UNREADABLE)):
+        if isinstance(error, NO_ROW):
             return DamagedRowError(str(error), self.table.name)
         for driver_error, ours in self.driver_errors.items():
             if isinstance(error, driver_error):

@@ -19,7 +19,7 @@ from backendkit.stores import (
 )
 
 from .catalog import CatalogState, TableRecord
-from .codec import UNREADABLE
+from .codec import NO_ROW, DamagedRowError
 from .layout import CATALOG_PREFIX, CATALOG_STOP, VERSION_KEY, catalog_key
 from .session import RecordSession
 
@@ -56,7 +56,8 @@ class RecordStore(Store):
 
     def __init__(self, engine: KeyValueStore) -> None:
         self.engine = engine
-        self.driver_errors = {**engine.driver_errors, **UNREADABLE}  # type: ignore[misc]  # the engine's, known when it is opened
+        damaged = dict.fromkeys(NO_ROW, DamagedRowError)
+        self.driver_errors = {**engine.driver_errors, **damaged}  # type: ignore[misc]  # the engine's, known when it is opened
         self._states: OrderedDict[bytes, CatalogState] = OrderedDict()
         self._lock = Mutex()
 

@@ -54,9 +54,7 @@ def row_to_json(table: Table, row: Row) -> dict[str, Any]:
     """
     document = {}
     for column, value in zip(table.columns, row, strict=True):
-        convert = _TO_JSON.get(column.type)
-        plain = value is None or convert is None
-        document[column.name] = value if plain else convert(value)  # type: ignore[misc]
+        document[column.name] = _to_json(column, value)
     return document
 
 
@@ -127,10 +125,13 @@ def key_to_text(table: Table, names: Sequence[str], values: Sequence[Any]) -> st
         if isinstance(value, bool | int | float | Decimal):
             items.append(_number(value))
         else:
-            convert = _TO_JSON.get(table.column(name).type)
-            plain = value is None or convert is None
-            items.append(value if plain else convert(value))  # type: ignore[misc]
+            items.append(_to_json(table.column(name), value))
     return json.dumps(items, ensure_ascii=False, separators=(",", ":"))
+
+
+def _to_json(column: Column, value: Any) -> Any:
+    convert = _TO_JSON.get(column.type)
+    return value if value is None or convert is None else convert(value)
 
 
 def _number(value: float | Decimal) -> int | str:
