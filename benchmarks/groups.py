@@ -19,7 +19,7 @@ PROCESS = "process"
 FLOOR = "floor"
 
 #: The most that time (or memory) on LMDB may be, as a multiple of that on SQLite.
-REACHES = {
+TARGETS = {
     KEY: 1.0,
     INSTANCES: 1.0,
     VALUES: 2.0,
@@ -33,4 +33,4 @@ REACHES = {
     PROCESS: 1.3,
 }
 #: For the geometric mean of all operations, those of a process aside.
-MEAN_REACH = 1.1
+MEAN_TARGET = 1.1

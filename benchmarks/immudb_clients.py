@@ -37,7 +37,7 @@ GET = "get(pk), autocommit"
 INSTANCES = "{rows:,} instances"
 JOINED = "{rows:,} instances with select_related()"
 BULK = "bulk_create() of {rows:,}"
-REACHES = {GET: 0.75, INSTANCES: 1.3, JOINED: None, BULK: 1.3}
+TARGETS = {GET: 0.75, INSTANCES: 1.3, JOINED: None, BULK: 1.3}
 #: Calls of the server that Django may need.
 MOST_CALLS = {JOINED: 3}
 
@@ -46,7 +46,7 @@ COLUMNS = (
     *CLIENTS.values(),
     "Django : immudb-py",
     "quartiles",
-    "reach",
+    "target",
     "met",
     "calls",
 )
@@ -64,7 +64,7 @@ class Line:
     name: str
     values: dict[str, list[float]]
     calls: int
-    reach: float | None
+    target: float | None
     most_calls: int | None
 
     @property
@@ -77,10 +77,10 @@ class Line:
 
     @property
     def met(self):
-        """Whether it is within reach; None if there is no bound."""
+        """Whether it meets its target; None if it has none."""
         found = []
-        if self.reach is not None:
-            found.append(statistics.median(self.ratios) <= self.reach)
+        if self.target is not None:
+            found.append(statistics.median(self.ratios) <= self.target)
         if self.most_calls is not None:
             found.append(self.calls <= self.most_calls)
         return all(found) if found else None
@@ -99,10 +99,10 @@ class Line:
                 self.ratios, n=4, method="inclusive"
             )
             ratios = [f"{middle:.2f}", f"{low:.2f} to {high:.2f}"]
-        reach = "" if self.reach is None else f"≤ {self.reach}"
+        target = "" if self.target is None else f"≤ {self.target}"
         met = "" if self.met is None else "yes" if self.met else "NO"
         most = "" if self.most_calls is None else f" (≤ {self.most_calls})"
-        return [self.name, *times, *ratios, reach, met, f"{self.calls}{most}"]
+        return [self.name, *times, *ratios, target, met, f"{self.calls}{most}"]
 
 
 # Clients, each in a process of its own
@@ -350,7 +350,7 @@ def measure(places, rows, rounds, gets, say):
                     title.format(rows=rows),
                     values,
                     clients[0].ask("calls", operation),
-                    REACHES[title],
+                    TARGETS[title],
                     MOST_CALLS.get(title),
                 )
             )
@@ -409,9 +409,9 @@ def run(directory, command, *, quick, say):
 
 
 def summary(lines):
-    """Return how much was met, as a sentence."""
+    """Return how many targets are met, as a sentence."""
     bound = [line for line in lines if line.met is not None]
-    return f"{sum(line.met for line in bound)} of {len(bound)} are within reach."
+    return f"{sum(line.met for line in bound)} of {len(bound)} targets are met."
 
 
 def terminal(lines):
@@ -428,9 +428,10 @@ def section(lines, machine):
     return f"""\
 {HEADING}
 
-Django on immudb beside immudb's own client for Python, and psycopg on the server's
-PostgreSQL port: one server, the same rows, in one run. The others make tuples, Django
-instances. *Calls* are those of Django to the server. {summary(lines)}
+This table compares Django on immudb with immudb's own client for Python, and with psycopg
+on the server's PostgreSQL port. All were measured in one run, on one server and the same
+rows. The clients return tuples, and Django returns instances. *Calls* counts the calls of
+Django to the server. {summary(lines)}
 
 {found}
 
@@ -455,7 +456,7 @@ def data(lines, machine):
                 "name": line.name,
                 "values": line.values,
                 "ratios": line.ratios,
-                "reach": line.reach,
+                "target": line.target,
                 "calls": line.calls,
                 "most calls": line.most_calls,
                 "met": line.met,

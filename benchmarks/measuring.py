@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .engines import ENGINES
-from .groups import FLOOR, MEAN_REACH, PROCESS, REACHES
+from .groups import FLOOR, MEAN_TARGET, PROCESS, TARGETS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -120,14 +120,14 @@ class Result:
         return low, high
 
     @property
-    def reach(self):
+    def target(self):
         """The most that the ratio may be; None for no bound."""
-        return REACHES.get(self.group)
+        return TARGETS.get(self.group)
 
     @property
     def met(self):
-        """Whether it is within reach; None if there is no bound."""
-        return None if self.reach is None else self.ratio <= self.reach
+        """Whether it meets its target; None if it has none."""
+        return None if self.target is None else self.ratio <= self.target
 
 
 @dataclass(frozen=True)
@@ -135,12 +135,12 @@ class Mean:
     """The geometric mean of operations' ratios."""
 
     ratio: float
-    reach: float = MEAN_REACH
+    target: float = MEAN_TARGET
 
     @property
     def met(self):
-        """Whether it is within reach."""
-        return self.ratio <= self.reach
+        """Whether it meets its target."""
+        return self.ratio <= self.target
 
 
 def mean_of(results):

@@ -14,18 +14,18 @@ _STYLE = """\
   .tick { stroke-opacity: .35; }
   .yes { fill: #2e9e6b; }
   .no { fill: #d9743a; }
-  .reach { stroke-width: 2; }"""
+  .target { stroke-width: 2; }"""
 
 
 def plot(results, mean):
     """
     Return an SVG.
 
-    :param results: those that have a reach.
+    :param results: those that have a target.
     :param mean: of the operations; it comes last.
     """
     bars = [(one.name, one) for one in results] + [(MEAN, mean)]
-    extent = [1.0, *(value for _, one in bars for value in (one.ratio, one.reach))]
+    extent = [1.0, *(value for _, one in bars for value in (one.ratio, one.target))]
     low = max((tick for tick in _TICKS if tick <= min(extent)), default=_TICKS[0])
     high = min((tick for tick in _TICKS if tick >= max(extent)), default=_TICKS[-1])
     scale = _WIDTH / math.log(high / low)
@@ -46,18 +46,18 @@ def plot(results, mean):
         y = _TOP + _ROW * number
         left, right = sorted((at(1), at(one.ratio)))
         kind = "yes" if one.met else "no"
-        reach = at(one.reach)
+        target = at(one.target)
         width = max(right - left, 1)
         middle, end = y + 15, y + _ROW
         parts += [
             f'<text x="{_LEFT - 10}" y="{middle}" text-anchor="end">{escape(name)}</text>',
             _tag("rect", kind, x=left, y=y + 4, width=width, height=_ROW - 8),
-            _tag("line", "reach", x1=reach, x2=reach, y1=y + 2, y2=end - 2),
+            _tag("line", "target", x1=target, x2=target, y1=y + 2, y2=end - 2),
             f'<text x="{_LEFT + _WIDTH + 10}" y="{middle}">{one.ratio:.2f}</text>',
         ]
     parts.append(
         f'<text x="{_LEFT}" y="{bottom + 20}">'
-        "LMDB : SQLite; less is better, the mark is what is to be reached</text>"
+        "LMDB : SQLite; less is better, the mark is the target</text>"
     )
     width, height = _LEFT + _WIDTH + _RIGHT, bottom + 32
     body = "\n".join(f"  {part}" for part in parts)

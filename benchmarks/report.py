@@ -11,8 +11,8 @@ from pathlib import Path
 from .engines import ENGINES, NAMES
 from .groups import FLOOR
 
-COLUMNS = ("", *NAMES.values(), "LMDB : SQLite", "quartiles", "reach", "met")
-MEAN = "geometric mean, the process aside"
+COLUMNS = ("", *NAMES.values(), "LMDB : SQLite", "quartiles", "target", "met")
+MEAN = "geometric mean of the operations"
 #: Begins the part of the page that another module writes.
 IMMUDB = "## immudb"
 
@@ -49,9 +49,9 @@ class Machine:
 
     def after(self, versions):
         """Add what is known after measuring."""
-        self.facts["load"] += f", {load()} after, of a minute"
+        self.facts["load"] += f", {load()} after (averages over a minute)"
         if os.getloadavg()[0] > os.cpu_count():
-            self.facts["load"] += ": the machine was busy, run it again on a quiet one"
+            self.facts["load"] += ". The machine was busy: run it again on a quiet one"
         self.facts["engines"] = "; ".join(versions)
 
     def listed(self):
@@ -117,11 +117,11 @@ def cells(results, mean):
                 *(amount(one.median(engine), one.unit) for engine in ENGINES),
                 f"{one.ratio:.2f}",
                 f"{low:.2f} to {high:.2f}",
-                "" if one.reach is None else f"≤ {one.reach}",
+                "" if one.target is None else f"≤ {one.target}",
                 _word(one.met),
             ]
         )
-    last = ["", "", f"{mean.ratio:.2f}", "", f"≤ {mean.reach}", _word(mean.met)]
+    last = ["", "", f"{mean.ratio:.2f}", "", f"≤ {mean.target}", _word(mean.met)]
     return [*rows, [MEAN, *last]]
 
 
@@ -147,10 +147,10 @@ def columns(rows, between):
 
 
 def summary(results, mean):
-    """Return how much was met, as a sentence."""
+    """Return how many targets are met, as a sentence."""
     bound = [one for one in [*results, mean] if one.met is not None]
     met = sum(one.met for one in bound)
-    return f"{met} of {len(bound)} are within reach."
+    return f"{met} of {len(bound)} targets are met."
 
 
 def markdown(rows, said, machine):
@@ -161,8 +161,8 @@ def markdown(rows, said, machine):
     return f"""\
 # Benchmarks
 
-Django on LMDB beside Django on SQLite (WAL, `synchronous = FULL`), in one run; both
-databases are files, and what is committed is on the disk. Less is better.
+This page compares Django on LMDB with Django on SQLite (WAL, `synchronous = FULL`). Both
+were measured in one run, with files on the same disk and durable commits. Less is better.
 {said}
 
 ![LMDB : SQLite for each operation](benchmarks.svg)
@@ -171,8 +171,8 @@ databases are files, and what is committed is on the disk. Less is better.
 
 {machine.listed()}
 
-What each line means and how it is measured is in
-[internals/benchmarks.rst](internals/benchmarks.rst).
+[internals/benchmarks.rst](internals/benchmarks.rst) explains each line, and how it is
+measured.
 """
 
 
@@ -207,7 +207,7 @@ def data(results, mean, machine):
                 "calls": one.calls,
                 "ratio": one.ratio,
                 "quartiles": one.spread,
-                "reach": one.reach,
+                "target": one.target,
                 "met": one.met,
                 "values": one.values,
             }
