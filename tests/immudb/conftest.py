@@ -78,6 +78,49 @@ def shared(server):
         yield connection
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _lent(request):
+    """
+    Lend the connections of each test to the next one, in modules that ask for it.
+
+    A server hashes a password for each that is opened, which takes longer than all else
+    that most tests do. A module that says ``LENDS = True`` doesn't look at how
+    connections are opened and closed.
+    """
+    if not getattr(request.module, "LENDS", False):
+        yield
+        return
+    from backendkit.backends.immudb.store import ImmudbStore
+
+    lent = []
+    acquire = ImmudbStore.acquire
+
+    def lend(store):
+        if not store._idle:
+            for place, (options, connection) in enumerate(lent):
+                if options == store._options:
+                    del lent[place]
+                    return connection
+        return acquire(store)
+
+    def close(store):
+        store._closed = True
+        while store._idle:
+            connection = store._idle.pop()
+            # Which states were verified, each test has in a file of its own.
+            if "states" in store._options:
+                connection.close()
+            else:
+                lent.append((store._options, connection))
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ImmudbStore, "acquire", lend)
+        patched.setattr(ImmudbStore, "close", close)
+        yield
+    for _, connection in lent:
+        connection.close()
+
+
 @pytest.fixture
 def connection(shared):
     """

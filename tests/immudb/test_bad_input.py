@@ -13,6 +13,9 @@ from tests.nonrel.models import model
 
 pytest.importorskip("grpc", reason="needs the extra immudb")
 
+#: See the fixture ``_lent``.
+LENDS = True
+
 
 class TestSettings:
     @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from backendkit.backends.immudb import shared
 from backendkit.retry import is_conflict, retry
 from tests.effort import chance as seeded
-from tests.effort import examples
+from tests.effort import effort, examples
 from tests.nonrel.databases import Database, OtherThread, default
 from tests.nonrel.models import Item
 
@@ -23,6 +23,8 @@ pytest.importorskip("grpc", reason="needs the extra immudb")
 
 #: How often the server is killed, in the midst of twenty transactions each time.
 KILLS = examples(test=2, check=10, soak=100)
+#: Threads that write at once, each on a connection of its own.
+THREADS = effort(test=16, check=64, soak=64)
 #: A server that has just been killed has much to do, on a machine that is busy.
 PATIENT = {"connect_timeout": 300.0, "timeout": 300.0}
 
@@ -274,7 +276,7 @@ class TestWriters:
             first.result(timeout=300)
         assert item.objects.get().number == 11
 
-    def test_64_threads(self, item):
+    def test_threads(self, item):
         """Each has a connection of its own; some of them change the same row."""
         from django.db import connections
 
@@ -297,15 +299,15 @@ class TestWriters:
             finally:
                 connections.close_all()
 
-        threads = [threading.Thread(target=work, args=(n,)) for n in range(64)]
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(THREADS)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         assert failures == []
-        assert item.objects.count() == 65
-        assert item.objects.get(code="total").number == sum(range(0, 64, 8))
-        assert len(set(item.objects.values_list("pk", flat=True))) == 65
+        assert item.objects.count() == THREADS + 1
+        assert item.objects.get(code="total").number == sum(range(0, THREADS, 8))
+        assert len(set(item.objects.values_list("pk", flat=True))) == THREADS + 1
 
 
 class Once:

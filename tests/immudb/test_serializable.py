@@ -11,6 +11,9 @@ from tests.nonrel.models import Registry
 
 pytest.importorskip("grpc", reason="needs the extra immudb")
 
+#: See the fixture ``_lent``.
+LENDS = True
+
 registry = Registry()
 
 

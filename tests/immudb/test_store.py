@@ -26,6 +26,9 @@ from tests.stores.variants import Variant
 
 pytest.importorskip("grpc", reason="needs the extra immudb")
 
+#: See the fixture ``_lent``.
+LENDS = True
+
 ID = Column("id", ValueType.INTEGER, nullable=False, auto_increment=True)
 ITEMS = Table(
     "items",

@@ -23,6 +23,9 @@ from backendkit.stores import (
 
 pytest.importorskip("grpc", reason="needs the extra immudb")
 
+#: See the fixture ``_lent``.
+LENDS = True
+
 
 @pytest.fixture
 def models(database):
