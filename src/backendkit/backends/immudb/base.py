@@ -19,6 +19,7 @@ from .client import DatabaseClient
 from .creation import DEFAULT, DatabaseCreation
 from .features import DatabaseFeatures
 from .store import ImmudbStore
+from .surveying import survey
 
 #: The versions whose behaviour is known: others may differ where it matters.
 KNOWN_VERSIONS = ((1, 11),)
@@ -136,6 +137,13 @@ class DatabaseWrapper(NonrelDatabaseWrapper):
                 stacklevel=2,
             )
         return connection
+
+    def prepare_database(self) -> None:
+        """Find out what the catalog of an older version doesn't say; for ``migrate``."""
+        super().prepare_database()
+        self.ensure_connection()
+        with self.wrap_database_errors:
+            survey(self.connection.store)
 
     def get_server_version(self) -> tuple[int, ...] | None:
         """Return the server's version; None if it doesn't tell."""

@@ -67,6 +67,9 @@ class Stored:
     :param origin: what no other table of the database has, as long as immudb keeps it as
         the same one: it is renamed and altered, but not copied. Empty if unknown.
     :param is_copy: whether it replaced one of its name, whose rows it may have.
+    :param far_times: columns that have had times which an index has in the wrong place
+        (``times.py``). None if that isn't known: an older version made the table, or
+        another client.
     """
 
     table: Table
@@ -75,6 +78,7 @@ class Stored:
     ours: bool = True
     origin: str = ""
     is_copy: bool = False
+    far_times: frozenset[str] | None = None
 
     def to_json(self) -> str:
         """Return the definition as a row of ours has it."""
@@ -85,6 +89,7 @@ class Stored:
             "ours": self.ours,
             "origin": self.origin,
             "is_copy": self.is_copy,
+            "far_times": None if self.far_times is None else sorted(self.far_times),
         }
         return json.dumps({"table": self.table.document(), **kept})
 
@@ -97,6 +102,9 @@ class Stored:
         """
         try:
             data = json.loads(document)
+            far = data.get("far_times")
+            if far is not None and far.__class__ is not list:
+                raise ValueError("the columns of far times are no list")
             stored = cls(
                 Table.from_json(json.dumps(data["table"])),
                 MappingProxyType(data["lengths"]),
@@ -104,6 +112,7 @@ class Stored:
                 data["ours"],
                 data.get("origin", ""),
                 data.get("is_copy", False),
+                None if far is None else frozenset(far),
             )
             stored._check()
         except UNREADABLE as error:
@@ -124,9 +133,8 @@ class Stored:
             and all(one.__class__ is int for one in numbers)
         ):
             raise ValueError("a flag, a name or a length is of another type")
-        if not known >= self.lengths.keys() or not all(
-            known >= set(columns) for columns in self.indexes
-        ):
+        named = [self.lengths.keys(), self.far_times or (), *self.indexes]
+        if not all(known >= set(columns) for columns in named):
             raise ValueError("a length or an index is of a column that isn't there")
 
 

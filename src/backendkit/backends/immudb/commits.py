@@ -14,6 +14,7 @@ from . import changes as statements
 from .catalog import CREATE_OWN, META, NUMBERS, TABLES, Schema, Stored
 from .changes import Statement
 from .names import physical, quoted
+from .times import far_times
 from .types import check_rows, decoder
 
 if TYPE_CHECKING:
@@ -47,7 +48,10 @@ class Commit:
 
     def run(self, changes: Sequence[TableChange]) -> None:
         """Send all statements but the commit."""
-        self._changed = any(change.before != change.after for change in changes)
+        self._changed = any(
+            change.before != change.after or self._brings_far_times(change)
+            for change in changes
+        )
         if self._changed:
             self._define(changes)
         self._number(changes)
@@ -121,6 +125,7 @@ class Commit:
                 )
                 self._waiting += more
                 stored[change.after.name] = definitions[change.after.name] = made
+        self._note_times(changes)
         self._note()
 
     def _origin(self, table: Table) -> str:
@@ -159,6 +164,28 @@ class Commit:
         self._stored[after.name] = made
         self._definitions[after.name] = made
         self._copied.add(after.name)
+
+    def _brings_far_times(self, change: TableChange) -> bool:
+        """Whether rows bring the first times that an index has in the wrong place."""
+        if change.before is None or change.before != change.after:
+            return False  # its definition is written in any case
+        stored = self._schema.stored[change.before.name]
+        return stored.far_times != far_times(stored, change)
+
+    def _note_times(self, changes: Sequence[TableChange]) -> None:
+        """Note the columns that have had such times, in the definitions."""
+        for change in changes:
+            after = change.after
+            if after is None or not after.columns:
+                continue
+            former = None
+            if change.before is not None:
+                former = self._schema.stored[change.before.name]
+            stored = self._stored[after.name]
+            found = far_times(former, change)
+            if stored.ours and (stored.far_times != found):
+                stored = dataclasses.replace(stored, far_times=found)
+                self._stored[after.name] = self._definitions[after.name] = stored
 
     def _note(self) -> None:
         """Write the catalog of our own."""

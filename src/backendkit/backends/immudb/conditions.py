@@ -16,6 +16,7 @@ from typing import Any
 from backendkit.stores import Column, DataError, ValueType, shown
 
 from .names import quoted
+from .times import is_far
 from .types import decimal_text, encode, is_sized, placeholder
 
 _OPERATORS = {"exact": "=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
@@ -34,11 +35,17 @@ class Condition:
     :param sql: what has to hold; None if nothing can match.
     :param parameters: what is bound.
     :param choices: of an ``exact`` or ``in``: the values, as they are bound.
+    :param indexed: of a range of times: the same for an index, where that has the times
+        of the rows in their order. None if it can't be asked for.
+    :param is_lower: of a range of times: whether it bounds them from below. None if it
+        isn't one.
     """
 
     sql: str | None
     parameters: tuple[Any, ...] = ()
     choices: tuple[Any, ...] | None = None
+    indexed: str | None = None
+    is_lower: bool | None = None
 
 
 NOTHING = Condition(None)
@@ -85,14 +92,17 @@ def condition(
         elif lookup == "gt":
             found = -0.0
     mark = placeholder(column.type)
-    if column.type is ValueType.DATETIME or _too_long(column.type, found, length):
-        # In an index, times before 1677 and after 2262 are out of order; and a text
-        # that is longer than the column is refused.
-        sql = f"NOT ({name} {_INVERSE[operator]} {mark}) AND {name} IS NOT NULL"
-        return Condition(sql, (found,))
     sql = f"{name} {operator} {mark}"
     if operator[0] == "<":
         sql += f" AND {name} IS NOT NULL"
+    if column.type is ValueType.DATETIME or _too_long(column.type, found, length):
+        # An index may have times in the wrong place; and a text that is longer than
+        # the column is refused. What is behind NOT is no range of an index.
+        plain = f"NOT ({name} {_INVERSE[operator]} {mark}) AND {name} IS NOT NULL"
+        if column.type is not ValueType.DATETIME:
+            return Condition(plain, (found,))
+        indexed = None if is_far(found) else sql
+        return Condition(plain, (found,), indexed=indexed, is_lower=operator[0] == ">")
     return Condition(sql, (found,))
 
 

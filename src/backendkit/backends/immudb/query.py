@@ -19,6 +19,7 @@ from backendkit.stores import (
 
 from .conditions import Condition, condition
 from .names import quoted
+from .times import time_columns
 from .types import decoder
 
 if TYPE_CHECKING:
@@ -57,10 +58,12 @@ class ImmudbQuery(NonrelQuery):
         self._conditions: list[tuple[str, Condition]] = []
         self._ordering: Sequence[tuple[str, bool]] = ()
         self._none = False
-        #: Whether a time is compared, which an index has in another order.
-        self._timed = False
         #: Whether the table is gone through, whatever the access is.
         self._whole = False
+        #: Columns whose ranges and order the index tells, of those of times.
+        self._placed: frozenset[str] = frozenset()
+        #: Whether it does only if the catalog is still the one that says so.
+        self._relies = False
 
     def add_filter(
         self, column: str, lookup_type: str, negated: bool, db_type: str, value: Any
@@ -69,7 +72,6 @@ class ImmudbQuery(NonrelQuery):
         length = self._stored.lengths.get(column)
         found = condition(one, lookup_type, negated, value, length)
         self._none = self._none or found.sql is None
-        self._timed = self._timed or one.type is ValueType.DATETIME
         self._conditions.append((column, found))
 
     def order_by(self, ordering: Sequence[tuple[str, bool]]) -> None:
@@ -83,32 +85,93 @@ class ImmudbQuery(NonrelQuery):
         lookups = self._lookups()
         if lookups is not None:
             return self._look_up(lookups, low_mark, high_mark)
-        sql, parameters = self._select(self.columns, self._conditions)
-        sql += self._order()
-        if high_mark is not None:
-            sql += " LIMIT ?"
-            parameters.append(high_mark - low_mark)
-        if low_mark:
-            sql += " OFFSET ?"
-            parameters.append(low_mark)
         few = self.access.unique or (
             high_mark is not None and high_mark - low_mark <= _ANSWER
         )
         if not few and self.session.is_small(self.table):
             few = True
+
+        def run() -> Iterator[list[Row]]:
+            sql, parameters = self._select(self.columns, self._conditions)
+            sql += self._order()
+            if high_mark is not None:
+                sql += " LIMIT ?"
+                parameters.append(high_mark - low_mark)
+            if low_mark:
+                sql += " OFFSET ?"
+                parameters.append(low_mark)
+            return self.session.run_batches(sql, parameters, few=few)
+
         columns = [self.table.column(name) for name in self.columns]
-        return self._rows(sql, parameters, decoder(columns), len(columns), few=few)
+        return self._decoded(self._settled(run), decoder(columns), len(columns))
 
     def count(self) -> int:
         if self._none:
             return 0
         if self._lookups() is not None:
             return sum(1 for _ in self.fetch())
-        # What COUNT(*) reads of an index, times before 1677 and after 2262 aren't in.
-        counted = "*" if not self._timed else quoted(self.table.primary_key[0])
-        sql, parameters = self._from(f"COUNT({counted})", self._conditions)
-        rows = self.session.run_query(sql, parameters)
-        return int(rows[0][0])
+
+        def run() -> Iterator[list[Row]]:
+            # What COUNT(*) reads of an index, times in the wrong place aren't in.
+            names = {name for name, _ in self._conditions}
+            known = names & time_columns(self.table) <= self._placed
+            counted = "*" if known else quoted(self.table.primary_key[0])
+            sql, parameters = self._from(f"COUNT({counted})", self._conditions)
+            return iter([self.session.run_query(sql, parameters)])
+
+        ((number,),) = itertools.chain.from_iterable(self._settled(run))
+        return int(number)
+
+    # Times
+
+    def _settled(self, run: Callable[[], Iterator[list[Row]]]) -> Iterator[list[Row]]:
+        """
+        Run a statement that goes by an index of times, if it may.
+
+        :param run: writes and runs it, with what is known of the index then.
+        """
+        self._place_times(self.session.far_times(self.table))
+        batches = run()
+        if self._relies:
+            # What the rows were read from is older than what tells that now.
+            first = next(batches, None)
+            if self.session.is_current():
+                if first is not None:
+                    yield first
+            else:
+                self._place_times(self._ranged_times())
+                batches = run()
+        yield from batches
+
+    def _ranged_times(self) -> frozenset[str]:
+        """Return the columns of times with a range, or in the order."""
+        names = {name for name, one in self._conditions if one.is_lower is not None}
+        names.update(name for name, _ in self._ordering)
+        return time_columns(self.table) & names
+
+    def _place_times(self, misplaced: frozenset[str]) -> None:
+        """
+        Choose what the index tells.
+
+        :param misplaced: columns that may have far times.
+        """
+        times = self._ranged_times()
+        self._placed, self._relies, self._whole = frozenset(), False, False
+        if not times:
+            return
+        sides: dict[str, set[bool | None]] = {}
+        for name, one in self._conditions:
+            if one.indexed:
+                sides.setdefault(name, set()).add(one.is_lower)
+        # Between two times that are in their places there are no others.
+        between = frozenset(name for name in times if len(sides.get(name, ())) == 2)
+        columns = self.session.index_columns(self.table, self.access)
+        known = times.intersection(columns) - misplaced
+        self._placed = between | known
+        self._relies = not known <= between
+        # An index that doesn't tell them is no better than the primary key.
+        rest = columns[self.access.equalities :]
+        self._whole = not times.intersection(rest) <= self._placed
 
     # Writing SQL
 
@@ -129,8 +192,9 @@ class ImmudbQuery(NonrelQuery):
             parameters.append(until)
         sql += self._hint()
         texts = []
-        for _, one in conditions:
-            texts.append(one.sql or "")
+        for name, one in conditions:
+            indexed = one.indexed if name in self._placed else None
+            texts.append(indexed or one.sql or "")
             parameters += one.parameters
         if texts:
             sql += f" WHERE {' AND '.join(texts)}"
@@ -150,7 +214,8 @@ class ImmudbQuery(NonrelQuery):
             for name, descending in self._ordering
         ]
         if any(
-            self.table.column(name).type is ValueType.DATETIME
+            name not in self._placed
+            and self.table.column(name).type is ValueType.DATETIME
             for name, _ in self._ordering
         ):
             # In two directions, so that it is sorted, and not the index's order.
@@ -268,18 +333,16 @@ class ImmudbQuery(NonrelQuery):
                 texts.append(sql)
                 bound += parameters
             sql = " UNION ALL ".join(texts)
-            yield from self._rows(sql, bound, decode, len(columns), few=True)
+            batches = self.session.run_batches(sql, bound, few=True)
+            yield from self._decoded(batches, decode, len(columns))
 
-    def _rows(
-        self,
-        sql: str,
-        parameters: list[Any],
+    @staticmethod
+    def _decoded(
+        batches: Iterable[list[Row]],
         decode: Callable[[list[Row]], list[Row]] | None,
         width: int,
-        *,
-        few: bool,
     ) -> Iterator[Row]:
-        for rows in self.session.run_batches(sql, parameters, few=few):
+        for rows in batches:
             if not width:  # only how many there are is wanted
                 yield from [()] * len(rows)
             else:

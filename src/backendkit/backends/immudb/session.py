@@ -30,6 +30,7 @@ from .conditions import exact
 from .names import quoted
 from .query import LOOKUPS, ImmudbQuery, _parts, point
 from .shared import SAFE_ENTRIES
+from .times import time_columns
 from .types import MAX_INDEXED, check_rows, decoder, lengths
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
 
 #: With more rows than this, they come in several messages.
 _SMALL = 1500
-_RANGES = frozenset({"gt", "gte", "lt", "lte"})
+_LOWER, _UPPER = frozenset({"gt", "gte"}), frozenset({"lt", "lte"})
+_RANGES = _LOWER | _UPPER
 
 
 class ImmudbSession(BufferedSession):
@@ -148,6 +150,36 @@ class ImmudbSession(BufferedSession):
         """Whether a table's rows fit into one answer, most likely."""
         return self._estimated_rows(table) <= _SMALL
 
+    def far_times(self, table: Table) -> frozenset[str]:
+        """
+        Return the columns whose index may have times in the wrong place.
+
+        Another process may have committed the first one of a column meanwhile: after
+        rows were read by an index of others, :meth:`is_current` tells.
+        """
+        assert self._schema is not None
+        stored = self._schema.stored.get(table.name)
+        if stored is None or stored.far_times is None:
+            return time_columns(table)
+        return stored.far_times
+
+    def is_current(self) -> bool:
+        """
+        Whether the catalog is still the one that the transaction began with.
+
+        It is asked for outside of the transaction, whose own answer may be older than
+        rows that it has read since.
+        """
+        assert self._schema is not None
+        with contextlib.ExitStack() as stack:
+            connection = self._used()
+            if connection.in_transaction:
+                connection = stack.enter_context(self.store.other())
+            is_same = read_version(connection) == self._schema.version
+        if not is_same:
+            self.store.shared.forget_schema()
+        return is_same
+
     def _query(
         self, table: Table, columns: Sequence[str], access: Access
     ) -> NonrelQuery:
@@ -174,21 +206,28 @@ class ImmudbSession(BufferedSession):
         *,
         few: bool = False,
     ) -> Access:
-        # immudb has no range for NULL, and none that is right for times.
+        # An index has far times in the wrong place, but not between two others.
+        lookups: dict[str, set[str]] = {}
+        for shape in filters:
+            lookups.setdefault(shape.column, set()).add(shape.lookup)
+        misplaced = {
+            name
+            for name in self.far_times(table)
+            if not (_LOWER & lookups.get(name, set()) and _UPPER & lookups[name])
+        }
+        # immudb has no range for NULL.
         usable = [
             shape
             for shape in filters
             if shape.lookup != "isnull"
-            and not (
-                shape.lookup in _RANGES
-                and table.column(shape.column).type is ValueType.DATETIME
-            )
+            and not (shape.lookup in _RANGES and shape.column in misplaced)
         ]
-        kinds = {table.column(name).type for name, _ in ordering}
-        sorted_by_index = () if ValueType.DATETIME in kinds else ordering
+        names = {name for name, _ in ordering}
+        sorted_by_index = ordering if names.isdisjoint(misplaced) else ()
         access = super()._access(table, usable, sorted_by_index, few=few)
         # What isn't the index's order is sorted by the server; numbers that are kept
         # as text aren't.
+        kinds = {table.column(name).type for name in names}
         ordered = bool(ordering) and ValueType.DECIMAL not in kinds
         return dataclasses.replace(access, ordered=ordered)
 

@@ -18,6 +18,7 @@ from backendkit.backends.immudb.driver import Connection
 from backendkit.backends.immudb.query import ImmudbQuery
 from backendkit.backends.immudb.session import ImmudbSession
 from backendkit.backends.immudb.store import ImmudbStore
+from backendkit.backends.immudb.times import time_columns
 from backendkit.stores import (
     Access,
     FilterShape,
@@ -149,6 +150,10 @@ class PastSession(ImmudbSession):
     def until(self) -> int:
         """Return the transaction as of which is read."""
         return self.store.tx
+
+    def far_times(self, table: Table) -> frozenset[str]:
+        """Return all columns of times: the catalog tells of the present."""
+        return time_columns(table)
 
     def _query(
         self, table: Table, columns: Sequence[str], access: Access
