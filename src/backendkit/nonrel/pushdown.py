@@ -15,6 +15,8 @@ from backendkit.engine.running import Filter, Handed
 from backendkit.engine.tokens import unquote
 from backendkit.stores import Precision, ValueType
 
+from .dates import DATES, date_filters
+
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.models.sql import Query
@@ -84,6 +86,11 @@ def handed_filters(query: Query, connection: BaseDatabaseWrapper) -> dict[str, H
     found: dict[str, list[Filter]] = {}
     capabilities = connection.store_class.capabilities
     for child in query.where.children:
+        if type(child) in DATES:
+            alias, filters = date_filters(child, connection)
+            if filters:
+                found.setdefault(alias, []).extend(filters)
+            continue
         if type(child) not in _PATTERNS:
             continue
         column, value = child.lhs, child.rhs

@@ -8,7 +8,9 @@ does right, see docs/design/immudb.rst.
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 from backendkit.stores import Column, DataError, ValueType, shown
 
 from .names import quoted
+from .prefixes import PREFIX_LOOKUPS, prefix_ranges
 from .times import is_far
 from .types import decimal_text, encode, is_sized, placeholder
 
@@ -25,6 +28,8 @@ _NEGATED = {"exact": "<>", "lt": ">=", "lte": ">", "gt": "<=", "gte": "<"}
 _INVERSE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "=": "<>", "<>": "="}
 _COMPLEMENT = {"lt": "gte", "lte": "gt", "gt": "lte", "gte": "lt"}
 _NUMBERS = (int, float, Decimal)
+#: Letters of which all ways to write them are compared where no index is used.
+_WAYS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,7 @@ class Condition:
         of the rows in their order. None if it can't be asked for.
     :param is_lower: of a range of times: whether it bounds them from below. None if it
         isn't one.
+    :param ranges: of text with a certain beginning: low and high bounds.
     """
 
     sql: str | None
@@ -46,6 +52,7 @@ class Condition:
     choices: tuple[Any, ...] | None = None
     indexed: str | None = None
     is_lower: bool | None = None
+    ranges: Sequence[tuple[str, str]] = ()
 
 
 NOTHING = Condition(None)
@@ -60,6 +67,8 @@ def condition(
     :param length: of the column in bytes, None for any.
     """
     name = quoted(column.name)
+    if lookup in PREFIX_LOOKUPS:
+        return _beginning(name, value, length)
     if lookup == "isnull":
         return Condition(
             f"{name} IS {'NULL' if bool(value) != negated else 'NOT NULL'}"
@@ -104,6 +113,26 @@ def condition(
         indexed = None if is_far(found) else sql
         return Condition(plain, (found,), indexed=indexed, is_lower=operator[0] == ">")
     return Condition(sql, (found,))
+
+
+def _beginning(name: str, value: str, length: int | None) -> Condition:
+    """Return what holds for all text with a beginning, and for some other."""
+    found = prefix_ranges(value, length)
+    few = prefix_ranges(value, length, _WAYS)
+    if found is None or few is None:
+        return Condition(f"{name} IS NOT NULL")
+    if not few:
+        return NOTHING
+    return Condition(
+        "(" + " OR ".join([f"({between(name)})"] * len(few)) + ")",
+        tuple(itertools.chain.from_iterable(few)),
+        ranges=found,
+    )
+
+
+def between(name: str) -> str:
+    """Return a condition for one range, the end excluded, of a quoted column."""
+    return f"{name} >= ? AND {name} < ?"
 
 
 def _equal(column: Column, name: str, found: tuple[Any, ...]) -> Condition:

@@ -17,7 +17,7 @@ from backendkit.stores import (
     sort_by,
 )
 
-from .conditions import Condition, condition
+from .conditions import Condition, between, condition
 from .names import quoted
 from .times import time_columns
 from .types import decoder
@@ -85,6 +85,9 @@ class ImmudbQuery(NonrelQuery):
         lookups = self._lookups()
         if lookups is not None:
             return self._look_up(lookups, low_mark, high_mark)
+        prefix = self._prefix()
+        if prefix is not None:
+            return self._look_through(prefix, low_mark, high_mark)
         few = self.access.unique or (
             high_mark is not None and high_mark - low_mark <= _ANSWER
         )
@@ -108,7 +111,7 @@ class ImmudbQuery(NonrelQuery):
     def count(self) -> int:
         if self._none:
             return 0
-        if self._lookups() is not None:
+        if self._lookups() is not None or self._prefix() is not None:
             return sum(1 for _ in self.fetch())
 
         def run() -> Iterator[list[Row]]:
@@ -261,8 +264,7 @@ class ImmudbQuery(NonrelQuery):
     ) -> Iterator[Row]:
         names = [name for name, _ in lookups]
         values = itertools.product(*(choices for _, choices in lookups))
-        ordered = [name for name, _ in self._ordering if name not in self.columns]
-        columns = [*self.columns, *ordered]
+        columns = self._with_ordering()
         number = math.prod(len(choices) for _, choices in lookups)
         rest = [one for one in self._conditions if not self._is_lookup(one, lookups)]
         if self._are_most(number):
@@ -271,12 +273,21 @@ class ImmudbQuery(NonrelQuery):
             if number > self._part():
                 self.session.alone = False  # it will be several statements
             rows = self._united(columns, names, values, rest)
+        return self._sorted(rows, columns, low_mark, high_mark)
+
+    def _sorted(
+        self,
+        rows: Iterator[Row],
+        columns: Sequence[str],
+        low_mark: int,
+        high_mark: int | None,
+    ) -> Iterator[Row]:
+        """Sort rows of the columns here, and leave out those that nobody asked for."""
         if self._ordering:
             places = [(columns.index(name), desc) for name, desc in self._ordering]
             rows = iter(sort_by(rows, places))
-            if ordered:
-                size = len(self.columns)
-                rows = _cut(rows, size)
+        if len(columns) > len(self.columns):
+            rows = _cut(rows, len(self.columns))
         return itertools.islice(rows, low_mark, high_mark)
 
     @staticmethod
@@ -285,6 +296,46 @@ class ImmudbQuery(NonrelQuery):
     ) -> bool:
         name, found = one
         return any(name == n and found.choices is choices for n, choices in lookups)
+
+    def _with_ordering(self) -> list[str]:
+        ordered = [name for name, _ in self._ordering if name not in self.columns]
+        return [*self.columns, *ordered]
+
+    # Looking through what begins alike
+
+    def _prefix(self) -> Condition | None:
+        """Return the filter of text whose ranges the access is by; None for none."""
+        columns = self.session.index_columns(self.table, self.access)
+        following = columns[self.access.equalities : self.access.equalities + 1]
+        if not self.access.ranged:
+            return None
+        return next(
+            (
+                one
+                for name, one in self._conditions
+                if one.ranges and (name,) == following
+            ),
+            None,
+        )
+
+    def _look_through(
+        self, prefix: Condition, low_mark: int, high_mark: int | None
+    ) -> Iterator[Row]:
+        columns = self._with_ordering()
+        texts, bound = [], []
+        for one in prefix.ranges:
+            conditions = [
+                (name, Condition(between(quoted(name)), one) if c is prefix else c)
+                for name, c in self._conditions
+            ]
+            sql, parameters = self._select(columns, conditions)
+            texts.append(sql)
+            bound += parameters
+        few = self.session.is_small(self.table)
+        batches = self.session.run_batches(" UNION ALL ".join(texts), bound, few=few)
+        decode = decoder([self.table.column(name) for name in columns])
+        rows = self._decoded(batches, decode, len(columns))
+        return self._sorted(rows, columns, low_mark, high_mark)
 
     def _picked(
         self,

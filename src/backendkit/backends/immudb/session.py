@@ -28,6 +28,7 @@ from .catalog import Schema, Stored, read_version
 from .commits import Commit
 from .conditions import exact
 from .names import quoted
+from .prefixes import PREFIX_LOOKUPS
 from .query import LOOKUPS, ImmudbQuery, _parts, point
 from .shared import SAFE_ENTRIES
 from .times import time_columns
@@ -215,12 +216,18 @@ class ImmudbSession(BufferedSession):
             for name in self.far_times(table)
             if not (_LOWER & lookups.get(name, set()) and _UPPER & lookups[name])
         }
-        # immudb has no range for NULL.
+        # immudb has no range for what isn't NULL.
         usable = [
             shape
             for shape in filters
-            if shape.lookup != "isnull"
+            if not (shape.lookup == "isnull" and shape.negated)
             and not (shape.lookup in _RANGES and shape.column in misplaced)
+        ]
+        usable += [
+            FilterShape(shape.column, bound)
+            for shape in filters
+            if shape.lookup in PREFIX_LOOKUPS
+            for bound in ("gte", "lt")
         ]
         names = {name for name, _ in ordering}
         sorted_by_index = ordering if names.isdisjoint(misplaced) else ()

@@ -20,6 +20,7 @@ from backendkit.stores import (
     ValueType,
 )
 
+from .prefixes import PREFIX_LOOKUPS
 from .session import ImmudbSession
 from .shared import Place, shared
 
@@ -42,7 +43,7 @@ class ImmudbStore(Store):
     """
 
     capabilities = Capabilities(
-        filters=_EXACT,
+        filters={**_EXACT, **dict.fromkeys(PREFIX_LOOKUPS, Precision.COARSE)},
         filters_by_type={
             # Text of a number sorts by its digits.
             ValueType.DECIMAL: _NO_RANGES,
