@@ -74,10 +74,9 @@ def test_dates_of_rows(engine, tmp_path, settings):
     with opened(engine, tmp_path) as database:
         database.create(Event)
         Event.objects.bulk_create([Event(at=None), *(Event(at=at) for at in hours)])
-        for zone in ("America/New_York", "Asia/Kolkata", "Etc/GMT+3"):
+        for zone in ("America/New_York", "Asia/Kolkata"):
             with timezone.override(zone):
-                there = zone.replace("+3", "-3")  # as Django has it
-                local = [at.astimezone(ZoneInfo(there)).date() for at in hours]
+                local = [at.astimezone(ZoneInfo(zone)).date() for at in hours]
                 for date in [*dict.fromkeys(local), datetime.date(9999, 12, 31)]:
                     for lookup, wanted in (
                         ("", [one == date for one in local]),
