@@ -1,5 +1,6 @@
 """What all tests share. Django is set up by those packages that need it."""
 
+import gc
 import os
 import shutil
 import signal
@@ -56,6 +57,12 @@ def pytest_collection_modifyitems(config, items):
         gone = set(left_out)
         items[:] = [item for item in items if item not in gone]
     items.sort(key=lambda item: "tests/differential/" not in item.nodeid)
+
+
+def pytest_collection_finish():
+    """Leave what was collected alone: it stays until the end, and no collection frees it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

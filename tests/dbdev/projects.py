@@ -119,6 +119,7 @@ import django.template.defaulttags, django.template.loader_tags
 import django.urls, django.utils.log, django.views.debug, django.views.generic
 import backendkit.dbdev.engines.sqlite, backendkit.dbdev.early
 import backendkit.dbdev.management.base, backendkit.backends.lmdb.base
+backendkit.dbdev.backendregistry.engines()  # which reads all entry points, once
 try:
     import psycopg
 except ImportError:

@@ -1,5 +1,6 @@
 """Processes, ports, the registry, programs, backends of others."""
 
+import functools
 import os
 import signal
 import socket
@@ -188,11 +189,16 @@ def test_entry_points(monkeypatch):
     points = [
         EntryPoint("some.engine", f"{Mine.__module__}:Mine", backendregistry.GROUP),
         EntryPoint("broken.engine", "no.such:Thing", backendregistry.GROUP),
+        EntryPoint("some.engine", "shadowed.by:Another", backendregistry.GROUP),
     ]
     monkeypatch.setattr(
         backendregistry,
         "entry_points",
-        lambda group, name=None: [p for p in points if name in {None, p.name}],
+        lambda group: [point for point in points if point.group == group],
+    )
+    # A process reads them once.
+    monkeypatch.setattr(
+        backendregistry, "_named", functools.cache(backendregistry._named.__wrapped__)
     )
     monkeypatch.setitem(sys.modules, Mine.__module__, sys.modules[__name__])
     assert "some.engine" in backendregistry.engines()

@@ -1,4 +1,4 @@
-"""A real immudb for each process of the tests, emptied after each test."""
+"""A real immudb for each module, emptied after each test."""
 
 import contextlib
 import os
@@ -28,25 +28,16 @@ def immudb_program():
         pytest.skip(str(error))
 
 
-@pytest.fixture(scope="session")
-def common_server(immudb_program, tmp_path_factory):
-    with started(tmp_path_factory) as running:
-        yield running
-
-
 @pytest.fixture(scope="module")
-def server(request, immudb_program, tmp_path_factory):
+def server(immudb_program, tmp_path_factory):
     """
     A server that tests may restart and kill, if they start it again.
 
-    A module that says ``OWN_SERVER = True`` has one of its own: its tests prove all that
-    a server has, and the others make that much.
+    Each module has one of its own: immudb forgets no table, and after some hundreds of
+    them it takes several times as long to make another one.
     """
-    if getattr(request.module, "OWN_SERVER", False):
-        with started(tmp_path_factory) as running:
-            yield running
-    else:
-        yield request.getfixturevalue("common_server")
+    with started(tmp_path_factory) as running:
+        yield running
 
 
 @pytest.fixture
@@ -90,6 +81,7 @@ def _lent(request):
     if not getattr(request.module, "LENDS", False):
         yield
         return
+    request.getfixturevalue("server")  # which runs until the connections are closed
     from backendkit.backends.immudb.store import ImmudbStore
 
     lent = []

@@ -28,10 +28,6 @@ FLIPS = examples(test=60, check=200, soak=5000)
 READS = examples(test=30, check=120, soak=10_000)
 
 
-#: See the fixture ``server``.
-OWN_SERVER = True
-
-
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "states.json"

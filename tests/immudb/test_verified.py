@@ -27,10 +27,6 @@ from backendkit.backends.immudb.driver._proofs import State  # noqa: E402  # aft
 from .servers import Server  # noqa: E402  # after the skip
 from .test_proofs import mutated  # noqa: E402  # after the skip
 
-#: See the fixture ``server``.
-OWN_SERVER = True
-
-
 EVERYTHING = (
     "CREATE TABLE e (id INTEGER, f FLOAT, b BOOLEAN, v VARCHAR, w VARCHAR[20],"
     " x BLOB, t TIMESTAMP, u UUID, j JSON, PRIMARY KEY id)"

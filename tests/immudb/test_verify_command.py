@@ -19,9 +19,6 @@ from django.test import override_settings
 from backendkit.dbdev import ports
 from tests.nonrel.databases import Database, default
 
-#: See the fixture ``server``.
-OWN_SERVER = True
-
 
 @pytest.fixture(autouse=True)
 def states(tmp_path, monkeypatch):

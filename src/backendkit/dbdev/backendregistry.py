@@ -13,6 +13,7 @@ What is registered here wins over entry points of the group ``backendkit.dbdev``
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
@@ -68,8 +69,7 @@ def unregister(engine: str) -> None:
 
 def engines() -> list[str]:
     """Return all engines that have a backend, sorted."""
-    named = {point.name for point in entry_points(group=GROUP)}
-    return sorted({*_BUILT_IN, *named, *_registered})
+    return sorted({*_BUILT_IN, *_named(), *_registered})
 
 
 def for_database(
@@ -103,8 +103,7 @@ def get(engine: str) -> type[BaseDbdevBackend]:
     backend = _registered.get(engine)
     if backend is None:
         # The module of a backend is loaded when it is asked for, not before.
-        points = entry_points(group=GROUP, name=engine)
-        path = next((point.value for point in points), None)
+        path = _named().get(engine)
         backend = path.replace(":", ".") if path else _BUILT_IN.get(engine)
     if backend is None:
         raise DbdevError(
@@ -122,6 +121,17 @@ def get(engine: str) -> type[BaseDbdevBackend]:
             ) from error
         return found
     return backend
+
+
+@functools.cache
+def _named() -> Mapping[str, str]:
+    """
+    Return the paths of the backends that installed packages name, by engine.
+
+    All packages' files are read for it, so a process does it once.
+    """
+    # The first one on the path that Python looks for modules on.
+    return {point.name: point.value for point in reversed([*entry_points(group=GROUP)])}
 
 
 def _complete(engine: str) -> type[BaseDbdevBackend]:
