@@ -1,4 +1,4 @@
-"""Running the demo as its users do: ``manage.py`` in processes of its own."""
+"""Running the demo as its users do: ``manage.py`` in a process for each command."""
 
 import base64
 import contextlib
@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from backendkit.dbdev import ports
+from tests import forked
 
 MANAGE = Path(__file__).parents[2] / "demo" / "manage.py"
 ENGINE = os.environ.get("DEMO_ENGINE") or "lmdb"
@@ -121,14 +122,7 @@ class Demo:
 
     def run(self, *arguments, check=True):
         """Run ``manage.py``; return the finished process, with its texts."""
-        done = subprocess.run(
-            [sys.executable, str(MANAGE), *map(str, arguments)],
-            env=self.environment,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=300,
-            check=False,
-        )
+        done = forked.run([MANAGE, *arguments], cwd=Path.cwd(), env=self.environment)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 
@@ -137,15 +131,7 @@ class Demo:
         program = (
             "import django\ndjango.setup()\nfrom tracking.models import *\n" + code
         )
-        done = subprocess.run(
-            [sys.executable, "-c", program],
-            env=self.environment,
-            cwd=MANAGE.parent,
-            capture_output=True,
-            encoding="utf-8",
-            timeout=300,
-            check=False,
-        )
+        done = forked.run(["-c", program], cwd=MANAGE.parent, env=self.environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout.strip()
 

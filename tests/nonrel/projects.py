@@ -7,6 +7,7 @@ import textwrap
 from pathlib import Path
 
 import backendkit
+from tests import forked
 
 MANAGE = """
 import os, sys
@@ -74,13 +75,12 @@ class Project:
 
     def python(self, *arguments, stdin="", fails=False):
         """Run Python in the project's folder; return what it printed."""
-        process = self.start(*arguments)
-        try:
-            output, errors = process.communicate(stdin, timeout=120)
-        finally:
-            process.kill()
-        assert bool(process.returncode) == fails, output + errors
-        return output + errors
+        done = forked.run(
+            arguments, cwd=self.path, env=self.environment, stdin=stdin, timeout=120
+        )
+        output = done.stdout + done.stderr
+        assert bool(done.returncode) == fails, output
+        return output
 
     def manage(self, *arguments, **options):
         """Run a management command; return what it printed."""
