@@ -189,7 +189,7 @@ def test_an_object_is_proven_on_demand(project, proxy, settings_of_database, tmp
         page = project.history(1, "?verify=1")
         assert "✗ Not verified" in page.text
         assert "ledger-proven" not in page.html
-        assert "isn't what was verified before" in page.text
+        assert "contradicts what was verified before" in page.text
         # What was seen is another thing than what is proven.
         proxy.change = lambda name, data: (
             data

@@ -22,7 +22,7 @@ class TestSettings:
         ("changes", "wanted"),
         [
             ({"PORT": "http"}, r"\['PORT'\] has to be a port, .* is 'http'"),
-            ({"PORT": 0}, r"\['PORT'\] has to be a port, from 1 to 65,535, and is 0"),
+            ({"PORT": 0}, r"\['PORT'\] has to be a port, from 1 to 65,535, not 0"),
             ({"PORT": 65_536}, r"\['PORT'\] has to be a port"),
             ({"PORT": -1}, r"\['PORT'\] has to be a port"),
             ({"PORT": 33.22}, r"\['PORT'\] has to be a port"),
@@ -67,7 +67,7 @@ class TestSettings:
     def test_wrong_options(self, database, settings_of_database, option, value):
         from django.core.exceptions import ImproperlyConfigured
 
-        wanted = rf"\['OPTIONS'\]\['{option}'\] has to be .*, and is"
+        wanted = rf"\['OPTIONS'\]\['{option}'\] has to be .*, not"
         with pytest.raises(ImproperlyConfigured, match=wanted):
             use({**settings_of_database, "OPTIONS": {option: value}})
 
@@ -161,13 +161,13 @@ WRONG = [
     ({"span": datetime.timedelta.max}, "64 bits"),
     (
         {"decimal": Decimal(1000)},
-        r"thing\.decimal: 1000 .* has 3 before the point and 2",
+        r"thing\.decimal: 1000 .* takes 3 before the decimal point and 2",
     ),
     ({"decimal": Decimal("999.995")}, "too many digits"),
     ({"decimal": Decimal("-1E+30")}, "too many digits"),
     ({"short": "x" * 41}, r"thing\.short: the value has 41 characters, and 10 is"),
     ({"long": "ä" * 500}, "500 characters, and 300"),
-    ({"long": "😀" * 300}, r"1,200 bytes, and 994 .* index a digest"),
+    ({"long": "😀" * 300}, r"1,200 bytes, but at most 994 .* index a digest"),
     ({"text": "\ud800"}, "surrogate"),
 ]
 

@@ -16,11 +16,11 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"state": 5}, "'state'. is no path"),
-            ({"state": ""}, "'state'. is no path"),
+            ({"state": 5}, "'state'. has to be a path"),
+            ({"state": ""}, "'state'. has to be a path"),
             ({"state": "/"}, "is a directory"),
             ({"server_public_key": "/no/such/file"}, "server_public_key"),
-            ({"server_public_key": b""}, "is no path"),
+            ({"server_public_key": b""}, "has to be a path"),
         ],
     )
     def test_wrong_options(self, database, settings_of_database, options, message):

@@ -197,7 +197,7 @@ class TestRestart:
                 patient.begin,
             ):
                 started = time.monotonic()
-                with pytest.raises(driver.OperationalError, match="is it there"):
+                with pytest.raises(driver.OperationalError, match="unable to connect"):
                     call()
                 # It doesn't wait as for a server that is slow.
                 assert time.monotonic() - started < PATIENCE
@@ -453,7 +453,7 @@ class TestFork:
         """
         done = run(script)
         assert done.stdout.splitlines() == [
-            "the connection was made by another process: connect again after a fork",
+            "the connection belongs to another process: connect again after a fork",
             "[(2,)]",
             "7",
             "[(3,)]",

@@ -95,7 +95,7 @@ def test_all_tables_are_proven(item, connection):
     ]
     assert "nonrel_item: 29 rows" in lines
     assert "theirs: 5 rows" in lines
-    assert lines[-1].startswith("6 tables with 37 rows are proven, at transaction ")
+    assert lines[-1].startswith("Verified 37 rows of 6 tables, as of transaction ")
 
 
 def test_json(item, states):
@@ -122,7 +122,7 @@ def test_a_row_with_a_wrong_proof(item, proxy):
     assert status == 1
     assert "are proven" not in out
     assert errors.startswith("nonrel_item: row 17: ")
-    assert "isn't what was verified before" in errors
+    assert "contradicts what was verified before" in errors
     status, out, errors = verify("--json")
     assert (status, errors) == (1, "")
     broken = json.loads(out)["broken"]
@@ -137,7 +137,7 @@ def test_a_row_that_is_read_wrong(item, proxy):
     proxy.change = lying("SQLQuery", b"the-other-note", b"the-false-note")
     status, _, errors = verify()
     assert status == 1
-    assert errors.startswith("nonrel_item: row 17: note: read is not what transaction ")
+    assert errors.startswith("nonrel_item: row 17: note: the server returned other values than transaction ")
 
 
 @pytest.mark.check
@@ -256,14 +256,14 @@ class TestModels:
         assert status == 0
         first, last = out.splitlines()
         assert first == "django_content_type: 1 rows"
-        assert last.startswith("1 tables with 1 rows are proven")
+        assert last.startswith("Verified 1 rows of 1 tables")
 
     @pytest.mark.parametrize(
         ("label", "message"),
         [
-            ("nope.Model", "nope.Model is no model, app.Model. No installed app"),
+            ("nope.Model", "nope.Model isn't the label of a model, such as app.Model. No installed app"),
             ("contenttypes.Nope", "contenttypes.Nope is no model"),
-            ("contenttypes", "contenttypes is no model, app.Model."),
+            ("contenttypes", "contenttypes isn't the label of a model, such as app.Model."),
             ("sessions.Session", "sessions.Session has no table django_session in"),
         ],
     )

@@ -83,6 +83,6 @@ def complaint(arguments: Mapping[str, Any]) -> tuple[str, str] | None:
             continue
         fits, wanted = _KINDS[name]
         if not fits(value):
-            shown = "" if name == "password" else f", and is {value!r}"
+            shown = "" if name == "password" else f", not {value!r}"
             return name, f"has to be {wanted}{shown}"
     return None

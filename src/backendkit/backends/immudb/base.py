@@ -96,7 +96,7 @@ class DatabaseWrapper(NonrelDatabaseWrapper):
         if value is None:
             return None
         if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
-            raise ImproperlyConfigured(f"{where} is no path: {value!r}")
+            raise ImproperlyConfigured(f"{where} has to be a path, not {value!r}")
         path = str(os.fspath(value))
         if name == "state" and os.path.isdir(path):
             raise ImproperlyConfigured(f"{where} is a directory: {path}")
@@ -131,8 +131,9 @@ class DatabaseWrapper(NonrelDatabaseWrapper):
             shown = ".".join(map(str, version))
             known = ", ".join(".".join(map(str, one)) for one in KNOWN_VERSIONS)
             warnings.warn(
-                f"immudb {shown} at {self.settings_dict['HOST']}: this backend was tested"
-                f" with {known}. Run its tests before you rely on it.",
+                f"The server at {self.settings_dict['HOST']} is immudb {shown}, but"
+                f" this backend was tested with {known}. Run its tests before you"
+                " rely on it.",
                 RuntimeWarning,
                 stacklevel=2,
             )

@@ -132,10 +132,10 @@ class Stored:
             and all(one.__class__ is str for one in texts)
             and all(one.__class__ is int for one in numbers)
         ):
-            raise ValueError("a flag, a name or a length is of another type")
+            raise ValueError("a flag, a name or a length has the wrong type")
         named = [self.lengths.keys(), self.far_times or (), *self.indexes]
         if not all(known >= set(columns) for columns in named):
-            raise ValueError("a length or an index is of a column that isn't there")
+            raise ValueError("a length or an index refers to a missing column")
 
 
 @dataclass(frozen=True)

@@ -230,7 +230,7 @@ def _near(kind: ValueType, lookup: str, value: Any) -> tuple[str, Any] | bool:
         try:
             found.encode()
         except UnicodeEncodeError as error:
-            raise DataError("half of a surrogate isn't text") from error
+            raise DataError("a lone surrogate isn't valid text") from error
     return lookup, found
 
 

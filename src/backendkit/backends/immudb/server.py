@@ -68,9 +68,9 @@ def find() -> str:
         if found is not None:
             return found
     raise ServerNotFound(
-        "There is no immudb here. Either install Go 1.25 or newer and run "
-        "`make immudb` in a checkout of django-backendkit, or put an immudb "
-        f"{VERSION} on PATH, or name one in BACKENDKIT_IMMUDB."
+        "immudb wasn't found. Install Go 1.25 or later and run `make immudb` in a"
+        f" checkout of django-backendkit, or put immudb {VERSION} on PATH, or set"
+        " BACKENDKIT_IMMUDB to its path."
     )
 
 
@@ -102,7 +102,7 @@ def build(module: Path) -> str:
             options = ["-trimpath", "-ldflags", linked, "-o", str(fresh)]
             command = [go, "build", *options, PACKAGE]
             if subprocess.run(command, cwd=module, check=False).returncode:  # noqa: S603  # the command is ours
-                raise ServerError("go build failed, see above")
+                raise ServerError("go build failed, see its output above")
             os.replace(fresh, target)
     return str(target)
 

@@ -54,7 +54,7 @@ class ImmudbSession(BufferedSession):
     """
 
     store: ImmudbStore
-    more_changes = "use a database that was made with a larger max_tx_entries"
+    more_changes = "use a database that was created with a larger max_tx_entries"
 
     def __init__(self, store: ImmudbStore, *, reading: bool = False) -> None:
         super().__init__(store)
@@ -82,7 +82,7 @@ class ImmudbSession(BufferedSession):
 
     def _upgrade(self) -> None:
         if self._reading:
-            raise InterfaceError("this session only reads")
+            raise InterfaceError("this session is read-only")
 
     def _end(self) -> None:
         connection, self._connection = self._connection, None
@@ -353,7 +353,9 @@ class ImmudbSession(BufferedSession):
         except IntegrityError as error:
             # Uniqueness was looked at: somebody else has committed the row since.
             self._forget(changes)
-            raise ConflictError(f"another transaction was first: {error}") from error
+            raise ConflictError(
+                f"another transaction has committed first: {error}"
+            ) from error
         except BaseException:
             # Be it a conflict, or that no answer came, and it was made.
             self._forget(changes)

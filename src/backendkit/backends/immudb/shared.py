@@ -240,7 +240,9 @@ class Shared:
                 if connection.in_transaction:
                     connection.rollback()
             return first
-        raise ConflictError(f"others take numbers for {table.name} all the time")
+        raise ConflictError(
+            f"other clients assign numbers for {table.name} all the time"
+        )
 
     def forget_numbers(self, name: str) -> None:
         """Give no more of the numbers that were taken."""

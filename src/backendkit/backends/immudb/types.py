@@ -276,13 +276,15 @@ def check_value(table: Table, column: Column, value: Any, length: int | None) ->
     where = f"{table.name}.{column.name}"
     kind = column.type
     if not isinstance(value, _PYTHON[kind]):
-        raise DataError(f"{where} is {kind}: it can't hold {type(value).__name__}")
+        raise DataError(
+            f"{where} is a {kind} column, which can't store {type(value).__name__}"
+        )
     size = 0
     if kind is ValueType.INTEGER and not -(2**63) <= value < 2**63:
-        raise DataError(f"{where}: {shown(value)} has more than 64 bits")
+        raise DataError(f"{where}: {shown(value)} doesn't fit into 64 bits")
     if kind is ValueType.DURATION and not -(2**63) <= value // MICROSECOND < 2**63:
         raise DataError(
-            f"{where}: {shown(value)} has more than 64 bits of microseconds"
+            f"{where}: the microseconds of {shown(value)} don't fit into 64 bits"
         )
     if kind is ValueType.FLOAT:
         value = float(value)
@@ -290,10 +292,12 @@ def check_value(table: Table, column: Column, value: Any, length: int | None) ->
             raise DataError(f"{where}: NaN isn't a number")
     elif kind is ValueType.DATETIME:
         if value.tzinfo is not None:
-            raise DataError(f"{where}: a datetime with a time zone")
+            raise DataError(
+                f"{where}: the column can't store a datetime with a time zone"
+            )
     elif kind is ValueType.TIME:
         if value.tzinfo is not None:
-            raise DataError(f"{where}: a time with a time zone")
+            raise DataError(f"{where}: the column can't store a time with a time zone")
     elif kind is ValueType.DECIMAL:
         if not value.is_finite():
             raise DataError(f"{where}: {shown(value)} isn't a number")
@@ -304,8 +308,9 @@ def check_value(table: Table, column: Column, value: Any, length: int | None) ->
         ):
             places = column.decimal_places or 0
             raise DataError(
-                f"{where}: {shown(value)} has too many digits. The column has"
-                f" {column.max_digits - places} before the point and {places} behind it."
+                f"{where}: {shown(value)} has too many digits. The column takes"
+                f" {column.max_digits - places} before the decimal point and {places}"
+                " after it."
             )
         text = decimal_text(value)
         value, size = Decimal(text), len(text)
@@ -313,19 +318,19 @@ def check_value(table: Table, column: Column, value: Any, length: int | None) ->
         try:
             size = len(value.encode())
         except UnicodeEncodeError as error:
-            raise DataError(f"{where}: half of a surrogate isn't text") from error
+            raise DataError(f"{where}: a lone surrogate isn't valid text") from error
     elif isinstance(value, bytes):
         size = len(value)
     if length is not None and size > length:
         if column.max_length and len(value) > column.max_length:
             raise DataError(
                 f"{where}: the value has {len(value):,}"
-                f" {'bytes' if kind is ValueType.BYTES else 'characters'}, and"
-                f" {column.max_length:,} is the most that it may have."
+                f" {'bytes' if kind is ValueType.BYTES else 'characters'}, but at"
+                f" most {column.max_length:,} are allowed."
             )
         raise DataError(
-            f"{where}: the value has {size:,} bytes, and {length:,} is the most that"
-            " it may have. immudb limits the keys of an index to 1,024 bytes: take the"
-            " index off the column, or index a digest of it."
+            f"{where}: the value has {size:,} bytes, but at most {length:,} are"
+            " allowed. immudb limits the keys of an index to 1,024 bytes. Remove the"
+            " index from the column, or index a digest of the value."
         )
     return value

@@ -152,7 +152,7 @@ def _problem(
             values = dict(zip(table.primary_key, key, strict=True))
             tx = RowsPast(prover, table.name, values, kinds).last_write(until)
             if not tx:
-                return "it is read, but the server has no proof of it"
+                return "the server returned the row, but has no proof of it"
             found = prover.verified_get(name, key, at=tx)
     except (TamperedError, InternalError, ProgrammingError) as error:
         return str(error)
@@ -162,7 +162,7 @@ def _problem(
         # Maybe its table has changed by now.
         now = prover.query(f"SELECT * FROM {quoted(table.name)} LIMIT 1").names
         if found.row.keys() != set(now):
-            return "it is read with other columns than it has"
+            return "the server returned other columns than the table has"
     wrong = [
         name
         for name in row
@@ -170,7 +170,10 @@ def _problem(
         and _meaning(found.row[name], kinds[name]) != _meaning(row[name], kinds[name])
     ]
     if wrong:
-        return f"{', '.join(wrong)}: read is not what transaction {found.tx} wrote"
+        return (
+            f"{', '.join(wrong)}: the server returned other values than transaction"
+            f" {found.tx} wrote"
+        )
     return None
 
 

@@ -56,9 +56,9 @@ class Catalog:
         ):
             if key.startswith(prefix):
                 rest = key[len(prefix) :]
-                require(len(rest) >= 8, "a key of the catalog cut off")
+                require(len(rest) >= 8, "a truncated key of the catalog")
                 database, number = struct.unpack_from(">II", rest)
-                require(database == DATABASE, "another database's id")
+                require(database == DATABASE, "the id of another database")
                 draft = self._tables.setdefault(number, Draft())
                 take(draft, rest[8:], None if deleted else value)
 
@@ -66,7 +66,7 @@ class Catalog:
         draft.name = None if value is None else value.decode(errors="replace")
 
     def _column(self, draft: Draft, rest: bytes, value: bytes | None) -> None:
-        require(len(rest) > 4, "a column's key cut off")
+        require(len(rest) > 4, "a truncated key of a column")
         (number,) = struct.unpack_from(">I", rest)
         kind = rest[4:].decode(errors="replace")
         if value is None:
@@ -74,7 +74,7 @@ class Catalog:
             if number in draft.columns and draft.columns[number].type == kind:
                 del draft.columns[number]
             return
-        require(kind in TYPES and len(value) > 5, "no entry of a column")
+        require(kind in TYPES and len(value) > 5, "a malformed entry of a column")
         (length,) = struct.unpack_from(">I", value, 1)
         name = value[5:]
         if value[0] & HAS_DEFAULT and len(value) >= 7:
@@ -85,14 +85,14 @@ class Catalog:
         )
 
     def _index(self, draft: Draft, rest: bytes, value: bytes | None) -> None:
-        require(len(rest) == 4, "an index's key cut off")
+        require(len(rest) == 4, "a truncated key of an index")
         if struct.unpack(">I", rest) != (PRIMARY,):
             return
         if value is None:
             draft.key = ()
             return
         # Whether it is unique; then an id and the direction of each column.
-        require(len(value) % 5 == 1, "an index's entry cut off")
+        require(len(value) % 5 == 1, "a truncated entry of an index")
         draft.key = tuple(number for number, _ in struct.iter_unpack(">IB", value[1:]))
 
     def find(self, name: str) -> Table | None:

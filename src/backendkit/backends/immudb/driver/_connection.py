@@ -184,7 +184,9 @@ class Connection(Verifier):
     @autocommit.setter
     def autocommit(self, value: bool) -> None:
         if self._transaction is not None and value != self._autocommit:
-            raise stores.ProgrammingError("a transaction is open: commit or roll back")
+            raise stores.ProgrammingError(
+                "a transaction is open: commit it or roll it back first"
+            )
         self._autocommit = value
 
     def __enter__(self) -> Connection:
@@ -319,14 +321,16 @@ class Connection(Verifier):
         statement = analyze(sql)
         if statement.is_query is not is_query:
             raise stores.ProgrammingError(
-                "this statement answers with rows: it is a query"
+                "this statement returns rows: it is a query"
                 if statement.is_query
-                else "this statement answers with no rows: it is no query"
+                else "this statement returns no rows: it is no query"
             )
         try:
             request = message(sql=sql)
         except UnicodeEncodeError:
-            raise stores.ProgrammingError("the statement isn't Unicode") from None
+            raise stores.ProgrammingError(
+                "the statement contains a lone surrogate, which isn't valid Unicode"
+            ) from None
         bind(request.params, statement, parameters)
         if self._transaction is None and not self._autocommit:
             self.begin()

@@ -84,7 +84,9 @@ class Cursor:
         connection = self.connection
         connection._usable()
         if analyze(sql).is_query:
-            raise ProgrammingError("executemany() is for statements without rows")
+            raise ProgrammingError(
+                "executemany() can't run statements that return rows"
+            )
         if connection.in_transaction or not connection.autocommit:
             for each in parameters:
                 connection.run(sql, each)
@@ -111,7 +113,9 @@ class Cursor:
             raise InterfaceError("the cursor is closed")
         self.connection._usable()
         if self._rows is None:
-            raise ProgrammingError("no rows: the last statement was no query")
+            raise ProgrammingError(
+                "there are no rows to fetch: the last statement was no query"
+            )
         return self._rows
 
     def fetchone(self) -> tuple[Any, ...] | None:

@@ -147,26 +147,27 @@ SQLSTATES: dict[str, type[Error]] = {
 
 REMEDIES = {
     "max number of entries per tx exceeded": (
-        "a row is one entry, and one more for each of its index entries; the limit is "
-        "a setting of the database, chosen when it is created"
+        "each row and each of its index entries counts as one entry; the limit is a"
+        " setting of the database, and is set when the database is created"
     ),
     "MVCC read-set limit exceeded": (
-        "a transaction that may write has read too much; the limit is a setting of the "
-        "database, chosen when it is created"
+        "a read-write transaction has read too many rows; the limit is a setting of"
+        " the database, and is set when the database is created"
     ),
     "max active snapshots limit": (
-        "clients have left transactions open; a restart of the server ends them"
+        "clients have left transactions open; restart the server to end them"
     ),
-    "can not create new session: max sessions": "close connections, or start the server with more --max-sessions",
+    "can not create new session: max sessions": "close connections, or start the server with a higher --max-sessions",
     "max concurrency limit exceeded": (
-        "too many commits at once; run it again, or create the database with more"
+        "too many commits at once; run the transaction again, or create the database"
+        " with a higher limit"
     ),
-    "tx read conflict": "another transaction changed what this one had read; run it again",
+    "tx read conflict": "another transaction has changed rows that this one has read; run it again",
     "grpc: received message larger than max": (
-        "split it, or start the server with a larger --max-recv-msg-size"
+        "split the statement, or start the server with a higher --max-recv-msg-size"
     ),
     "values are not comparable": (
-        "a parameter has to be of its column's type; a UUID needs CAST(? AS UUID)"
+        "a parameter needs the type of its column; a UUID needs CAST(? AS UUID)"
     ),
 }
 

@@ -163,16 +163,16 @@ class Link:
             return f"{where} didn't answer in {self.settings.connect_timeout} s"
         if said == "database does not exist":
             return (
-                f"{where} has no database {self.settings.database!r}."
-                " Connection.create_database() of the driver makes one."
+                f"{where} has no database {self.settings.database!r}. Create it, for"
+                " example with Connection.create_database() of the driver."
             )
         if error.code() is not CODE.UNAVAILABLE:
             return f"{where}: {said}"
         if self.settings.credentials is None:
-            hint = "is it there, on this port, and without TLS?"
+            hint = "Does it run on this port, without TLS?"
         else:
-            hint = "is it there, on this port, and does its certificate fit?"
-        return f"no connection to {where}, {hint} {said}"
+            hint = "Does it run on this port, and does its certificate fit?"
+        return f"unable to connect to {where}. {hint} {said}"
 
     def renew(self) -> None:
         """

@@ -65,7 +65,7 @@ def require(fits: bool, what: str) -> None:
 def digests(terms: Iterable[bytes]) -> list[bytes]:
     """Return them; each has to be a digest's size, or it could reach into the next."""
     found = list(terms)
-    require(all(len(term) == SIZE for term in found), "a hash of another length")
+    require(all(len(term) == SIZE for term in found), "a hash of the wrong length")
     return found
 
 
@@ -93,7 +93,7 @@ def check_path(
     :param size: how many leaves the tree has.
     :param start: the leaf.
     """
-    require(0 <= index < size, f"{what}: no such leaf")
+    require(0 <= index < size, f"{what}: the tree has no such leaf")
     here, last, found = index, size - 1, start
     for beside in digests(path):
         require(last > 0, f"{what}: the path is too long")
@@ -118,12 +118,12 @@ def check_growth(
     immudb's path begins with the old root also where the RFC leaves it out.
     """
     what = "growth of the tree"
-    require(0 < size <= new_size, f"{what}: it has shrunk")
+    require(0 < size <= new_size, f"{what}: the tree has shrunk")
     if size == new_size:
-        require(root == new_root, f"{what}: same size, another root")
+        require(root == new_root, f"{what}: a tree of the same size has another root")
         return
     nodes = digests(path)
-    require(bool(nodes), f"{what}: no path")
+    require(bool(nodes), f"{what}: the proof has no path")
     here, last = size - 1, new_size - 1
     while here & 1:
         here >>= 1
@@ -141,7 +141,10 @@ def check_growth(
             new = node(new, beside)
         here >>= 1
         last >>= 1
-    require(last == 0 and old == root and new == new_root, f"{what}: other roots")
+    require(
+        last == 0 and old == root and new == new_root,
+        f"{what}: the path leads to other roots",
+    )
 
 
 def tree_root(entries: Sequence[bytes]) -> bytes:
@@ -167,10 +170,13 @@ def inner_hash(header: pb.TxHeader) -> bytes:
             struct.pack(">H", len(extra)) + extra + struct.pack(">I", header.nentries)
         )
     elif header.version == 0:
-        require(not extra and header.nentries < 1 << 16, "not of this version")
+        require(
+            not extra and header.nentries < 1 << 16,
+            "metadata or a number of entries that version 0 doesn't allow",
+        )
         count = struct.pack(">H", header.nentries)
     else:
-        raise ProofError(f"a transaction of version {header.version}")
+        raise ProofError(f"a transaction of the unknown version {header.version}")
     return sha256(
         struct.pack(">qH", header.ts, header.version)
         + count
@@ -185,7 +191,7 @@ def _metadata(metadata: pb.TxMetadata) -> bytes:
     if metadata.truncatedTxID:
         encoded += b"\x00" + struct.pack(">Q", metadata.truncatedTxID)
     if metadata.extra:
-        require(len(metadata.extra) < 1 << 16, "metadata too long")
+        require(len(metadata.extra) < 1 << 16, "metadata that are too long")
         encoded += b"\x01" + struct.pack(">H", len(metadata.extra)) + metadata.extra
     return encoded
 
@@ -212,9 +218,9 @@ def entry_digest(
     """
     digests((value_hash,))
     if version == 0:
-        require(not extra, "metadata before there were any")
+        require(not extra, "metadata in a version that doesn't have them")
         return sha256(key + value_hash)
-    require(len(key) < 1 << 16, "a key too long")
+    require(len(key) < 1 << 16, "a key that is too long")
     lengths = struct.pack(">H", len(extra)), struct.pack(">H", len(key))
     return sha256(lengths[0] + extra + lengths[1] + key + value_hash)
 
@@ -235,16 +241,19 @@ def check_entry(
     proof: pb.InclusionProof, header: pb.TxHeader, key: bytes, value: bytes
 ) -> None:
     """Check that a transaction has written this value, without metadata, at this key."""
-    what = "entry in its transaction"
-    require(proof.width == header.nentries, f"{what}: a tree of another size")
+    what = "proof of the entry in its transaction"
+    require(proof.width == header.nentries, f"{what}: the tree has the wrong size")
     digest = entry_digest(header.version, key, sha256(value))
     check_path(proof.terms, proof.leaf, proof.width, leaf(digest), header.eH, what)
 
 
 def check_entries(tx: pb.Tx, header: pb.TxHeader) -> None:
     """Check that these are a transaction's entries, all of them, without their values."""
-    what = "entries of a transaction"
-    require(len(tx.entries) == header.nentries, f"{what}: another number")
+    what = "entries of the transaction"
+    require(
+        len(tx.entries) == header.nentries,
+        f"{what}: the server sent another number of them",
+    )
     found = tree_root(
         [
             entry_digest(
@@ -256,7 +265,7 @@ def check_entries(tx: pb.Tx, header: pb.TxHeader) -> None:
             for entry in tx.entries
         ]
     )
-    require(found == header.eH, f"{what}: others")
+    require(found == header.eH, f"{what}: their hash isn't that of the transaction")
 
 
 def check_link(proof: pb.DualProof, source: State, target: State) -> None:
@@ -266,11 +275,16 @@ def check_link(proof: pb.DualProof, source: State, target: State) -> None:
     Neither is trusted by itself: whoever trusts one of them may trust the other now.
     """
     old, new = proof.sourceTxHeader, proof.targetTxHeader
-    require(0 < source.tx <= target.tx, "the source is after the target")
-    require(state_of(old) == source, "another source")
-    require(state_of(new) == target, "another target")
+    require(
+        0 < source.tx <= target.tx, "the source transaction is later than the target"
+    )
+    require(state_of(old) == source, "another source transaction")
+    require(state_of(new) == target, "another target transaction")
     # A tree has transactions of before only.
-    require(old.blTxId < old.id and new.blTxId < new.id, "a tree of the future")
+    require(
+        old.blTxId < old.id and new.blTxId < new.id,
+        "a tree that includes the target itself",
+    )
     covered = source.tx < new.blTxId
     if covered:
         check_path(
@@ -279,7 +293,7 @@ def check_link(proof: pb.DualProof, source: State, target: State) -> None:
             new.blTxId,
             leaf(source.hash),
             new.blRoot,
-            "source in the target's tree",
+            "proof of the source in the target's tree",
         )
     if old.blTxId > 0:
         check_growth(
@@ -293,7 +307,7 @@ def check_link(proof: pb.DualProof, source: State, target: State) -> None:
             new.blTxId,
             leaf(proof.targetBlTxAlh),
             new.blRoot,
-            "last one in the target's tree",
+            "proof of the last transaction in the target's tree",
         )
     last = State(new.blTxId, proof.targetBlTxAlh)
     _check_chain(proof.linearProof, last if covered else source, target)
@@ -303,34 +317,37 @@ def check_link(proof: pb.DualProof, source: State, target: State) -> None:
 
 def _check_chain(proof: pb.LinearProof, source: State, target: State) -> None:
     """Check that the target's hash is made of the source's, step by step."""
-    what = "chain to the target"
+    what = "chain of transactions to the target"
     require(
         proof.sourceTxId == source.tx and proof.TargetTxId == target.tx,
-        f"{what}: of other transactions",
+        f"{what}: it links other transactions",
     )
     terms = digests(proof.terms)
-    require(len(terms) == target.tx - source.tx + 1, f"{what}: another length")
-    require(terms[0] == source.hash, f"{what}: another source")
+    require(len(terms) == target.tx - source.tx + 1, f"{what}: it has the wrong length")
+    require(terms[0] == source.hash, f"{what}: it begins with another transaction")
     found = source.hash
     for tx, inner in enumerate(terms[1:], source.tx + 1):
         found = chain(tx, found, inner)
-    require(found == target.hash, f"{what}: another target")
+    require(found == target.hash, f"{what}: it ends with another transaction")
 
 
 def _check_advance(
     proof: pb.DualProof, start: int, end: State, new: pb.TxHeader
 ) -> None:
     """Check that the chain between two transactions is what the new tree has there."""
-    what = "chain beside the tree"
+    what = "chain of the transactions that the tree doesn't include"
     steps = end.tx - start
     if steps <= 1:
-        require(steps >= 0, f"{what}: backwards")
+        require(steps >= 0, f"{what}: it goes backwards")
         return
     terms = digests(proof.LinearAdvanceProof.linearProofTerms)
     paths = proof.LinearAdvanceProof.inclusionProofs
-    require(len(terms) == steps and len(paths) == steps - 1, f"{what}: another length")
+    require(
+        len(terms) == steps and len(paths) == steps - 1,
+        f"{what}: it has the wrong length",
+    )
     found = terms[0]
     for tx, (path, inner) in enumerate(zip(paths, terms[1:], strict=True), start + 1):
         check_path(path.terms, tx - 1, new.blTxId, leaf(found), new.blRoot, what)
         found = chain(tx + 1, found, inner)
-    require(found == end.hash, f"{what}: another end")
+    require(found == end.hash, f"{what}: it ends with another transaction")

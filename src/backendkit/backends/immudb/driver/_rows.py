@@ -69,16 +69,16 @@ class Table:
         :raises ProofError: it contradicts itself.
         """
         names, types = entry.ColNamesById, entry.ColTypesById
-        require(entry.DatabaseId == DATABASE, "another database's id")
+        require(entry.DatabaseId == DATABASE, "the id of another database")
         require(names.keys() == types.keys(), "columns without a name or a type")
-        require(len(set(names.values())) == len(names), "two columns of one name")
+        require(len(set(names.values())) == len(names), "two columns of the same name")
         columns = {}
         for number in sorted(names):
             kind = types[number]
-            require(kind in TYPES, f"a column of type {kind}")
+            require(kind in TYPES, f"a column of the unknown type {kind}")
             # A map of protobuf makes up what it hasn't got.
             length = entry.ColLenById.get(number, 0) if kind in SIZED else 0
-            require(length >= 0, "a column of a negative length")
+            require(length >= 0, "a column of negative length")
             columns[number] = Column(names[number], kind, length)
         return cls(entry.TableId, columns, tuple(entry.PKIDs)).checked()
 
@@ -89,8 +89,13 @@ class Table:
         :raises ProofError: it has no primary key, or one of columns that it hasn't.
         """
         require(bool(self.key), "a table without a primary key")
-        require(len(set(self.key)) == len(self.key), "a column twice in a primary key")
-        require(self.columns.keys() >= set(self.key), "a primary key of no column")
+        require(
+            len(set(self.key)) == len(self.key),
+            "a column that is in the primary key twice",
+        )
+        require(
+            self.columns.keys() >= set(self.key), "a primary key with a missing column"
+        )
         return self
 
     def row_key(self, primary_key: Sequence[Any]) -> bytes:
@@ -99,7 +104,9 @@ class Table:
 
         :raises DataError: a value isn't of its column's type, or too long.
         """
-        require(len(primary_key) == len(self.key), "a primary key of other columns")
+        require(
+            len(primary_key) == len(self.key), "a primary key that has other columns"
+        )
         values = [
             encode_key(value, self.columns[number])
             for value, number in zip(primary_key, self.key, strict=True)
@@ -127,7 +134,7 @@ class Table:
 
 def _parts(value: bytes) -> Iterator[tuple[int, bytes]]:
     """Go over the columns' ids and encoded values."""
-    what = "a row cut off or too long"
+    what = "a row that is truncated or too long"
     require(len(value) >= 4, what)
     (count,) = struct.unpack_from(">I", value)
     place = 4
@@ -147,13 +154,15 @@ FIXED = {"INTEGER": ">q", "FLOAT": ">d", "BOOLEAN": ">?", "TIMESTAMP": ">q"}
 def decode_value(encoded: bytes, kind: str) -> Any:
     """Return the value of a column; see :meth:`Table.decode` for errors."""
     if kind in FIXED:
-        require(len(encoded) == struct.calcsize(FIXED[kind]), "a value of another size")
+        require(
+            len(encoded) == struct.calcsize(FIXED[kind]), "a value of the wrong size"
+        )
         (value,) = struct.unpack(FIXED[kind], encoded)
         return _from_microseconds(value) if kind == "TIMESTAMP" else value
     if kind == "BLOB":
         return encoded
     if kind == "UUID":
-        require(len(encoded) == 16, "a value of another size")
+        require(len(encoded) == 16, "a value of the wrong size")
         return uuid.UUID(bytes=encoded)
     try:
         return encoded.decode()
@@ -196,7 +205,9 @@ def _sortable(value: int) -> bytes:
 
 def _padded(value: bytes, column: Column) -> bytes:
     if len(value) > column.length:
-        raise DataError(f"longer than {column.length} bytes: {column.name}")
+        raise DataError(
+            f"the value of {column.name} has more than {column.length} bytes"
+        )
     return NOT_NULL + value.ljust(column.length, b"\0") + struct.pack(">I", len(value))
 
 
@@ -206,7 +217,7 @@ def _uuid(value: Any) -> uuid.UUID:
             return value
         return uuid.UUID(bytes=value) if isinstance(value, bytes) else uuid.UUID(value)
     except (AttributeError, TypeError, ValueError) as error:
-        raise DataError(f"not a UUID: {shown(value)}") from error
+        raise DataError(f"{shown(value)} isn't a UUID") from error
 
 
 def same_key(table: Table, row: dict[str, Any], primary_key: Sequence[Any]) -> bool:

@@ -133,7 +133,7 @@ class Session:
             return None
         if transaction.failed is not None:
             raise stores.OperationalError(
-                f"nothing was committed, roll back: {transaction.failed}"
+                f"nothing was committed; roll back: {transaction.failed}"
             )
         if transaction.read_only:
             self.rollback()
@@ -147,12 +147,13 @@ class Session:
             self._note(error)
             if connection_lost(error) and not never_sent(error):
                 raise stores.OperationalError(
-                    "no answer to the commit: whether it was made is unknown "
-                    f"({translate(error)})"
+                    "no answer to the commit: it is unknown whether the transaction"
+                    f" was committed ({translate(error)})"
                 ) from error
             if transaction_lost(error):
                 raise stores.OperationalError(
-                    f"the transaction was lost, nothing was committed ({translate(error)})"
+                    "the transaction was lost; nothing was committed"
+                    f" ({translate(error)})"
                 ) from error
             raise translate(error) from error
         return Committed.of(answer)
@@ -192,7 +193,7 @@ class Session:
             raise stores.InterfaceError("the connection is closed")
         if self.inherited:
             raise stores.InterfaceError(
-                "the connection was made by another process: connect again after a fork"
+                "the connection belongs to another process: connect again after a fork"
             )
 
     def _note(self, error: grpc.RpcError) -> None:
@@ -248,7 +249,7 @@ class Session:
         if repeat or not connection_lost(error) or never_sent(error):
             return found
         return stores.OperationalError(
-            f"no answer: whether it was done is unknown ({found})"
+            f"no answer: it is unknown whether the statement was executed ({found})"
         )
 
     def _inside(
@@ -261,7 +262,7 @@ class Session:
         """
         if transaction.failed is not None:
             raise stores.OperationalError(
-                f"the transaction is over, roll back: {transaction.failed}"
+                f"the transaction has failed; roll back: {transaction.failed}"
             )
         try:
             return call()

@@ -31,19 +31,21 @@ class PublicKey:
             from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415  # optional
         except ImportError as error:
             raise InterfaceError(
-                "a server's signatures are checked with the package cryptography: "
-                "pip install 'django-backendkit[immudb-signature]'"
+                "checking the server's signatures needs the package cryptography: pip"
+                " install 'django-backendkit[immudb-signature]'"
             ) from error
         try:
             with open(path, "rb") as file:
                 key: Any = serialization.load_pem_public_key(file.read())
         except (OSError, ValueError) as error:
-            raise InterfaceError(f"no public key: {path}: {error}") from error
+            raise InterfaceError(
+                f"unable to read the public key {path}: {error}"
+            ) from error
         if not (
             isinstance(key, ec.EllipticCurvePublicKey)
             and isinstance(key.curve, ec.SECP256R1)
         ):
-            raise InterfaceError(f"not a key of ECDSA on P-256: {path}")
+            raise InterfaceError(f"{path} isn't a public key for ECDSA on P-256")
         self._key = key
 
     def check(self, signature: pb.Signature, database: str, state: State) -> None:
@@ -64,4 +66,6 @@ class PublicKey:
             # The key that comes with the signature is anybody's.
             self._key.verify(signature.signature, signed, ec.ECDSA(hashes.SHA256()))
         except InvalidSignature as error:
-            raise ProofError("the signature isn't the server's") from error
+            raise ProofError(
+                "the signature of the state doesn't fit the server's key"
+            ) from error

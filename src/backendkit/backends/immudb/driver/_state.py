@@ -89,7 +89,7 @@ class States:
             if (None if found is None else self._decode(found)) != before:
                 return False
             if before is not None and memory.state.tx < before.state.tx:
-                raise ValueError("a state doesn't go backwards")
+                raise ValueError("a verified state can't go backwards")
             everything[name] = _encode(memory)
             self._write(everything)
         return True
@@ -109,8 +109,8 @@ class States:
 
     def _broken(self, error: Exception) -> OperationalError:
         return OperationalError(
-            f"{self.path} isn't a file of verified states: {error!r}; restore it from "
-            "a backup, or remove it if you trust what the server says now"
+            f"{self.path} isn't a file of verified states: {error!r}. Restore it from"
+            " a backup, or remove it if you trust the server's current state"
         )
 
     @contextlib.contextmanager
@@ -140,7 +140,10 @@ class States:
         except (KeyError, TypeError, ValueError) as error:
             raise self._broken(error) from error
         if version != VERSION:
-            raise OperationalError(f"{self.path} is of a later version: {version}")
+            raise OperationalError(
+                f"{self.path} has format {version}, which only a newer version of"
+                " django-backendkit can read"
+            )
         return databases
 
     def _write(self, everything: dict[str, Any]) -> None:

@@ -82,8 +82,8 @@ def _analyze(sql: str) -> Statement:
                 starts = False
             elif token["word"].upper() == "RETURNING":
                 raise NotSupportedError(
-                    "immudb loses the row of an INSERT … RETURNING; the ids are in "
-                    "lastrowid and in what commit() returns"
+                    "immudb doesn't return the row of an INSERT … RETURNING;"
+                    " lastrowid and the result of commit() have the ids"
                 )
         elif kind == "end":
             starts = True
@@ -95,10 +95,11 @@ def _analyze(sql: str) -> Statement:
         raise ProgrammingError("the statement is empty")
     for verb in verbs:
         if verb in REFUSED:
-            raise ProgrammingError(f"{verb} isn't sent to immudb: {REFUSED[verb]}")
+            raise ProgrammingError(f"{verb} isn't supported: {REFUSED[verb]}")
     if len(verbs) > 1 and not QUERIES.isdisjoint(verbs):
         raise ProgrammingError(
-            "a query has to be sent alone: of several statements immudb answers one"
+            "a query has to be executed alone: immudb answers only one of several"
+            " statements"
         )
     return Statement(verbs[0] in QUERIES, marks or highest, frozenset(names))
 

@@ -52,7 +52,7 @@ def _int(target: pb.SQLValue, value: int) -> None:
     try:
         target.n = value
     except ValueError:
-        raise DataError(f"an integer of more than 64 bits: {shown(value)}") from None
+        raise DataError(f"{shown(value)} doesn't fit into 64 bits") from None
 
 
 def _float(target: pb.SQLValue, value: float) -> None:
@@ -63,7 +63,7 @@ def _str(target: pb.SQLValue, value: str) -> None:
     try:
         target.s = value
     except (UnicodeEncodeError, ValueError):
-        raise DataError("a text that isn't Unicode, with half of a surrogate") from None
+        raise DataError("a text with a lone surrogate isn't valid Unicode") from None
 
 
 def _bytes(target: pb.SQLValue, value: bytes | bytearray | memoryview) -> None:
@@ -75,7 +75,7 @@ def _datetime(target: pb.SQLValue, value: datetime.datetime) -> None:
         try:
             value = value.astimezone(datetime.UTC).replace(tzinfo=None)
         except OverflowError:
-            raise DataError(f"out of range in UTC: {shown(value)}") from None
+            raise DataError(f"{shown(value)} is out of range in UTC") from None
     target.ts = (value - EPOCH) // MICROSECOND
 
 
@@ -91,7 +91,7 @@ def _json(target: pb.SQLValue, value: Any) -> None:
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise DataError(f"not JSON: {error}") from error
+        raise DataError(f"the value can't be serialized as JSON: {error}") from error
     _str(target, text)
 
 
@@ -118,8 +118,8 @@ def _binder(cls: type) -> Binder:
         if base in BINDERS:
             return BINDERS[base]
     raise DataError(
-        f"immudb has no type for {cls.__name__}: bind it as int, "
-        "float, str, bytes, datetime, UUID, dict or list"
+        f"immudb has no type for {cls.__name__}. Pass an int, float, str, bytes,"
+        " datetime, UUID, dict or list"
     )
 
 
@@ -151,22 +151,27 @@ def bind(target: Any, statement: Statement, parameters: Parameters) -> None:
     if isinstance(parameters, Mapping):
         given = {name.lower(): value for name, value in parameters.items()}
         if len(given) != len(parameters):
-            raise ProgrammingError("immudb's names of parameters know no case")
+            raise ProgrammingError(
+                "the names of parameters differ only in case, which immudb ignores"
+            )
         if statement.marks or statement.names != given.keys():
             wanted = ", ".join(sorted(statement.names)) or "none"
             raise ProgrammingError(
-                f"wanted parameters named {wanted}, got {', '.join(given) or 'none'}"
+                f"the statement needs parameters named {wanted}, but got"
+                f" {', '.join(given) or 'none'}"
             )
         pairs: Iterable[tuple[str, Any]] = given.items()
     elif isinstance(parameters, str | bytes):
-        raise ProgrammingError("parameters are a sequence or a mapping, not a text")
+        raise ProgrammingError(
+            "parameters have to be a sequence or a mapping, not a text"
+        )
     else:
         count = len(parameters)
         if statement.names or statement.marks != count:
             wanted = f"{statement.marks} parameters"
             if statement.names:
                 wanted = f"a mapping with {', '.join(sorted(statement.names))}"
-            raise ProgrammingError(f"wanted {wanted}, got {count}")
+            raise ProgrammingError(f"the statement needs {wanted}, but got {count}")
         pairs = zip(_names(count) if count > 99 else NAMES, parameters, strict=False)
     add, known = target.add, BINDERS.get
     for name, value in pairs:
@@ -199,7 +204,8 @@ def _from_microseconds(value: int) -> datetime.datetime:
         return EPOCH + datetime.timedelta(microseconds=value)
     except OverflowError:
         raise DataError(
-            f"a TIMESTAMP out of Python's range: {shown(value)} microseconds since 1970"
+            f"a TIMESTAMP is out of Python's range: {shown(value)} microseconds since"
+            " 1970"
         ) from None
 
 

@@ -128,7 +128,7 @@ class Verifier(BeyondSQL):
             try:
                 answer = self._transaction_of(last, memory.state, values=False)
                 header, state = self._linked(answer, last, memory.state)
-                require(state_of(header) == reached, "two histories")
+                require(state_of(header) == reached, "two different histories")
             except ProofError as error:
                 raise self._tampered(error) from error
 
@@ -166,7 +166,7 @@ class Verifier(BeyondSQL):
                 if memory.state.tx == 0:
                     # The first transaction was committed just now.
                     changes += 1
-                    require(changes < PATIENCE, "a row, but no transaction")
+                    require(changes < PATIENCE, "a row without a transaction")
                     continue
                 claimed = Table.of(entry)
                 known = memory.tables.get(table)
@@ -174,7 +174,9 @@ class Verifier(BeyondSQL):
                     known = Known(memory.state.tx, claimed)
                     if not self._agrees(table, claimed):
                         changes += 1
-                        require(changes < PATIENCE, "two answers about the table")
+                        require(
+                            changes < PATIENCE, "two different definitions of the table"
+                        )
                         continue
                 if known.table == claimed:
                     found, state = self._proven(
@@ -184,7 +186,10 @@ class Verifier(BeyondSQL):
                 else:
                     found = None
                     changes += 1
-                    require(changes < PATIENCE, "the table changes all the time")
+                    require(
+                        changes < PATIENCE,
+                        "the definition of the table changes all the time",
+                    )
                     state, tables = self._followed(memory, table)
             except ProofError as error:
                 raise self._tampered(error) from error
@@ -198,8 +203,9 @@ class Verifier(BeyondSQL):
 
     def _tampered(self, error: Exception) -> TamperedError:
         return TamperedError(
-            f"{self._remembered_as} isn't what was verified before: {error}. If it was "
-            "restored or made again on purpose, forget_state() trusts it as it is now."
+            f"{self._remembered_as} contradicts what was verified before: {error}. If"
+            " you have restored or recreated the database, call forget_state() to"
+            " trust its current state."
         )
 
     def _first(self) -> Memory:
@@ -208,7 +214,7 @@ class Verifier(BeyondSQL):
         state = State(answer.txId, answer.txHash)
         if state.tx:
             try:
-                require(len(state.hash) == 32, "a hash of another length")
+                require(len(state.hash) == 32, "a hash of the wrong length")
                 if self._public_key is not None:
                     self._public_key.check(answer.signature, self.database, state)
             except ProofError as error:
@@ -316,7 +322,7 @@ class Verifier(BeyondSQL):
         """
         known = memory.tables[table]
         last = self._last(memory.state)
-        require(last > known.since, "a table changed without a transaction")
+        require(last > known.since, "a table that was changed without a transaction")
         catalog = Catalog(table, known.table)
         state = self._walk(catalog, range(known.since + 1, last + 1), memory.state)
         try:

@@ -44,7 +44,9 @@ def transactions(
             )
         wanted = range(first, first + count * step, step)
         if [one.header.id for one in found] != [*wanted[: len(found)]] or not found:
-            raise InternalError(f"immudb left out transaction {first} or one after it")
+            raise InternalError(
+                f"immudb has left out transaction {first} or a later one"
+            )
         yield from found
         first += len(found) * step
         size = sum(one.ByteSize() for one in found)

@@ -38,7 +38,9 @@ def transaction_of(moment: Moment, using: str, *, first: int = 1) -> int:
                 raise ValueError(f"{moment} is before the first transaction")
             return found
     if isinstance(moment, bool) or not isinstance(moment, int):
-        raise TypeError(f"neither a transaction's id nor a datetime: {moment!r}")
+        raise TypeError(
+            f"a moment has to be the id of a transaction or a datetime, not {moment!r}"
+        )
     if moment < first:
         raise ValueError(f"there is no transaction {moment}")
     if moment > last:

@@ -90,9 +90,9 @@ class PastStore(ImmudbStore):
             self._looked_at = schema
         if table.name in self._copied:
             raise NotSupportedError(
-                f"{table.name} was copied by a change of the schema after transaction"
-                f" {self.tx}: immudb's SQL doesn't reach what it was before. Its log has"
-                " it, and history() of a table that isn't copied."
+                f"A change of the schema after transaction {self.tx} copied"
+                f" {table.name} to a new table, so immudb's SQL can't read the rows"
+                " of that time. The server's log still has them."
             )
 
     def _copied_since(self, connection: Connection, schema: Schema) -> list[str]:
@@ -142,8 +142,8 @@ class PastSession(ImmudbSession):
 
     def _refuse(self) -> None:
         raise NotSupportedError(
-            f"This is the database as of transaction {self.store.tx}: nobody can write"
-            " there. What came from it can be saved to the database of now, with"
+            f"This is the database as of transaction {self.store.tx}: nobody can"
+            " write to the past. To write an object to the current database, call"
             " save(using=…)."
         )
 

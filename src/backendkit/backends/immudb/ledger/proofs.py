@@ -163,7 +163,7 @@ def _proven(
 def _missing(rows: Rows, key: Key) -> NotInLedgerError:
     text = ", ".join(map(shown, key))
     named = text if len(key) == 1 else f"({text})"
-    return NotInLedgerError(f"{rows.name} has no row {named}, says the server")
+    return NotInLedgerError(f"{rows.name} has no row {named}, according to the server")
 
 
 def compare(rows: Rows, instance: Model, proven: Model) -> tuple[str, ...]:
@@ -176,9 +176,10 @@ def compare(rows: Rows, instance: Model, proven: Model) -> tuple[str, ...]:
     differing = rows.differing(instance, proven)
     if differing:
         raise MismatchError(
-            f"{rows.name} {shown(instance.pk)} differs from what is proven:"
-            f" {', '.join(differing)}. It was changed here, or by others since it was"
-            " read, or what was read had been altered.",
+            f"{rows.name} {shown(instance.pk)} differs from the proven row:"
+            f" {', '.join(differing)}. The instance was changed, or others have"
+            " changed the row since it was read, or the server returned altered"
+            " values.",
             tuple(differing),
         )
     deferred = instance.get_deferred_fields()

@@ -100,7 +100,7 @@ class LedgerQuerySet(models.QuerySet[Any]):
         pks = _keys(self)
         if pk is not None:
             if pks is not None:
-                raise TypeError("history() of a filtered query set takes no pk")
+                raise TypeError("history() takes no pk if the query set is filtered")
             pks = [pk]
         return revisions(self.model, pks, using=self.db)
 
@@ -120,7 +120,10 @@ class LedgerQuerySet(models.QuerySet[Any]):
         from .revisions import changes  # noqa: PLC0415  # gRPC is loaded when it is used
 
         if _keys(self) is not None:
-            raise TypeError("changes() is of a whole table: the query set is filtered")
+            raise TypeError(
+                "changes() can't be called on a filtered query set: it returns the"
+                " changes of a whole table"
+            )
         return changes(self.model, since, until, using=self.db)
 
     # Proofs
@@ -175,7 +178,8 @@ class LedgerQuerySet(models.QuerySet[Any]):
     def _refuse(self, what: str) -> None:
         if self._verified and self._result_cache is None:
             raise NotSupportedError(
-                f"verified() can't prove {what}: len() and bool() look at proven rows"
+                f"verified() can't prove {what}. Use len() or bool(), which evaluate"
+                " the proven rows"
             )
 
     def count(self) -> int:
@@ -206,8 +210,8 @@ def _keys(queryset: models.QuerySet[Any]) -> list[Any] | None:
     """
     query = queryset.query
     error = TypeError(
-        "the past of a table is found by nothing but primary keys: take"
-        f" {queryset.model.__name__}.objects, or filter(pk=…) of it"
+        "the past of a table can only be filtered by primary keys: use"
+        f" {queryset.model.__name__}.objects or .filter(pk=…)"
     )
     if query.is_sliced or query.combinator or query.distinct or query.is_empty():
         raise error

@@ -190,7 +190,7 @@ def changes(
         with rows.wrapper.wrap_database_errors:
             last = rows.until or last_transaction(rows.store)
     if last < first:
-        raise ValueError(f"since, {since}, is later than until, {until}")
+        raise ValueError(f"since ({since}) is later than until ({until})")
     return _changes(rows, first, last)
 
 

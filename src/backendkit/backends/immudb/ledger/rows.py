@@ -40,8 +40,8 @@ def wrapper_of(using: str) -> Any:
     wrapper = connections[using]
     if getattr(wrapper, "store_vendor", "") != "immudb":
         raise NotSupportedError(
-            f"The database {using!r} is {wrapper.display_name}: only immudb keeps what"
-            " rows were before, and proves what they are."
+            f"The database {using!r} is {wrapper.display_name}, but only immudb keeps"
+            " the history of rows and can prove them."
         )
     wrapper.ensure_connection()
     return wrapper
@@ -75,9 +75,10 @@ class Rows:
         meta = model._meta.concrete_model._meta
         if meta.parents:
             raise NotSupportedError(
-                f"{meta.label} has fields in the tables of its parents, too"
-                " (multi-table inheritance). Take them one by one:"
-                f" {', '.join(one._meta.label for one in meta.parents)}, {meta.label}."
+                f"{meta.label} also has fields in the tables of its parents"
+                " (multi-table inheritance). Use each of these models by itself:"
+                f" {', '.join(one._meta.label for one in meta.parents)},"
+                f" {meta.label}."
             )
         name = self.wrapper.ops.bare_name(meta.db_table)
         with self.wrapper.wrap_database_errors, self.store.other() as connection:

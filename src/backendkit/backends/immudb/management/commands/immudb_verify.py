@@ -35,8 +35,9 @@ class Command(ImmudbCommand):
     """
 
     help = (
-        "Proves rows of an immudb database with what this client remembers of it: the "
-        "server isn't believed. Stops at the first row that isn't proven."
+        "Verifies the rows of an immudb database against the state that this client"
+        " has verified before, without trusting the server. Stops at the first row"
+        " that can't be proven."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -45,9 +46,14 @@ class Command(ImmudbCommand):
             "models",
             nargs="*",
             metavar="app.Model",
-            help="whose rows; all tables of the database if none is given",
+            help=(
+                "Model labels to restrict the verification to, such as app.Model. By"
+                " default, the rows of all tables are verified."
+            ),
         )
-        parser.add_argument("--json", action="store_true", help="print a JSON document")
+        parser.add_argument(
+            "--json", action="store_true", help="Print the result as JSON."
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         alias = options["database"]
@@ -89,8 +95,8 @@ class Command(ImmudbCommand):
             count = sum(rows for _, rows in done)
             tx = state[0] if state else 0
             self.stdout.write(
-                f"{len(done):,} tables with {count:,} rows are proven, at transaction "
-                f"{tx:,}"
+                f"Verified {count:,} rows of {len(done):,} tables, as of transaction"
+                f" {tx:,}"
             )
         if found is not None:
             sys.exit(_FOUND)
@@ -106,7 +112,7 @@ class Command(ImmudbCommand):
         except (LookupError, ValueError) as error:
             problem = str(error.args[0]) if isinstance(error, LookupError) else ""
             raise CommandError(
-                f"{label} is no model, app.Model. {problem}".rstrip(),
+                f"{label} isn't the label of a model, such as app.Model. {problem}".rstrip(),
                 returncode=REFUSED,
             ) from error
         if not router.allow_migrate_model(alias, model):
@@ -123,8 +129,8 @@ class Command(ImmudbCommand):
             return tables[model._meta.db_table]
         except KeyError:
             raise CommandError(
-                f"{model._meta.label} has no table {model._meta.db_table} in the "
-                f"database {alias!r}: has it been migrated?",
+                f"{model._meta.label} has no table {model._meta.db_table} in the"
+                f" database {alias!r}. Have you run migrate?",
                 returncode=REFUSED,
             ) from None
 
