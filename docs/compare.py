@@ -3,18 +3,21 @@ Writes ``docs/ref/backends.rst``: what each backend can do, and what it costs.
 
 ``python docs/compare.py`` writes the page to standard output, and with ``--write`` to
 its place. It is made of the stores' capabilities, of Django's feature flags, of the
-lists of expectations, and of queries that are run on the embedded backends.
+lists of expectations, and of queries that are run on the embedded backends: those of
+the contract's tests, and some of Django's.
 """
 
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 
 import django
+from contract import COUNTED, DATA, NUMBERS, ROWS, TEXTS, Counting, Recording
 from django.conf import settings
 
 PAGE = Path(__file__).parent / "ref" / "backends.rst"
@@ -28,7 +31,6 @@ ENGINES = {
 OURS = [name for name in ENGINES if name != "SQLite"]
 #: Those on which queries can be run without a server.
 EMBEDDED = ["LMDB", "Memory"]
-ROWS = 1_000
 TEXT = """\
 .. This page is written by docs/compare.py; `make compare` writes it anew.
 
@@ -40,8 +42,9 @@ itself, what is left to SQLite, and how long that takes. Use this page to find o
 your queries are fast on a backend. :doc:`/intro/choose` compares the times of common
 operations, and :doc:`limits` describes what isn't supported.
 
-The page is generated from the :class:`~backendkit.stores.Capabilities` of the stores. The
-tests of the contract check each store against these (see :doc:`store-testing`).
+The page is generated. On LMDB and Memory, the queries of the contract's tests were run for it
+(see :doc:`store-testing`), so it shows what these stores really do. For immudb, which needs a
+server, it shows the store's :class:`~backendkit.stores.Capabilities`; the same tests check these.
 
 What the stores do
 ------------------
@@ -58,21 +61,36 @@ For each lookup, the table shows who applies a filter:
 * *negated too*: The same applies to ``exclude()``.
 
 No store applies lookups on a transform (``date__year``), expressions, OR, or comparisons of
-two columns. No store runs joins, ``GROUP BY``, aggregates or window functions, either. The
-engine does all of this, mostly with SQLite. The store runs ``COUNT(*)`` if the table above
-says so and no filter is left to SQLite.
+two columns.
 
 {lookups}
-What it costs
--------------
+What a filter costs
+-------------------
 
-The table shows how many of a table's {rows} rows each query reads. ``indexed`` and
-``plain`` have the same 100 values, but only ``indexed`` has an index.
+The table shows how many of a table's {rows} rows a store reads to apply a filter. The column
+*Matches* shows how many rows match. On LMDB, the number of rows depends on whether the field has
+an index. The server of immudb doesn't report how many rows it has read.
 
-{costs}
-On immudb, the server filters as the table above shows. It doesn't report how many rows it
-has read.
+{filters}
+Who sorts the rows
+------------------
 
+For each order, the table shows who sorts the rows, and how many of the {rows} rows the store
+reads. ``indexed`` has an index, and ``plain`` has none. The store may read an index to sort the
+first 10 rows, and leave it to SQLite to sort all rows, because that is faster.
+
+{orders}
+Who computes aggregates
+-----------------------
+
+For each query, the table shows who computes the result, and how many of the {rows} rows the store
+reads:
+
+* *store*: The store returns only the result, or the row that contains it.
+* *engine*: The store returns the rows, and the engine computes the result without SQLite.
+* *SQLite*: The store returns the rows, and SQLite computes the result.
+
+{aggregates}
 Django's features
 -----------------
 
@@ -102,6 +120,15 @@ LOOKUPS = (
     *("contains", "icontains", "startswith", "istartswith", "endswith", "iendswith"),
     *("iexact", "regex", "iregex"),
 )
+ORDERS = {
+    'order_by("pk")': [("id", False)],
+    'order_by("-pk")': [("id", True)],
+    'order_by("indexed")': [("indexed", False)],
+    'order_by("-indexed")': [("indexed", True)],
+    'order_by("indexed", "pk")': [("indexed", False), ("id", False)],
+    'order_by("plain")': [("plain", False)],
+    'order_by("plain", "indexed")': [("plain", False), ("indexed", False)],
+}
 #: What a feature of Django's means to somebody who writes a project.
 FEATURES = {
     "has_select_for_update": "``select_for_update()`` does something",
@@ -161,35 +188,131 @@ def stores():
     return table(["The store", *OURS], rows, "40 20 20 20")
 
 
-def lookup(name, lookup):
-    """Say who applies a lookup, and for which types it is otherwise."""
-    from backendkit.stores import PATTERNS, Precision, ValueType
+def make_store(name, folder):
+    """Open a new, empty store."""
+    from backendkit.backends.lmdb.store import LMDBStore
+    from backendkit.backends.memory.store import MemoryStore
 
-    known = capabilities(name)
+    if name == "Memory":
+        return MemoryStore(timeout=0.1)
+    path = tempfile.mkdtemp(dir=folder)
+    return LMDBStore.open(f"{path}/db", {"timeout": 0.1, "sync": "none"})
+
+
+def precisions(folder):
+    """Return how exactly each store applies each lookup to each type."""
+    from backendkit.stores import PATTERNS, ValueType
+
+    found = {}
+    for name in EMBEDDED:
+        recording = Recording(lambda name=name: make_store(name, folder))
+        recording.run()
+        found[name] = recording.found
+    for name in set(OURS) - set(EMBEDDED):
+        found[name] = {
+            (kind, lookup, negated): capabilities(name).precision(kind, lookup, negated)
+            for kind in ValueType
+            for lookup in LOOKUPS
+            for negated in (False, True)
+            if kind is ValueType.STRING or lookup not in PATTERNS
+        }
+    return found
+
+
+def lookup(found, lookup):
+    """Say who applies a lookup, and for which types it is otherwise."""
+    from backendkit.stores import Precision
+
     words = {
         Precision.EXACT: "store",
         Precision.COARSE: "both",
         Precision.NONE: "SQLite",
     }
-    types = [ValueType.STRING] if lookup in PATTERNS else list(ValueType)
-    found = Counter(known.precision(kind, lookup) for kind in types)
-    usual = found.most_common(1)[0][0]
+    kinds = {
+        kind: one
+        for (kind, name, no), one in found.items()
+        if (name, no) == (lookup, False)
+    }
+    usual = Counter(kinds.values()).most_common(1)[0][0]
     text = words[usual]
-    if usual is not Precision.NONE and lookup in known.negations:
+    # Negated, it has to be the same for all types.
+    if usual is not Precision.NONE and all(
+        found[kind, lookup, True] is one for kind, one in kinds.items()
+    ):
         text += ", negated too"
     others = {}
-    for kind in types:
-        precision = known.precision(kind, lookup)
+    for kind, precision in kinds.items():
         if precision is not usual:
             others.setdefault(words[precision], []).append(kind.value)
-    for who, kinds in others.items():
-        text += f"; {who}: {', '.join(sorted(kinds))}"
+    for who, names in others.items():
+        text += f"; {who}: {', '.join(sorted(names))}"
     return text
 
 
-def lookups():
-    rows = [[f"``{one}``", *(lookup(name, one) for name in OURS)] for one in LOOKUPS]
+def lookups(folder):
+    found = precisions(folder)
+    rows = [
+        [f"``{one}``", *(lookup(found[name], one) for name in OURS)] for one in LOOKUPS
+    ]
     return table(["Lookup", *OURS], rows, "16 28 28 28")
+
+
+def filters(stores):
+    """How many rows each lookup reads, with an index and without."""
+    from backendkit.stores import matcher
+
+    columns = [(NUMBERS, "indexed", "plain"), (TEXTS, "indexed_text", "plain_text")]
+    rows = []
+    for values, indexed, plain in columns:
+        at = COUNTED.positions[plain]
+        for lookup, value in values.items():
+            for negated in (
+                (False, True) if lookup in {"exact", "in", "isnull"} else (False,)
+            ):
+                matches = matcher(lookup, value, negated)
+                rows.append(
+                    [
+                        f"``{lookup}``" + (", negated" if negated else ""),
+                        f"{sum(matches(row[at]) for row in DATA):,}",
+                        *(
+                            f"{stores[name].filter(column, lookup, value, negated=negated):,}"
+                            for name, column in (
+                                ("LMDB", indexed),
+                                ("LMDB", plain),
+                                ("Memory", plain),
+                            )
+                        ),
+                    ]
+                )
+    heads = ["Lookup", "Matches", "LMDB, index", "LMDB, no index", "Memory"]
+    return table(heads, rows, "32 17 17 17 17")
+
+
+def orders(stores):
+    """Who sorts, and how many rows are read for the first ten and for all."""
+    from backendkit.stores import choose_access
+
+    rows = []
+    for text, ordering in ORDERS.items():
+        cells = []
+        for name in OURS:
+            for high in (10, None):
+                if name in EMBEDDED:
+                    sorts, read = stores[name].order(ordering, high)
+                    cells.append(f"{'store' if sorts else 'SQLite'}, {read:,}")
+                else:
+                    access = choose_access(
+                        COUNTED,
+                        capabilities(name),
+                        ROWS,
+                        [],
+                        ordering,
+                        few=high is not None,
+                    )
+                    cells.append("store" if access.ordered else "SQLite")
+        rows.append([f"``{text}``", *cells])
+    heads = [f"{name}, {what}" for name in OURS for what in ("first 10", "all")]
+    return table(["Order", *heads], rows, "28 12 12 12 12 12 12")
 
 
 def features():
@@ -232,41 +355,42 @@ def deviations():
     return table(["Reason", *OURS], rows, "64 12 12 12")
 
 
-def costs():
-    """How many rows queries look at, of a thousand."""
+def aggregates():
+    """Who computes what Django asks for, and how many rows are read for it."""
     from django.db import connections, models
-    from django.db.models import Avg, Count, F
+    from django.db.models import Avg, Count, F, Max, Min, Q
 
     class Thing(models.Model):
         indexed = models.IntegerField(db_index=True)
         plain = models.IntegerField()
-        text = models.CharField(max_length=20)
 
         class Meta:
             app_label = "compare"
 
     queries = {
-        "``get(pk=…)``": lambda q: list(q.filter(pk=500)),
-        "``filter(pk__in=[…])``, 3 keys": lambda q: list(q.filter(pk__in=[1, 2, 3])),
-        "``filter(indexed=…)``, 10 rows match": lambda q: list(q.filter(indexed=7)),
-        "``filter(indexed__lt=…)``, 100 match": lambda q: list(
-            q.filter(indexed__lt=10)
-        ),
-        "``exclude(indexed=…)``, 990 match": lambda q: list(q.exclude(indexed=7)),
-        "``filter(indexed=…).count()``": lambda q: q.filter(indexed=7).count(),
         "``count()``": lambda q: q.count(),
-        '``order_by("indexed")[:10]``': lambda q: list(q.order_by("indexed")[:10]),
-        '``order_by("plain")[:10]``': lambda q: list(q.order_by("plain")[:10]),
-        "``filter(plain=…)``, 10 match": lambda q: list(q.filter(plain=7)),
-        "``filter(text__contains=…)``, 1 matches": (
-            lambda q: list(q.filter(text__contains="t500"))
-        ),
-        '``filter(indexed=7, plain=F("indexed"))``': (
-            lambda q: list(q.filter(indexed=7, plain=F("indexed")))
-        ),
+        "``filter(indexed=…).count()``, 10 match": lambda q: q.filter(
+            indexed=7
+        ).count(),
+        "``filter(plain=…).count()``, 10 match": lambda q: q.filter(plain=7).count(),
+        "``filter(indexed=…).exists()``": lambda q: q.filter(indexed=7).exists(),
+        '``aggregate(Min("indexed"))``': lambda q: q.aggregate(Min("indexed")),
+        '``aggregate(Max("plain"))``': lambda q: q.aggregate(Max("plain")),
         '``aggregate(Avg("plain"))``': lambda q: q.aggregate(Avg("plain")),
+        '``filter(indexed=…).aggregate(Avg("plain"))``': (
+            lambda q: q.filter(indexed=7).aggregate(Avg("plain"))
+        ),
         '``values("plain").annotate(Count("pk"))``': (
             lambda q: list(q.values("plain").annotate(Count("pk")).order_by())
+        ),
+        '``values("indexed").distinct()``': (
+            lambda q: list(q.values("indexed").distinct())
+        ),
+        "``filter(Q(indexed=…) | Q(indexed=…))``, 20 match": (
+            lambda q: list(q.filter(Q(indexed=7) | Q(indexed=8)))
+        ),
+        '``filter(indexed=7, plain=F("indexed"))``, 10 match': (
+            lambda q: list(q.filter(indexed=7, plain=F("indexed")))
         ),
     }
     rows = {text: [text] for text in queries}
@@ -275,28 +399,39 @@ def costs():
         with connection.schema_editor() as editor:
             editor.create_model(Thing)
         found = Thing.objects.using(name.lower())
-        found.bulk_create(
-            Thing(indexed=n % 100, plain=n % 100, text=f"t{n}") for n in range(ROWS)
-        )
+        found.bulk_create(Thing(indexed=n % 100, plain=n % 100) for n in range(ROWS))
         connection.force_debug_cursor = True
         for text, run in queries.items():
             connection.queries_log.clear()
             run(found)
             (entry,) = connection.queries_log
-            rows[text].append(
-                f"{sum(call.get('looked', call.get('rows', 0)) for call in entry.store):,}"
-            )
+            read = sum(call.get("looked", call.get("rows", 0)) for call in entry.store)
+            rows[text].append(f"{computes(entry.store)}, {read:,}")
         connection.force_debug_cursor = False
         connection.close()
     return table(["Query", *EMBEDDED], rows.values(), "60 20 20")
 
 
-def page():
+def computes(calls):
+    """Say who computes the result of a statement with these calls of the store."""
+    first = calls[0]["call"]
+    if not first.startswith("native: "):
+        return "SQLite"
+    by_store = re.search(r" for (count|exists)\b", first) or (
+        re.search(r" for (min|max)\b", first) and "sorted by" not in first
+    )
+    return "store" if by_store else "engine"
+
+
+def page(folder):
+    counting = {name: Counting(make_store(name, folder)) for name in EMBEDDED}
     return TEXT.format(
         stores=stores(),
-        lookups=lookups(),
+        lookups=lookups(folder),
         rows=f"{ROWS:,}",
-        costs=costs(),
+        filters=filters(counting),
+        orders=orders(counting),
+        aggregates=aggregates(),
         features=features(),
         deviations=deviations(),
     )
@@ -318,7 +453,7 @@ def set_up(folder):
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         set_up(folder)
-        text = page()
+        text = page(folder)
     if "--write" in sys.argv:
         PAGE.write_text(text)
     else:
