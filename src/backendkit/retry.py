@@ -100,7 +100,7 @@ def retry(
     :raises TypeError: decorates a coroutine function or a generator function.
     """
     if attempts < 1:
-        raise ValueError(f"attempts is {attempts}: at least one it takes")
+        raise ValueError(f"attempts has to be at least 1, not {attempts}")
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         for kind in (
@@ -110,8 +110,8 @@ def retry(
         ):
             if kind(function):
                 raise TypeError(
-                    f"retry() can't run {function!r}: its work is done only after it"
-                    " returned. Decorate a plain function."
+                    f"retry() can't run {function!r}, because it does its work only"
+                    " after it has returned. Decorate a plain function."
                 )
 
         @functools.wraps(function)
@@ -154,15 +154,16 @@ def _in_test_case(alias: str, function: Callable[..., Any]) -> bool:
     if not connection.in_atomic_block:
         if connection.get_autocommit():
             return False
-        where = "with autocommit off"
+        where = "while autocommit is off"
     elif all(block._from_testcase for block in connection.atomic_blocks):
         return True
     else:
         where = "inside of atomic()"
     raise TransactionManagementError(
-        f"retry: {function.__qualname__}() can't be run again {where}: what was done"
-        " before it in the same transaction would be lost. Decorate what begins the"
-        " transaction (a view: with non_atomic_requests, if ATOMIC_REQUESTS is set)."
+        f"retry: {function.__qualname__}() can't be run again {where}: earlier"
+        " changes of the same transaction would be lost. Decorate the function that"
+        " begins the transaction. If ATOMIC_REQUESTS is set, decorate the view with"
+        " non_atomic_requests, too."
     )
 
 

@@ -84,6 +84,6 @@ class Spill:
 def no_room(error: OSError) -> str:
     """Return a message for people."""
     return (
-        f"there is no room for a temporary file in {tempfile.gettempdir()}, for rows that"
-        f" are sorted, or are yet to be read: {error.strerror}"
+        "unable to write rows that are being sorted or read to a temporary file in"
+        f" {tempfile.gettempdir()}: {error.strerror}"
     )

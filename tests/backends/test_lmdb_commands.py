@@ -242,16 +242,17 @@ class TestAll:
         """It is refused, and those that would do are named; nothing is made."""
         names = "one, other, readonly"
         assert project.manage(*command, status=2) == (
-            "CommandError: the database 'default' isn't one of LMDB; those that are:"
+            "CommandError: the database 'default' isn't one of LMDB. The aliases of such databases are:"
             f" {names}\n"
         )
-        assert f"DATABASES has no 'what'; those that are: {names}" in project.manage(
-            *command, "--database", "what", status=2
+        assert (
+            f"DATABASES has no alias 'what'. The aliases of such databases are: {names}"
+            in project.manage(*command, "--database", "what", status=2)
         )
         assert "'broken' isn't one of LMDB" in project.manage(
             *command, "--database=broken", status=2
         )
-        assert "there is no database in other" in project.manage(
+        assert "There is no database in other." in project.manage(
             *command, "--database", "other", status=2
         )
         assert not (project.path / "other").exists()
@@ -363,7 +364,7 @@ class TestInfo:
                 pass
             output, errors = process.communicate("go\n", timeout=PATIENCE)
         assert f"  process {reader.pid}, transaction" in output, errors
-        assert "gone: its place is stale" in output
+        assert "which has ended: its slot is stale" in output
 
     def test_readonly(self, project):
         before = project.data.read_bytes()
@@ -409,7 +410,7 @@ class TestCheck:
 
     def test_nothing_wrong(self, project):
         before = project.data.read_bytes()
-        assert self.check(project) == "2 tables with 6 rows: nothing is wrong\n"
+        assert self.check(project) == "2 tables with 6 rows: no problems found\n"
         assert self.check(project, "--repair") == self.check(project)
         assert project.data.read_bytes() == before
 
@@ -428,16 +429,16 @@ class TestCheck:
             raw.put(authors + encode_int(9) + encode_int(99), encode_int(99))
             raw.put(numbers_key(number["author"]), pack((50, 1)))
             raw.put(index_prefix(1000) + b"\x80", b"")
-        elsewhere = "which isn't there or has other values"
+        elsewhere = "which doesn't exist or has other values"
         lines = [
             "author: index {}: row 1: its entry is missing",
             "author: index {}: row 3: its entry leads to 1",
             f"author: index {{}}: 'Zoe': leads to 2, {elsewhere}",
-            "author: the row count is 50, but there are 3",
-            "author: the next number is 2, but there is a row with 3",
+            "author: the row count is 50, but there are 3 rows",
+            "author: the next automatic number is 2, but there is a row with 3",
             "book: index book_author: row 3: its entry is missing",
             f"book: index book_author: 9: leads to 99, {elsewhere}",
-            "1 entries of index number 1000, which isn't there",
+            "1 entries of index number 1000, which doesn't exist",
         ]
         found = self.check(project, status=1).splitlines()
         unique = found[0].split(": ")[1].removeprefix("index ")
@@ -448,7 +449,7 @@ class TestCheck:
             *(f"{line} (repaired)" for line in expected),
             "2 tables with 6 rows: 8 findings, 8 of them repaired",
         ]
-        assert "nothing is wrong" in self.check(project)
+        assert "no problems found" in self.check(project)
         assert project.run("SELECT id FROM author WHERE name = 'Ada'") == [(1,)]
         assert project.run("SELECT id FROM author WHERE name = 'Zoe'") == []
         assert project.run("SELECT count(*) FROM author") == [(3,)]
@@ -516,13 +517,13 @@ class TestCheck:
             input()
             """
         with project.process(writing) as process:
-            assert "nothing is wrong" in self.check(project)
+            assert "no problems found" in self.check(project)
             output = self.check(project, "--repair", status=2)
             assert f"process {process.pid}" in output
 
     def test_readonly(self, project):
         arguments = ["lmdb_check", "--database", "readonly"]
-        assert "nothing is wrong" in project.manage(*arguments)
+        assert "no problems found" in project.manage(*arguments)
         output = project.manage(*arguments, "--repair", status=2)
         assert "readonly" in output
 
@@ -540,7 +541,7 @@ class TestCheck:
             b"".join(b"\xee" * page if b"number 500" in one else one for one in pages)
         )
         output = self.check(project, status=1)
-        assert output.startswith("CommandError: the data file is damaged, restore a")
+        assert output.startswith("CommandError: The data file is damaged: ")
 
     def test_flat_memory(self, project):
         """A check doesn't keep what it has read."""
@@ -598,7 +599,7 @@ class TestCompact:
 
     def is_whole(self, project):
         output = project.manage("lmdb_check", "--database", "one")
-        return "nothing is wrong" in output
+        return "no problems found" in output
 
     def test_output(self, project):
         """A copy is written while others have the database open."""
@@ -623,7 +624,7 @@ class TestCompact:
             project, "--in-place", "--output=x", status=2
         )
         output = self.compact(project, "--output", "one", status=2)
-        assert "one exists already" in output
+        assert "one already exists" in output
         self.compact(project, "--output", "no/such/place", status=2)
 
     def test_in_place(self, project):
@@ -682,7 +683,7 @@ class TestCompact:
         with compacting.copied(environment, path) as copy:
             environment.close()
             project.run("INSERT INTO author (name) VALUES ('Dan')")
-            with pytest.raises(Exception, match="written to while it was copied"):
+            with pytest.raises(Exception, match="changed while it was copied"):
                 compacting.swap(path, copy, transaction)
         assert project.run("SELECT count(*) FROM author") == [(4,)]
 

@@ -172,7 +172,7 @@ def test_read_only_disk(path, mounted):
     wrong, new, rows, write = run(code, disk / "db", before=mounted(disk))
     assert "unable to open database" in wrong
     assert "Read-only file system" in wrong
-    assert "unable to make" in new
+    assert "unable to create" in new
     assert rows == "3"
     assert "readonly" in write
 

@@ -479,7 +479,7 @@ def test_a_child_forked_in_a_call_of_lmdb(store, monkeypatch):
     session.begin(write=False)
 
     def child():
-        with pytest.raises(OperationalError, match="in the middle of a call of LMDB"):
+        with pytest.raises(OperationalError, match="another thread was calling LMDB"):
             count(store)
 
     with Holding(environments.calls):

@@ -19,7 +19,7 @@ from backendkit.stores import (
 from .lmdb_processes import BOOK, FULL, in_fork, run, start
 
 COLUMNS = ("id", "text")
-FORKED = "begun by another process, before a fork"
+FORKED = "another process began this transaction, before a fork"
 
 
 @pytest.fixture

@@ -158,11 +158,11 @@ def test_options_of_the_run_come_on_top(manage):
     [
         (
             ["--database", "nope"],
-            "has no 'nope'; there are: default, ledger, odd",
+            "has no alias 'nope'. The aliases are: default, ledger, odd",
         ),
         (
             ["--database", "odd"],
-            "settings.DATABASES['odd']['OPTIONS']['password'] can't be given to",
+            "settings.DATABASES['odd']['OPTIONS']['password'] can't be passed to",
         ),
         (["--database", "ledger", "nope"], "unknown label 'nope'"),
         (["--no-such-thing"], "unrecognized arguments: --no-such-thing"),
@@ -238,5 +238,5 @@ class TestSettings:
         """And no databases at all."""
         with pytest.raises(UsageError, match="has no ENGINE"):
             self.taken(ENGINE="")
-        with pytest.raises(UsageError, match="there are: none"):
+        with pytest.raises(UsageError, match="The aliases are: none"):
             database({}, "default")

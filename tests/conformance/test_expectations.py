@@ -183,7 +183,7 @@ def test_a_file_inherits(parent, tmp_path):
         ('package = "no.such.package"', "there is no package 'no.such.package'"),
         ('package = "a_parent_of_expectations.more"', "there is no package"),
         ('package = ""', "there is no package ''"),
-        ("package = 3", "package has to be a text"),
+        ("package = 3", "package has to be a string"),
         ('package = "json"', "expectations.toml"),
         ('package = "a_parent_of_expectations"\nexcept = "a"', "a list of ids"),
         (
@@ -223,7 +223,7 @@ def test_what_inherits_has_no_heirs(parent, tmp_path):
         ('[[xfail]]\ntests = ["a.b"]\nreason = "r"\nwhy = "x"', "unknown key why"),
         ('[[xfail]]\ntests = ["a.b"]\nreason = "r"\ndjango = "6"', "not a range"),
         ('[[xfail]]\ntests = ["a b"]\nreason = "r"', "isn't the id of a test"),
-        ('[[xfail]]\ntests = ["a.b"]\nreason = 3', "reason has to be a text"),
+        ('[[xfail]]\ntests = ["a.b"]\nreason = 3', "reason has to be a string"),
         ('[[xfail]]\ntests = ["a.b"]\nbucket = "x"', "unknown bucket 'x'"),
         ('[[xfail]]\ntests = ["a.b"]\nreason = "r"\nmatch = "x"', "unknown key"),
         ('[[raises]]\ntests = ["a.b"]\nreason = "r"', "needs exception and match"),
@@ -233,11 +233,11 @@ def test_what_inherits_has_no_heirs(parent, tmp_path):
         ),
         (
             '[[xfail]]\ntests = ["a.b"]\nreason = "r"\ndjango = ">=6.1,<6.0"',
-            "no version is in",
+            "matches no version",
         ),
         (
             '[[xfail]]\ntests = ["a.b"]\nreason = "r"\nserver = ">2,<2"',
-            "no version is in",
+            "matches no version",
         ),
         ('xfail = "a"', "double brackets"),
         ('[[excuse]]\ntests = ["a.b"]\nreason = "r"', "unknown section excuse"),

@@ -19,7 +19,7 @@ PLANS = {
     "gone": "end",
 }
 NO_TEST = "there is no such test or class in Django"
-DEAD = "is about no release that is supported"
+DEAD = "matches no supported release"
 CLEAN = '[[xfail]]\ntests = ["one.T.a", "one.U"]\nreason = "Known."\n'
 
 
@@ -85,10 +85,10 @@ def test_every_finding_has_its_place(lint):
     assert lint(listed) == (
         1,
         [
-            "[[raises]] number 1: no reason yet: FIXME: say why",
+            "[[raises]] number 1: the entry has no reason yet: FIXME: say why",
             f"[[xfail]] number 1: one.T.gone: {NO_TEST} 9.1.2",
             "[[xfail]] number 1: nope.T.a: there is no label nope in Django 9.1.2",
-            f"[[skip]] number 1: django = '<4.0' {DEAD}: 5.2, 6.0, 6.1",
+            f"[[skip]] number 1: django = '<4.0' {DEAD} (5.2, 6.0, 6.1)",
             "6 tests or classes in 3 entries, Django 9.1.2: 4 findings",
         ],
     )
@@ -160,7 +160,7 @@ def test_a_release_that_was_asked_for_has_to_be_had(lint, releases):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["fake_engine", "--expectations", "none.toml"], "there is no such file"),
+        (["fake_engine", "--expectations", "none.toml"], "none.toml doesn't exist"),
         (["no.such.engine"], "ENGINE 'no.such.engine' can't be found"),
         (["nosuchengine"], "ENGINE 'nosuchengine' can't be found"),
     ],

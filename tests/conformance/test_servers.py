@@ -144,7 +144,7 @@ def test_a_strangers_backend_passes(archive, server, tmp_path, capfd):
 def test_a_label_that_takes_too_long_leaves_nothing(archive, server, capfd):
     args = [*server.options(), "--archive", archive, "--no-baseline"]
     assert main(["run", ENGINE, "queries", *args, "--timeout", "3"]) == 1
-    assert "the label took over 3 s" in capfd.readouterr().out
+    assert "the label took more than 3 s" in capfd.readouterr().out
 
 
 # One is the preflight's; of several, some are each label's.
@@ -200,7 +200,7 @@ def test_a_server_that_is_down_is_one_clear_line(archive, capfd):
         args = Server(taken.getsockname()[1]).options()
         assert main(["run", ENGINE, "basic", "--archive", archive, *args]) == 2
     (line,) = capfd.readouterr().err.splitlines()
-    assert "can't make a test database" in line
+    assert "can't create a test database" in line
     assert "Is the server up? Its address and user are given by --option HOST" in line
 
 

@@ -96,7 +96,7 @@ def test_native_dump(filled):
     for answer in ("", "n\n"):
         asked = filled.manage("dbdev_loaddump", "a.sql", answer=answer, status=1)
         assert "2 tables" in asked.out
-        assert "nothing is done" in asked.err
+        assert "Aborted: no terminal" in asked.err
         assert filled.rows() == rows
     filled.manage("dbdev_reinit", "--noinput")
     # Nothing is lost: nobody is asked.
@@ -117,8 +117,8 @@ def test_neutral_dump(filled):
     # The prompt is on a line of its own.
     assert asked.out.endswith("[y/N] \n")
     assert asked.err == (
-        "CommandError: aborted, nothing is done: no terminal to confirm on. Pass"
-        " --noinput to skip the question\n"
+        "CommandError: Aborted: no terminal to confirm on. Pass"
+        " --noinput to skip the question.\n"
     )
     assert filled.rows() == rows
     # The last of them can't be loaded.

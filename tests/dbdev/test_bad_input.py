@@ -77,8 +77,14 @@ def flip(backup):
 DAMAGES = [
     (lambda backup: (backup / MANIFEST).unlink(), "has no manifest.json"),
     (lambda backup: (backup / MANIFEST).write_text("{"), "is damaged"),
-    (lambda backup: (backup / MANIFEST).write_text("[]"), "is no manifest"),
-    (lambda backup: (backup / MANIFEST).write_text("{}"), "is no manifest"),
+    (
+        lambda backup: (backup / MANIFEST).write_text("[]"),
+        "isn't the manifest of a backup",
+    ),
+    (
+        lambda backup: (backup / MANIFEST).write_text("{}"),
+        "isn't the manifest of a backup",
+    ),
     (change_manifest(format=99), "another version"),
     (change_manifest(backend="OracleBackend"), "of another kind"),
     (
@@ -128,15 +134,17 @@ def test_backup_of_another_engine(make, lite):
     other.manage("dbdev_init")
     other.manage("dbdev_backup")
     said = refused(lite, "dbdev_restore", str(backup_of(other)), "--noinput")
-    assert "of another kind: LmdbBackend" in said
+    assert "of another database, made by LmdbBackend" in said
 
 
 def test_no_backup(lite):
     assert "there is no backup in" in refused(lite, "dbdev_restore", "--noinput")
     assert "no backup named 'x'" in refused(lite, "dbdev_restore", "--name", "x")
-    assert "is no directory" in refused(lite, "dbdev_restore", "/no/such", "--noinput")
+    assert "isn't a directory" in refused(
+        lite, "dbdev_restore", "/no/such", "--noinput"
+    )
     said = refused(lite, "dbdev_restore", "manage.py", "--noinput")
-    assert "is no directory" in said
+    assert "isn't a directory" in said
 
 
 def test_name_of_a_backup(lite):
@@ -167,7 +175,7 @@ def test_disk_full_in_mid_backup(filled):
     assert re.search("(?i)no space left|errno:? 28|disk is full", done.stderr), done
     # Python's own words are none for people.
     assert "[Errno" not in done.stderr
-    space = r"The file system of /.*backups/.* has .*B? left; \d.*B are needed"
+    space = r"The file system of /.*backups/.* has .*B? left, but \d.*B are needed"
     assert re.search(space, done.stderr), done
     assert list(filled.folder().rglob("*.unfinished")) == []
     assert [path.name[-4:] for path in folder.iterdir()] == [".one"]
@@ -188,7 +196,7 @@ def test_disk_full_in_mid_restore(lite):
     lite.manage("load_rows", 2)
     rows = lite.rows()
     answer = lite.manage("dbdev_restore", "--noinput", status=1, limit=6000)
-    assert "The data are as they were" in answer.err
+    assert "The data are unchanged" in answer.err
     assert lite.rows() == rows
 
 
@@ -197,8 +205,8 @@ def test_missing_program(make, postgresql, setting):
     """Which one, and how to install it."""
     project = make({"default": postgresql.settings()}, {setting: "/no/postgres"})
     answer = project.manage("dbdev_init", status=1)
-    assert f"{setting} = '/no/postgres' is no program" in answer.line
-    assert "is no program" in project.manage("dbdev_doctor", status=1).out
+    assert f"{setting} = '/no/postgres' isn't a program" in answer.line
+    assert "isn't a program" in project.manage("dbdev_doctor", status=1).out
     empty = project.path / "empty"
     empty.mkdir()
     project.configure(
@@ -215,14 +223,14 @@ def test_missing_program_of_mariadb(make):
     setting = {"DBDEV_MYSQL_MYSQLD_EXECUTABLE": "/no/mariadbd"}
     project = make({"default": mariadb.settings()}, setting, before=mariadb.before)
     said = project.manage("dbdev_init", status=1).line
-    assert "DBDEV_MYSQL_MYSQLD_EXECUTABLE = '/no/mariadbd' is no program" in said
+    assert "DBDEV_MYSQL_MYSQLD_EXECUTABLE = '/no/mariadbd' isn't a program" in said
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"HOST": "db.example.com"}, "are on 127.0.0.1"),
-        ({"HOST": ""}, "are on 127.0.0.1"),
+        ({"HOST": "db.example.com"}, "only run on 127.0.0.1"),
+        ({"HOST": ""}, "only run on 127.0.0.1"),
         ({"PORT": "http"}, "['PORT'] is 'http'"),
         ({"PORT": "70000"}, "['PORT'] is '70000'"),
         ({"USER": ""}, "['USER'] is missing"),
@@ -276,7 +284,7 @@ def test_folder_that_may_not_be_entered(make, postgresql):
     project = make({"default": postgresql.settings()})
     project.path.chmod(0o700)
     said = project.manage("dbdev_init", status=1).line
-    assert f"may not enter {project.path}" in said
+    assert f"has no access to {project.path}" in said
     assert "DBDEV_DATADIR" in said
     project.configure(
         {"default": postgresql.settings()}, {"DBDEV_USER": "no-such-user"}
@@ -288,7 +296,7 @@ def test_entry_of_another_alias(make):
     """Two aliases with one entry would share a folder, and its port."""
     project = make({"default": "dbsettings('sqlite', BASE_DIR, 'other')"})
     said = project.manage("dbdev_init", status=1).line
-    assert "comes from dbsettings(…, 'other'): give it this alias" in said
+    assert "was created by dbsettings(…, 'other')" in said
 
 
 def test_damaged_state_file(lite):
@@ -319,7 +327,7 @@ def test_two_commands_at_once(make):
     with started(project.path, "slow.py") as process:
         assert process.stdout.readline() == "held\n"
         said = project.manage("dbdev_backup", status=1).line
-        assert "another command works on this database: process 1, slow" in said
+        assert "another command is using this database: process 1, slow" in said
         # Those that change nothing don't wait.
         project.info()
         process.communicate("\n")
@@ -346,7 +354,7 @@ if "dbdev_restore" in sys.argv:
     project.configure(entry, before=before)
     project.manage("dbdev_restore", "--noinput", status=-9)
     answer = project.manage("dbdev_startserver")
-    assert "they are as they were" in answer.err
+    assert "were restored" in answer.err
     assert project.rows() == rows
 
 
@@ -379,7 +387,7 @@ def test_restore_killed_before_its_end(filled, engine):
     filled.configure(entry, before=killed_in(engine, "dbdev_restore", "restore"))
     filled.manage("dbdev_restore", "--name", "one", "--noinput", status=-9)
     answer = filled.manage("dbdev_startserver")
-    assert "they are as they were" in answer.err
+    assert "were restored" in answer.err
     assert filled.rows() == rows
     filled.configure(entry, before=engine.before)
     filled.manage("dbdev_restore", "--name", "one", "--noinput")
@@ -418,7 +426,7 @@ SqliteBackend.backup = backup
     assert project.manage("dbdev_listbackups").out == ""
     (left,) = project.folder().glob("backups/*")
     said = project.manage("dbdev_restore", left, "--noinput", status=1).line
-    assert "never finished" in said
+    assert "incomplete backup" in said
     project.configure(entry)
     project.manage("dbdev_backup")
     assert len(list(project.folder().glob("backups/*"))) == 1
@@ -462,7 +470,7 @@ def test_sqlite_in_use(lite):
 @pytest.mark.parametrize("name", [":memory:", "file:x?mode=memory"])
 def test_sqlite_in_memory(make, name):
     project = make({"default": f"dbsettings('sqlite', BASE_DIR, NAME={name!r})"})
-    assert "only a path" in project.manage("dbdev_init", status=1).line
+    assert "has to be the path of a file" in project.manage("dbdev_init", status=1).line
 
 
 def test_dumps(lite):
@@ -473,7 +481,7 @@ def test_dumps(lite):
     (lite.path / "bad.json").write_text('[{"model": "shop.item", "fields": {}}')
     assert "can't be loaded" in refused(lite, "dbdev_loaddump", "bad.json")
     (lite.path / "bad.sql").write_bytes(b"\xff\xfe")
-    assert "no SQL" in refused(lite, "dbdev_load_sqldump", "bad.sql", "--noinput")
+    assert "isn't SQL" in refused(lite, "dbdev_load_sqldump", "bad.sql", "--noinput")
     assert lite.rows() == rows
     assert not list(lite.path.glob(".*unfinished"))
 
@@ -510,7 +518,7 @@ def test_no_permission(lite):
     backups = lite.folder() / "backups"
     backups.chmod(0o500)
     said = as_ordinary_user(lite, "dbdev_backup")
-    assert "can't be made: Permission denied" in said
+    assert "can't be created: Permission denied" in said
     backups.chmod(0o700)
     assert lite.rows() == rows
 
@@ -520,8 +528,8 @@ def test_no_permission_for_the_folder(make):
     project = make({"default": "{'ENGINE': 'django.db.backends.sqlite3', 'NAME': 'x'}"})
     project.path.chmod(0o500)
     said = as_ordinary_user(project, "dbdev_init")
-    assert "dbdev_tempdata/default can't be made: Permission denied" in said
-    assert said.endswith("DBDEV_DATADIR names another place")
+    assert "dbdev_tempdata/default can't be created: Permission denied" in said
+    assert said.endswith("Set DBDEV_DATADIR to another directory")
     project.path.chmod(0o755)
 
 

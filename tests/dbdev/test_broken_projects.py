@@ -122,7 +122,7 @@ def test_without_manage_py(make):
     settings = project.path / "settings.py"
     settings.write_text(SETTINGS.format(before="", entry=SQLITE))
     assert module(project, "doctor").startswith("default:\n  ok ")
-    assert "is made" in module(project, "init")
+    assert "Created " in module(project, "init")
     entry = "dbsettings('postgresql', BASE_DIR)"
     settings.write_text(SETTINGS.format(before=MISSING, entry=entry))
     assert "can't be loaded" in module(project, "doctor", status=1)

@@ -138,7 +138,7 @@ def test_a_folder_that_went_to_another_disk(web, copied):
     copy = copied(web)
     shutil.rmtree(web.path)
     assert not copy.info()["running"]
-    assert f"process {pid}, is stopped" in copy.manage("dbdev_startserver").err
+    assert f"was removed (process {pid})" in copy.manage("dbdev_startserver").err
     wait_for(lambda: started_at(pid) is None)
     assert fetched(copy) == "hello ann s3cret\n"
 
@@ -169,7 +169,7 @@ def test_a_copy_with_a_port_of_its_settings(make, copied):
     with copy.start("dbdev_destroy", "--noinput") as process:
         err = process.communicate()[1]
     assert process.returncode == 1
-    assert f"Name another PORT than {port} for 'default'" in err
+    assert f"Set the PORT of 'default' to another one than {port}" in err
     assert fetched(project) == "hello ann s3cret\n"
 
 

@@ -138,7 +138,10 @@ def test_port_taken(project):
     project.manage("dbdev_stopserver", CLOUD)
     port = project.info("cloud")["port"]
     with socket.create_server(("127.0.0.1", port)):
-        assert f"Port {port} is taken" in project.manage("dbdev_startserver", CLOUD).err
+        assert (
+            f"Another program uses port {port}"
+            in project.manage("dbdev_startserver", CLOUD).err
+        )
         assert call(project, "ListTables")["TableNames"] == []
 
 
@@ -186,5 +189,5 @@ def test_java_without_its_compiler(project):
     project.configure(DATABASES, settings)
     said = project.manage("dbdev_init", CLOUD, status=1).line
     assert (
-        f"{java} is a Java without its compiler. To install one that has it: " in said
+        f"{java} is a Java without a compiler. To install one with a compiler: " in said
     )

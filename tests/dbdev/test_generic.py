@@ -66,7 +66,7 @@ if "dbdev_restore" in sys.argv:
 """
     project.configure(entry, before=before)
     said = project.manage("dbdev_restore", "--noinput", status=1).line
-    assert said == "CommandError: no. The data are as they were"
+    assert said == "CommandError: no. The data are unchanged"
     assert project.info()["running"]
     assert fetched(project) == "changed\n"
 

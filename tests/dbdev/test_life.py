@@ -109,7 +109,7 @@ def test_bad_sql_leaves_the_data(project):
         "CREATE TABLE note (id integer);\nNONSENSE;\n"
     )
     answer = project.manage("dbdev_load_sqldump", "bad.sql", "--noinput", status=1)
-    assert "The data are as they were" in answer.err
+    assert "The data are unchanged" in answer.err
     assert project.rows() == rows
 
 
@@ -141,7 +141,7 @@ def test_start_and_stop(server_project):
     assert "doesn't run" in project.manage("dbdev_stopserver").out
     project.manage("dbdev_startserver")
     pid = project.info()["pid"]
-    assert "runs already" in project.manage("dbdev_startserver").out
+    assert "already running" in project.manage("dbdev_startserver").out
     assert project.info()["pid"] == pid
     assert len(project.rows()[0]) == 20
 
@@ -160,7 +160,7 @@ def test_foreground(server_project, number):
         wait_for(lambda: ports.answers(project.info()["port"]))
         pid = project.info()["pid"]
         project.fill()
-        assert "runs already" in project.manage("dbdev_fgrunserver", status=1).err
+        assert "already running" in project.manage("dbdev_fgrunserver", status=1).err
         process.send_signal(number)
         out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
@@ -274,7 +274,7 @@ def test_taken_port(make, server_engine):
     port = project.info()["port"]
     with socket.create_server(("127.0.0.1", port)):
         answer = project.manage("dbdev_startserver")
-        assert f"Port {port} is taken" in answer.err
+        assert f"Another program uses port {port}" in answer.err
         assert project.info()["port"] != port
         assert len(project.rows()[0]) == 20
         project.manage("dbdev_stopserver")
@@ -283,7 +283,7 @@ def test_taken_port(make, server_engine):
             before=server_engine.before,
         )
         answer = project.manage("dbdev_startserver", status=1)
-        assert f"port {port} is taken" in answer.line
+        assert f"another program uses port {port}" in answer.line
 
 
 @pytest.mark.check

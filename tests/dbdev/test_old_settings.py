@@ -24,7 +24,7 @@ def read(name, **settings):
 @pytest.mark.parametrize(("new", "old"), RENAMED.items())
 def test_an_old_name(new, old, monkeypatch):
     value = "/opt/bin/pg_ctl" if new.endswith("BINDIR") else "/opt/bin"
-    with pytest.warns(FutureWarning, match=f"{old} is read as {new}"):
+    with pytest.warns(FutureWarning, match=f"{old} is deprecated. Rename it to {new}"):
         assert read(new, **{old: value}) == "/opt/bin"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -73,9 +73,9 @@ def test_a_project_with_old_settings(make, postgresql):
     project = make({"default": postgresql.settings()}, settings)
     answer = project.manage("dbdev_init")
     for said in (
-        "DBDEV_POSTGRES_PG_CTL_EXECUTABLE is read as DBDEV_POSTGRES_BINDIR",
-        "DBDEV_POSTGRES_CREATEDB_LOCALE is read as DBDEV_POSTGRES_LOCALE",
-        "DBDEV_POSTGRES_CREATEDB_EXECUTABLE isn't read",
+        "DBDEV_POSTGRES_PG_CTL_EXECUTABLE is deprecated. Rename it to DBDEV_POSTGRES_BINDIR",
+        "DBDEV_POSTGRES_CREATEDB_LOCALE is deprecated. Rename it to DBDEV_POSTGRES_LOCALE",
+        "DBDEV_POSTGRES_CREATEDB_EXECUTABLE has no effect",
     ):
         assert said in answer.err
     configured = project.folder() / "data" / "postgresql.conf"

@@ -62,7 +62,7 @@ SAID = {
     "dbdev_env": "export DATABASE_URL=oracle://dbdev:dbdev@127.0.0.1:1521/XE",
     "dbdev_backup": "(8 bytes)",
     "dbdev_listbackups": "8 bytes, unknown version",
-    "dbdev_restore": "is restored",
+    "dbdev_restore": "Restored ",
     "dbdev_clearbackups": "1 backup is removed.",
     "dbdev_reinit": "Something useful here!",
     "dbdev_destroy": "",

@@ -91,7 +91,7 @@ def test_8_no_backups_to_clear(make):
     project.manage("dbdev_init")
     project.manage("dbdev_backup")
     for command in ("clearbackups", "destroy", "restore"):
-        assert "nothing is done" in project.manage(f"dbdev_{command}", status=1).err
+        assert "Aborted: " in project.manage(f"dbdev_{command}", status=1).err
 
 
 @pytest.mark.check
@@ -117,7 +117,7 @@ def test_10_names_of_backups(make):
     project.manage("dbdev_backup", "--name=../../../evil", status=1)
     project.manage("dbdev_backup", "--name=a.b")
     said = project.manage("dbdev_restore", "--name=b", "--noinput", status=1).line
-    assert "no backup named 'b'; names: a.b" in said
+    assert "no backup named 'b'. The names are: a.b" in said
     project.manage("dbdev_backup", "--name=b")
     assert "already" in project.manage("dbdev_backup", "--name=b", status=1).line
 

@@ -118,7 +118,7 @@ def test_a_port_that_is_taken_at_the_last_moment(immudb, monkeypatch, capfd):
         with server:
             assert server.port != taken.getsockname()[1]
             assert ports.answers(server.port)
-    assert "is taken by another program" in capfd.readouterr().err
+    assert "Another program uses port" in capfd.readouterr().err
 
 
 def test_what_has_no_server():

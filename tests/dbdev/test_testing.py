@@ -112,7 +112,9 @@ def test_pytest_may_keep_the_server(project):
 def test_pytest_says_what_is_missing(project):
     (project.path / "pytest.ini").write_text("[pytest]\ndbdev_databases = no\n")
     out = run(project, *PYTEST, status=4)
-    assert "there is no development backend" in out or "DATABASES has no 'no'" in out
+    assert (
+        "there is no development backend" in out or "DATABASES has no alias 'no'" in out
+    )
 
 
 @pytest.mark.check
@@ -182,9 +184,9 @@ BAD = {
     "no such alias": (
         "pytest.ini",
         "[pytest]\ndbdev_databases = no\n",
-        "DATABASES has no 'no'",
+        "DATABASES has no alias 'no'",
     ),
-    "no permission": ("dbdev_tempdata", "a file", "can't be made"),
+    "no permission": ("dbdev_tempdata", "a file", "can't be created"),
 }
 # Without pytest-django nobody else says what is wrong.
 WITHOUT = ("-p", "no:django", "-p", "no:pytest_django")

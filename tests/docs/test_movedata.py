@@ -91,7 +91,7 @@ def test_the_howto(project):
     for move, expected in zip(moves, ["1 2 1", "1 2 0", "1 2 1"], strict=True):
         shutil.rmtree(project / "data", ignore_errors=True)
         run(project, migrate)
-        assert "ledger has all rows of default" in run(project, move)
+        assert "All rows were moved from default to ledger." in run(project, move)
         assert count(project) == expected
 
 

@@ -134,5 +134,5 @@ def test_numbers_begin_anew_by_sql(connection):
     assert connection.execute("SELECT name FROM sqlite_sequence").fetchall() == [("t",)]
     with pytest.raises(NotSupportedError, match="not read"):
         connection.execute("SELECT seq FROM sqlite_sequence").fetchall()
-    with pytest.raises(NotSupportedError, match="numbers its rows"):
+    with pytest.raises(NotSupportedError, match="with automatic numbers"):
         connection.execute("INSERT INTO sqlite_sequence VALUES ('u', 40)")

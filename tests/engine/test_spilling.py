@@ -109,7 +109,7 @@ def test_a_commit_without_room_for_rows_fails(connection, monkeypatch):
 
     monkeypatch.setattr(spilling.tempfile, "TemporaryFile", full)
     with pytest.raises(
-        dbapi.OperationalError, match=r"room for a temporary file.*No space left"
+        dbapi.OperationalError, match=r"to a temporary file.*No space left"
     ):
         connection.execute("COMMIT")
     assert connection.in_transaction

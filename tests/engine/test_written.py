@@ -117,6 +117,6 @@ def test_its_constraints_hold():
 def test_it_is_no_way_in(table):
     """What is written into the SQL is looked at, like SQL of the catalog."""
     connection = opened(table)
-    with pytest.raises(DatabaseError, match="isn't the definition of one"):
+    with pytest.raises(DatabaseError, match="isn't the definition of a"):
         connection.cursor().execute("SELECT name FROM sqlite_master")
     connection.close()

@@ -120,7 +120,7 @@ def test_a_changed_file_is_read_again(folder):
 )
 def test_writes_are_refused(folder, write):
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
-    with pytest.raises(NotSupportedError, match="CsvStore is only read"):
+    with pytest.raises(NotSupportedError, match="CsvStore is read-only"):
         write()
     assert before == {file.name: file.read_bytes() for file in folder.iterdir()}
 

@@ -148,9 +148,7 @@ def test_errors_name_the_item(person):
     assert "Item 1: " in form.errors["tags"][0]
     assert "Item 1: Name: " in form.errors["places"][0]
     assert "City: " in form.errors["address"][0]
-    assert form.errors["contact"] == [
-        "“os.system” names no model that is allowed here."
-    ]
+    assert form.errors["contact"] == ["“os.system” isn't a model that is allowed here."]
     assert form.errors["ways"] == [
         "Item 1: Number: This field is required.",
         "Item 2: Address: Enter a valid email address.",

@@ -82,7 +82,7 @@ def test_no_server(settings_of_database, database):
 @pytest.mark.parametrize(
     ("changes", "wanted"),
     [
-        ({"PORT": "x"}, r"\['PORT'\] has to be a port, .* and is 'x'"),
+        ({"PORT": "x"}, r"\['PORT'\] has to be a port, .* not 'x'"),
         ({"NAME": ""}, "supply the NAME"),
         ({"OPTIONS": {"tsl": True}}, "unknown options: tsl"),
     ],

@@ -113,7 +113,7 @@ class TestConnecting:
             ({"password": "wrong"}, "invalid user name or password"),
             ({"user": "nobody"}, "invalid user name or password"),
             ({"database": "nope"}, "no database 'nope'"),
-            ({"port": 1}, "is it there, on this port, and without TLS"),
+            ({"port": 1}, "Does it run on this port, without TLS"),
             ({"host": "no.such.host.invalid"}, r"no\.such\.host\.invalid"),
             ({"host": "::1", "port": 1}, r"\[::1\]:1"),
         ],

@@ -138,7 +138,9 @@ class TestKilledServer:
         try:
             for work in (item.objects.count, lambda: item.objects.create(code="b")):
                 for one in (work, transaction.atomic(work)):
-                    with pytest.raises(OperationalError, match="unable to connect") as caught:
+                    with pytest.raises(
+                        OperationalError, match="unable to connect"
+                    ) as caught:
                         one()
                     assert not is_conflict(caught.value)
             assert not connection.is_usable()

@@ -60,7 +60,7 @@ class TestFind:
 class TestBuild:
     def test_without_go_the_ways_out_are_told(self, nothing, capsys):
         assert module.main(["build", str(MODULE)]) == 1
-        assert "install Go" in capsys.readouterr().err
+        assert "Install Go" in capsys.readouterr().err
 
     def test_it_is_built_once_into_the_cache(self, nothing, capsys):
         go = nothing / "bin" / "go"

@@ -412,7 +412,7 @@ class TestClose:
 
 
 FORKED = (
-    "this transaction was begun by another process, before a fork. Roll it back, or"
+    "another process began this transaction, before a fork. Roll it back, or"
     " close the connection."
 )
 

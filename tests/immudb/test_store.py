@@ -318,7 +318,9 @@ def test_too_many_changes_are_refused_before_they_are_sent(store):
     session = store.session()
     session.begin(write=True)
     session.insert(ITEMS, [(None, str(number), 0) for number in range(1200)])
-    with pytest.raises(OperationalError, match=r"takes 1,024 at a time.*Split it"):
+    with pytest.raises(
+        OperationalError, match=r"takes at most 1,024 at a time.*Split it"
+    ):
         session.commit()
     session.begin(write=True)
     assert rows_of(session) == []

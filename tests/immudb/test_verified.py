@@ -455,7 +455,7 @@ class TestLies:
 
     def test_a_row_of_no_history(self, table, path, monkeypatch):
         monkeypatch.setattr(table, "state", pb.ImmutableState)
-        with pytest.raises(driver.TamperedError, match="no transaction"):
+        with pytest.raises(driver.TamperedError, match="without a transaction"):
             table.verified_get("p", (2, 3))
         assert not path.exists()
 

@@ -137,7 +137,9 @@ def test_a_row_that_is_read_wrong(item, proxy):
     proxy.change = lying("SQLQuery", b"the-other-note", b"the-false-note")
     status, _, errors = verify()
     assert status == 1
-    assert errors.startswith("nonrel_item: row 17: note: the server returned other values than transaction ")
+    assert errors.startswith(
+        "nonrel_item: row 17: note: the server returned other values than transaction "
+    )
 
 
 @pytest.mark.check
@@ -261,9 +263,15 @@ class TestModels:
     @pytest.mark.parametrize(
         ("label", "message"),
         [
-            ("nope.Model", "nope.Model isn't the label of a model, such as app.Model. No installed app"),
-            ("contenttypes.Nope", "contenttypes.Nope is no model"),
-            ("contenttypes", "contenttypes isn't the label of a model, such as app.Model."),
+            (
+                "nope.Model",
+                "nope.Model isn't the label of a model, such as app.Model. No installed app",
+            ),
+            ("contenttypes.Nope", "contenttypes.Nope isn't the label of a model"),
+            (
+                "contenttypes",
+                "contenttypes isn't the label of a model, such as app.Model.",
+            ),
             ("sessions.Session", "sessions.Session has no table django_session in"),
         ],
     )
@@ -288,7 +296,7 @@ def test_other_databases(database, tmp_path):
     settings = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "db")}
     with default(settings), pytest.raises(CommandError, match="isn't one of immudb"):
         verify()
-    with pytest.raises(CommandError, match="DATABASES has no 'nope'"):
+    with pytest.raises(CommandError, match="DATABASES has no alias 'nope'"):
         verify(database="nope")
 
 

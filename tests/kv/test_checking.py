@@ -398,12 +398,15 @@ def test_layouts(engine):
         (
             add_guard_of_no_row,
             (
-                "item: index item_name: 'name 99': leads to 99, which isn't there or has"
+                "item: index item_name: 'name 99': leads to 99, which doesn't exist or has"
                 " other values"
             ),
         ),
-        (count_off, "item: the row count is 77, but there are 8"),
-        (number_too_small, "item: the next number is 4, but there is a row with 8"),
+        (count_off, "item: the row count is 77, but there are 8 rows"),
+        (
+            number_too_small,
+            "item: the next automatic number is 4, but there is a row with 8",
+        ),
         (
             row_with_too_large_a_number,
             (
@@ -411,8 +414,8 @@ def test_layouts(engine):
                 " can't be stored in a column of type i..."
             ),
         ),
-        (entries_of_no_index, "5 entries of index number 40, which isn't there"),
-        (strange_key, "0x77686174: a key that isn't one of a database of this format"),
+        (entries_of_no_index, "5 entries of index number 40, which doesn't exist"),
+        (strange_key, "0x77686174: a key that this format doesn't allow"),
     ],
 )
 def test_message(engine, damage, text):

@@ -114,5 +114,5 @@ def test_a_long_value_is_not_quoted_in_full():
 
 
 def test_a_row_of_another_length_is_refused():
-    with pytest.raises(DataError, match="2 values for 1 columns"):
+    with pytest.raises(DataError, match="has 2 values, but the table has 1 columns"):
         RowChecker("t", [Column("c", ValueType.INTEGER)])((1, 2))

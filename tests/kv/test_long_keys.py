@@ -314,7 +314,7 @@ def test_a_primary_key_is_limited():
     session = begun(engine)
     table = Table("t", (Column("k", ValueType.STRING, nullable=False),), ("k",))
     session.create_table(table)
-    with pytest.raises(DataError, match=r"t\.k: .* primary key.*limit is 64"):
+    with pytest.raises(DataError, match=r"t\.k is .* primary key.*limit is 64"):
         session.insert(table, [("x" * 99,)])
     assert session.get(table, ("x" * 99,)) is None
     session.close()

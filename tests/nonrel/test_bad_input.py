@@ -259,7 +259,7 @@ class TestReadonly:
 
     def test_missing(self, tmp_path):
         """There has to be something to read."""
-        with pytest.raises(OperationalError, match="there is none"):
+        with pytest.raises(OperationalError, match="contains none"):
             opens(settings_of("lmdb", tmp_path, readonly=True))
         assert list(tmp_path.iterdir()) == []
 

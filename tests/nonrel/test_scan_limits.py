@@ -187,7 +187,7 @@ class TestWhatItSays:
             list(query())
         text = str(caught.value)
         table = query().model._meta.db_table
-        assert f"more than 100 rows of table {table} are looked at" in text
+        assert f"the query read more than 100 rows of table {table}" in text
         assert all(one in text for one in wanted)
         first, _, rest = text.partition(f"This would help: an index on {table} (")
         assert first

@@ -22,9 +22,9 @@ SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
     ("options", "message"),
     [
         ({}, r"\['engine'\] is missing"),
-        ({"engine": None}, "is None, which is no ENGINE"),
-        ({"engine": ""}, "is '', which is no ENGINE"),
-        ({"engine": 7}, "is 7, which is no ENGINE"),
+        ({"engine": None}, "is None, which isn't an ENGINE"),
+        ({"engine": ""}, "is '', which isn't an ENGINE"),
+        ({"engine": 7}, "is 7, which isn't an ENGINE"),
         ({"engine": READONLY}, "which is read-only itself"),
         ({"engine": "nowhere.at.all"}, "nowhere.at.all"),
     ],

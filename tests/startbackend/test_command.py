@@ -40,7 +40,7 @@ def test_names(tmp_path, name, message):
 
 def test_a_keyword_is_no_name(tmp_path):
     """It is an identifier to str.isidentifier(), and can't be imported all the same."""
-    with pytest.raises(CommandError, match="'class' is a word of Python"):
+    with pytest.raises(CommandError, match="'class' is a Python keyword"):
         start("class")
     assert not any(tmp_path.iterdir())
 
@@ -57,11 +57,11 @@ def test_nothing_is_overwritten(tmp_path):
     mine = tmp_path / "django-my-store" / "README.md"
     mine.parent.mkdir()
     mine.write_text("mine")
-    with pytest.raises(CommandError, match="is there already, and it isn't empty"):
+    with pytest.raises(CommandError, match="already exists, and isn't empty"):
         start("my_store")
     assert mine.read_text() == "mine"
     assert [*mine.parent.iterdir()] == [mine]
-    with pytest.raises(CommandError, match="is there already"):
+    with pytest.raises(CommandError, match="already exists"):
         start("my_store", str(mine))
 
 

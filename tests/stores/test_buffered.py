@@ -178,7 +178,9 @@ class TestNetChanges:
         session = begun(store)
         session.max_changes = 10
         session.insert(THINGS, [row(None)] * 11)
-        with pytest.raises(OperationalError, match=r"11 changes.*takes 10 at a time"):
+        with pytest.raises(
+            OperationalError, match=r"11 changes.*takes at most 10 at a time"
+        ):
             session.commit()
         assert store.calls["apply"] == 0
         assert len(rows(store)) == 3

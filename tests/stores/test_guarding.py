@@ -178,16 +178,16 @@ def test_errors_keep_their_kind(error, wanted, message):
 @pytest.mark.parametrize(
     ("name", "result", "message"),
     [
-        ("catalog", {}, "type dict, no Catalog"),
-        ("query", None, "None, no NonrelQuery"),
-        ("estimated_rows", -1, "type int, no number of rows"),
-        ("access", None, "None, no Access"),
-        ("insert", [1], "type int for a key, no tuple of 1"),
+        ("catalog", {}, "type dict, not a Catalog"),
+        ("query", None, "None, not a NonrelQuery"),
+        ("estimated_rows", -1, "type int, not a number of rows"),
+        ("access", None, "None, not an Access"),
+        ("insert", [1], "type int for a key, not a tuple of 1"),
         ("insert", None, "None, not a list of 1 primary keys"),
-        ("delete", None, "None, no number of rows"),
+        ("delete", None, "None, not a number of rows"),
         ("get", {"id": 1}, "a row is a value of type dict, not a tuple"),
-        ("get", (1, 2), "a row has 2 values, and there are 1 columns"),
-        ("get", ("1",), "column 'id': a value of type str, and its type is integer"),
+        ("get", (1, 2), "a row has 2 values, but there are 1 columns"),
+        ("get", ("1",), "column 'id': a value of type str, but its type is integer"),
     ],
 )
 def test_what_is_returned(name, result, message):
@@ -219,8 +219,11 @@ def fails():
 @pytest.mark.parametrize(
     ("read", "message"),
     [
-        (lambda: None, "it returned None, no dict"),
-        (lambda: {"t": [(1,)]}, "for 't' there is no pair of a Table and its rows"),
+        (lambda: None, "it returned None, not a dict"),
+        (
+            lambda: {"t": [(1,)]},
+            "the value of 't' isn't a pair of a Table and its rows",
+        ),
         (lambda: {"t": (TABLE, [(1,), (2, 3)])}, "of table 't' .* a row has 2 values"),
         (lambda: {"t": (TABLE, [[1]])}, "of table 't' .* type list, neither a tuple"),
         (lambda: {"t": (TABLE, [("1",)])}, "of table 't' .* 'id': a value of type str"),
@@ -249,7 +252,7 @@ def test_values_of_subclasses(value):
         return dbapi.connect(Files(lambda: {"t": (table, [(1, day)])}))
 
     assert connect(value).execute("SELECT day FROM t").fetchall() == [(value,)]
-    with pytest.raises(InternalError, match="type datetime, and its type is date"):
+    with pytest.raises(InternalError, match="type datetime, but its type is date"):
         connect(datetime.datetime(2010, 4, 1)).execute("SELECT day FROM t").fetchall()
 
 

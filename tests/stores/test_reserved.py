@@ -12,7 +12,7 @@ from backendkit.stores._buffered import _HOOKS
 from backendkit.stores._reserved import kept_names, taken_names
 
 KEPT = sorted(kept_names(BufferedSession) - _HOOKS - set(dir(Session)))
-MESSAGE = "takes the name {!r}, under which BufferedSession keeps something of its own"
+MESSAGE = "uses the name {!r}, which BufferedSession reserves for itself"
 
 
 def make(source, **names):
@@ -57,13 +57,13 @@ def test_each_name_that_is_kept(name):
 )
 def test_where_it_is_assigned(body):
     """However it is written; the message says in which method."""
-    with pytest.raises(TypeError, match=r"theirs\.Mine\.\w+\(\) takes the name '_log'"):
+    with pytest.raises(TypeError, match=r"theirs\.Mine\.\w+\(\) uses the name '_log'"):
         make(f"class Mine(stores.BufferedSession):\n {body}\n")
 
 
 def test_a_base_of_the_authors():
     """What comes from a mixin shadows as well."""
-    with pytest.raises(TypeError, match=r"theirs\.Log\.start\(\) takes .*'__log'"):
+    with pytest.raises(TypeError, match=r"theirs\.Log\.start\(\) uses .*'__log'"):
         make(
             "class Log:\n    def start(self): self._log = []\n"
             "class Mine(Log, stores.BufferedSession): pass\n"
@@ -95,11 +95,11 @@ def test_what_is_free(body):
     [
         (
             "class Mine(RecordStore):\n def session(self): self._lock = 1",
-            "'_lock', under which RecordStore",
+            "'_lock', which RecordStore",
         ),
         (
             "class Mine(Wrapper):\n def open_store(self, *_): self.planner = 1",
-            "'planner', under which NonrelDatabaseWrapper",
+            "'planner', which NonrelDatabaseWrapper",
         ),
     ],
 )

@@ -22,7 +22,7 @@ def test_a_mistake_in_a_later_row():
     broken = lying(fetch=fetch, wrapper=guarded)
     broken.inner.committed = store.inner.committed
     cursor = dbapi.connect(broken).execute("SELECT * FROM t")
-    with pytest.raises(InternalError, match="a row has 2 values, and there are 3"):
+    with pytest.raises(InternalError, match="a row has 2 values, but there are 3"):
         cursor.fetchall()
     connection.close()
 
@@ -78,16 +78,19 @@ FETCHES = {
     "lists": (each(lambda rows: map(list, rows)), "a row is a value of type list"),
     "short": (
         each(lambda rows: [r[:1] for r in rows]),
-        "has 1 values, and there are 3",
+        "has 1 values, but there are 3",
     ),
     "long": (each(lambda rows: [(*r, 1) for r in rows]), "a row has 4 values"),
     "type": (each(lambda rows: [("x", *r[1:]) for r in rows]), "'id': a value of type"),
-    "bool": (each(lambda rows: [(True, *r[1:]) for r in rows]), "type bool, and its"),
+    "bool": (each(lambda rows: [(True, *r[1:]) for r in rows]), "type bool, but its"),
     "none": (each(lambda rows: [(None, *r[1:]) for r in rows]), "it isn't nullable"),
     "nan": (each(lambda rows: [(*r[:2], float("nan")) for r in rows]), "NaN"),
-    "twice": (each(lambda rows: rows + rows[:1]), "a row comes twice"),
-    "a list": (lambda self, low=0, high=None: [*true(self)], "type list, no iterator"),
-    "nothing": (lambda self, low=0, high=None: None, "returned None, no iterator"),
+    "twice": (each(lambda rows: rows + rows[:1]), "it yielded a row twice"),
+    "a list": (
+        lambda self, low=0, high=None: [*true(self)],
+        "type list, not an iterator",
+    ),
+    "nothing": (lambda self, low=0, high=None: None, "returned None, not an iterator"),
     "an error": (fails, "raised KeyError: \"'boom'\""),
     "an error later": (fails_later, "raised KeyError: \"'boom'\""),
 }

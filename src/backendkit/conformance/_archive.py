@@ -123,7 +123,7 @@ def _extract_safely(tar: tarfile.TarFile, target: Path) -> None:
         inside = (root / member.name).resolve().is_relative_to(root)
         if not inside or not (member.isfile() or member.isdir()):
             raise tarfile.ExtractError(
-                f"{member.name!r} would be outside, or is a link"
+                f"{member.name!r} is a link, or outside of the folder"
             )
     tar.extractall(target)  # noqa: S202  # all members were checked
 
@@ -147,7 +147,9 @@ def _extract(archive: Path, target: Path) -> None:
 def _only_child(folder: Path) -> Path:
     children = list(folder.iterdir())
     if len(children) != 1:
-        raise UsageError("not a source archive: it has to hold one folder")
+        raise UsageError(
+            "it isn't a source archive, which has to contain a single folder"
+        )
     return children[0]
 
 
@@ -156,10 +158,14 @@ def _find(wanted: str) -> Path:
     installed = installed_django()
     if wanted == INSTALLED:
         if installed is None:
-            raise UsageError("Django isn't installed: say which one, --django 6.1")
+            raise UsageError(
+                "Django isn't installed. Name a version, such as --django 6.1"
+            )
         wanted = installed
     elif not re.fullmatch(r"\d+\.\d+(\.\d+|(a|b|rc)\d+)?", wanted):
-        raise UsageError(f"--django {wanted!r}: a version such as 6.1 or 6.1.3")
+        raise UsageError(
+            f"--django has to be a version such as 6.1 or 6.1.3, not {wanted!r}"
+        )
     elif installed is not None and _matches(installed, wanted):
         wanted = installed
     cached = [
@@ -194,9 +200,9 @@ def _download(wanted: str) -> Path:
             lines = (done.stderr or done.stdout).strip().splitlines()
             reason = next((ln for ln in reversed(lines) if "ERROR" in ln), "")
             raise UsageError(
-                f"pip can't download the sources of {requirement} "
-                f"({reason or 'no message'}). Without a network, give the archive: "
-                f"--archive PATH of a django-{wanted}….tar.gz"
+                f"pip can't download the sources of {requirement}"
+                f" ({reason or 'no message'}). Without a network, pass the archive"
+                f" django-{wanted}….tar.gz with --archive PATH"
             )
         digest = _sha256(found[0])
         target = folder / found[0].name
@@ -231,6 +237,6 @@ def _check_python(tree: SourceTree) -> None:
     running: Version = tuple(sys.version_info[:3])
     if found and running < parse_version(found[1]):
         raise UsageError(
-            f"Django {tree.version} needs Python {required}, "
-            f"this is {'.'.join(map(str, running))}"
+            f"Django {tree.version} needs Python {required}, but this is"
+            f" {'.'.join(map(str, running))}"
         )

@@ -61,9 +61,9 @@ def describe(engine: str, databases: Mapping[str, Any]) -> dict[str, Any]:
                 creation.destroy_test_db(name, verbosity=0)
         cause = e.__context__ if isinstance(e, SystemExit) and e.__context__ else e
         return {
-            "error": f"can't make a test database with ENGINE {engine!r}: "
-            f"{_text(cause)}. Is the server up? Its address and user are given by "
-            "--option HOST=…, PORT=…, USER=…, PASSWORD=…"
+            "error": f"can't create a test database with ENGINE {engine!r}: {_text(cause)}. Is"
+            " the server running? Set its address and user with --option HOST=…,"
+            " PORT=…, USER=…, PASSWORD=…"
         }
     return {
         "display_name": str(wrapper.display_name),
@@ -180,7 +180,8 @@ def main(command: str, *args: str) -> None:
     elif left := clean(json.load(sys.stdin), killed="killed" in args):
         names = "; ".join(f"{name} ({why})" for name, why in left.items())
         sys.stderr.write(
-            f"backendkit.conformance: test databases may be left: {names}\n"
+            "backendkit.conformance: some test databases may not have been removed:"
+            f" {names}\n"
         )
 
 

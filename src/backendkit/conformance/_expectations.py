@@ -198,8 +198,8 @@ def _data(file: Path, *, inherited: bool = False) -> dict[str, Any]:
     sections = _KINDS if inherited else (*_KINDS, _INHERITS)
     if unknown := set(data) - set(sections):
         raise UsageError(
-            f"{file}: unknown section {', '.join(sorted(unknown))}; "
-            f"there are {', '.join(sections)}"
+            f"{file}: unknown section {', '.join(sorted(unknown))}. The sections are"
+            f" {', '.join(sections)}"
         )
     return data
 
@@ -273,17 +273,18 @@ def _entries(kind: Kind, table: dict[str, Any], place: str) -> Iterator[Entry]:
     bucket = texts.pop("bucket")
     if bucket and bucket not in buckets():
         raise UsageError(
-            f"{place}: unknown bucket {bucket!r}; there are {', '.join(buckets())}"
+            f"{place}: unknown bucket {bucket!r}. The buckets are"
+            f" {', '.join(buckets())}"
         )
     parts = (buckets().get(bucket, ""), texts.pop("reason"))
     if not (reason := " ".join(filter(None, parts))):
-        raise UsageError(f"{place}: an expectation needs a reason, or a bucket")
+        raise UsageError(f"{place}: an expectation needs a reason or a bucket")
     if kind == "raises":
         _check_raises(texts, place)
     for key in ("django", "server"):
         try:
             if not possible(texts[key]):
-                raise UsageError(f"{place}: no version is in {key} = {texts[key]!r}")
+                raise UsageError(f"{place}: {key} = {texts[key]!r} matches no version")
         except ValueError as e:
             raise UsageError(f"{place}: {key}: {e}") from e
     for test in tests:
@@ -304,7 +305,7 @@ def _check_raises(texts: dict[str, str], place: str) -> None:
 def _text(table: dict[str, Any], key: str, place: str) -> str:
     value = table.get(key, "")
     if not isinstance(value, str):
-        raise UsageError(f"{place}: {key} has to be a text")
+        raise UsageError(f"{place}: {key} has to be a string")
     return value.strip()
 
 

@@ -148,8 +148,8 @@ def clean(to_clean: bytes, killed: bool) -> None:
         )
         with contextlib.suppress(OSError):
             sys.stderr.write(
-                "backendkit.conformance: test databases may be left, of "
-                f"{', '.join(names)}: {why}\n"
+                f"backendkit.conformance: some test databases of {', '.join(names)}"
+                f" may not have been removed: {why}\n"
             )
 
 

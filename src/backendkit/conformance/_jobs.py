@@ -150,9 +150,11 @@ class Job:
             return self._ended(status)
         now = time.monotonic()
         if now - self._attempt_began > self.plan.timeout:
-            return self._timed_out(f"the label took over {self.plan.timeout:g} s")
+            return self._timed_out(f"the label took more than {self.plan.timeout:g} s")
         if now - self._last_line > self.plan.test_timeout:
-            return self._timed_out(f"no end for {self.plan.test_timeout:g} s")
+            return self._timed_out(
+                f"the test took more than {self.plan.test_timeout:g} s"
+            )
         return None
 
     @property
@@ -199,7 +201,7 @@ class Job:
         self.start()
         return None
 
-    def _complete(self, why_missing: str = "it wasn't run") -> LabelRun:
+    def _complete(self, why_missing: str = "the label wasn't run") -> LabelRun:
         self.close()
         recorder = self.recorder
         for entry in self.plan.leave_out:

@@ -55,8 +55,8 @@ def expand(names: Iterable[str], tests: Path) -> dict[str, list[str]]:
             module = label.split(".")[0]
             if module not in known:
                 raise UsageError(
-                    f"unknown label {label!r}: no such package in {tests}; "
-                    f"the named sets are {', '.join(sorted(sets))}"
+                    f"unknown label {label!r}: {tests} has no such package. The named"
+                    f" sets are {', '.join(sorted(sets))}"
                 )
             group = groups.setdefault(module, [])
             if label == module:

@@ -52,7 +52,7 @@ def lint(request: LintRequest, folder: Path, stream: TextIO) -> int:
         stream.write(f"{request.engine} has no file of expectations\n")
         return 0
     if not file.is_file():
-        raise UsageError(f"{file}: there is no such file")
+        raise UsageError(f"{file} doesn't exist")
     trees = _releases(request, stream)
     entries: list[Entry] = []
     try:
@@ -93,7 +93,9 @@ def _releases(request: LintRequest, stream: TextIO) -> list[SourceTree]:
             except UsageError as e:
                 stream.write(f"Django {version} is left out: {e}\n")
         if not trees:
-            raise UsageError("there is no release to check against: --archive PATH")
+            raise UsageError(
+                "there is no release to check against. Pass one with --archive PATH"
+            )
     return list({tree.root: tree for tree in trees}.values())
 
 
@@ -107,11 +109,13 @@ def _findings(
         applies = [tree for tree in trees if in_range(tree.version, entry.django)]
         if entry in dead and not applies:
             findings.append(
-                f"{entry.place}: django = {entry.django!r} is about no release that "
-                f"is supported: {', '.join(_expectations.SUPPORTED)}"
+                f"{entry.place}: django = {entry.django!r} matches no supported"
+                f" release ({', '.join(_expectations.SUPPORTED)})"
             )
         if entry.reason.startswith(_expectations.FIXME):
-            findings.append(f"{entry.place}: no reason yet: {entry.reason}")
+            findings.append(
+                f"{entry.place}: the entry has no reason yet: {entry.reason}"
+            )
         versions: dict[str, list[str]] = {}
         for tree in applies:
             if wrong := _wrong(entry.test, tree, collected[tree.version]):

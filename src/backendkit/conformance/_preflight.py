@@ -58,7 +58,7 @@ def describe(
         child.wait(_PATIENCE)
     except subprocess.TimeoutExpired as e:
         raise UsageError(
-            f"ENGINE {engine!r} made no test database in {_PATIENCE:g} s"
+            f"ENGINE {engine!r} didn't create a test database within {_PATIENCE:g} s"
         ) from e
     finally:
         _guard.release(child)

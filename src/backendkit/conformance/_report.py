@@ -45,11 +45,11 @@ class Problem:
         test, kind = self.entry.test, self.entry.kind
         match self.kind:
             case "unknown":
-                return f"no test is called {test}, which is listed as {kind}"
+                return f"{test} is listed as {kind}, but there is no such test"
             case "unproven":
-                return f"{test} is listed as {kind}, but was skipped: drop the entry"
+                return f"{test} is listed as {kind}, but was skipped. Remove the entry"
             case _:
-                return f"{test} is listed as {kind} without a reason: say why"
+                return f"{test} is listed as {kind} without a reason. Add one"
 
 
 @dataclass

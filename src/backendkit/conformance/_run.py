@@ -69,8 +69,8 @@ class Run:
             self.entries = _expectations.read(self.file)
             if dead := _expectations.dead(self.entries, self.tree.version):
                 raise UsageError(
-                    f"{dead[0].place}: django = {dead[0].django!r} is about no "
-                    f"release that is supported: {', '.join(_expectations.SUPPORTED)}"
+                    f"{dead[0].place}: django = {dead[0].django!r} matches no"
+                    f" supported release ({', '.join(_expectations.SUPPORTED)})"
                 )
         self.expectations = _expectations.select(
             self.entries, self.tree.version, self.engine["server"]

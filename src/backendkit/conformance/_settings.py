@@ -40,7 +40,7 @@ def parse_options(pairs: Iterable[str]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals or not key:
-            raise UsageError(f"--option {pair!r}: KEY=VALUE")
+            raise UsageError(f"--option has to be KEY=VALUE, not {pair!r}")
         try:
             value = json.loads(text)
         except json.JSONDecodeError:

@@ -76,14 +76,14 @@ class Terminal:
         there_too = counts[Verdict.THERE_TOO]
         if expected or there_too:
             self._line(
-                f"Counted as skipped: {expected} that failed as expected, "
-                f"{there_too} that fail on the baseline as well."
+                f"Counted as skipped: {expected} tests that failed as expected,"
+                f" {there_too} that fail on the baseline as well."
             )
         comparison = report.comparison()
         if comparison is not None and report.baseline is not None:
             self._line(_against(comparison, report.baseline["display_name"]))
         if report.too_few:
-            self._line(f"Fewer than the {report.require:.2%} that were asked for.")
+            self._line(f"This is less than the required {report.require:.2%}.")
         failed = sum(n for verdict, n in counts.items() if verdict.deviation)
         skipped = counts[Verdict.SKIPPED] + expected + there_too
         self._line(

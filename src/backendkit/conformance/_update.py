@@ -32,7 +32,7 @@ from ._versions import in_range, parse_version, possible
 #: The reason of what is added.
 REASON = f"{FIXME}: say why"
 
-_NEW_FILE = "# Tests of Django's own that differ here, each with its reason.\n"
+_NEW_FILE = "# Django's own tests that fail on this backend, with the reasons.\n"
 
 # Characters of an exception's text that are asked for.
 _WIDTH = 120
@@ -57,8 +57,8 @@ def prepare(run: Run) -> Path:
         )
     if run.file is None and file.is_relative_to(run.tree.root):
         raise UsageError(
-            f"--update: {run.request.engine} is Django's own, say which file: "
-            "--expectations FILE"
+            f"--update: {run.request.engine} is Django's own backend. Name a file"
+            " with --expectations FILE"
         )
     if not os.access(file.parent, os.W_OK):
         raise UsageError(f"--update: {file.parent} can't be written to")
@@ -76,7 +76,7 @@ def update(run: Run, report: Report, file: Path, stream: TextIO) -> None:
     """
     try:
         if file.is_file() and _expectations.read(file) != run.entries:
-            stream.write(f"{file}: was changed during the run, so it isn't updated\n")
+            stream.write(f"{file} was changed during the run, so it isn't updated\n")
             return
         text, newline = _read(file)
         before = str(text) if file.is_file() else ""
@@ -192,7 +192,7 @@ class _Changes:
         if re.fullmatch(rf"{label.run.label}(\.\w+)+", name):
             self.failed[name] = one.result
         else:
-            self.notes.append(f"{name}: isn't the id of a test, and can't be listed")
+            self.notes.append(f"{name} isn't the id of a test, so it can't be listed")
 
     def _held(self, entry: Entry, judged: Sequence[Judged]) -> None:
         """A test, or a class with its tests but for those with entries of their own."""
@@ -219,7 +219,7 @@ class _Changes:
             self.dropped[entry] = sorted(others)
         else:
             self.notes.append(
-                f"{entry.test}: not all of it ran, so it stays listed as it is"
+                f"{entry.test} didn't run completely, so its entry is unchanged"
             )
 
     def apply(self, text: Text) -> None:
@@ -235,8 +235,8 @@ class _Changes:
                 self._take_out(text, by_place[place], entries)
                 continue
             self.notes += [
-                f"{entry.test}: is inherited from {place}, and doesn't hold here: list"
-                " it under except"
+                f"{entry.test} is inherited from {place}, but doesn't apply here."
+                " List it under except"
                 for entry in entries
                 if entry.test not in self.failed
             ]
@@ -295,8 +295,8 @@ class _Changes:
             entry = replace(entry, server=f"=={known}")
         if any(o.test == entry.test and o.overlaps(entry) for o in covers):
             self.notes.append(
-                f"{entry.test}: fails, but is listed for other servers, and this "
-                "one's version isn't known"
+                f"{entry.test} fails, but is only listed for other versions of the"
+                " server, and the version of this one is unknown"
             )
             return None
         return entry

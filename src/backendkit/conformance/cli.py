@@ -88,7 +88,7 @@ def _run(args: argparse.Namespace, options: Mapping[str, Any], folder: Path) -> 
     for name in _WRITERS:
         file = getattr(args, name)
         if file is not None and not file.resolve().parent.is_dir():
-            raise UsageError(f"--{name} {file}: there is no such folder")
+            raise UsageError(f"--{name} {file}: the folder doesn't exist")
     run = Run(
         Request(
             args.engine,
@@ -140,34 +140,41 @@ def _interrupt(*_: object) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m backendkit.conformance",
-        description="Django's own test suite, unpatched, against any database ENGINE.",
+        description="Runs Django's own test suite, unpatched, against any database ENGINE.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="run labels against an ENGINE")
-    run.add_argument("engine", metavar="ENGINE", help="as in DATABASES, a dotted path")
+    run = commands.add_parser("run", help="Run labels against an ENGINE.")
+    run.add_argument(
+        "engine", metavar="ENGINE", help="Dotted path of the ENGINE, as in DATABASES."
+    )
     add_arguments(run)
-    _add_lint(commands.add_parser("lint", help="check a file of expectations"))
+    _add_lint(commands.add_parser("lint", help="Check a file of expectations."))
     return parser
 
 
 def _add_lint(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("engine", metavar="ENGINE", help="as in DATABASES, a dotted path")
+    add("engine", metavar="ENGINE", help="Dotted path of the ENGINE, as in DATABASES.")
     add(
         "--django",
         nargs="+",
         action="extend",
         default=[],
         metavar="VERSION",
-        help="releases to check against (default: all that are supported and that "
-        "can be had)",
+        help=(
+            "Releases to check against (default: all supported releases that are"
+            " available)."
+        ),
     )
-    add("--archive", type=Path, metavar="PATH", help="Django's source archive")
+    add("--archive", type=Path, metavar="PATH", help="Path of Django's source archive.")
     add(
         "--expectations",
         type=Path,
         metavar="FILE",
-        help="instead of the backend's own expectations.toml",
+        help=(
+            "File of expectations to use instead of the backend's own"
+            " expectations.toml."
+        ),
     )
 
 
@@ -179,75 +186,97 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         default=[],
         metavar="LABEL",
-        help="labels as for Django's runtests.py, or a named set of them: "
-        f"{', '.join(_labels.named_sets())}, all (default: all)",
+        help=(
+            "Labels as for Django's runtests.py, or a named set of them:"
+            f" {', '.join(_labels.named_sets())}, all (default: all)."
+        ),
     )
     add(
         "--django",
         default=_archive.INSTALLED,
         metavar="VERSION",
-        help="6.1, 5.2.19, or installed (default)",
+        help="Version of Django, such as 6.1 or 5.2.19 (default: the installed one).",
     )
-    add("--archive", type=Path, metavar="PATH", help="Django's source archive")
+    add("--archive", type=Path, metavar="PATH", help="Path of Django's source archive.")
     add(
         "--baseline",
         default=_baseline.ENGINE,
         metavar="ENGINE",
-        help="compare with this ENGINE (default: Django's SQLite backend, whose "
-        "results are kept)",
+        help=(
+            "ENGINE to compare with (default: Django's SQLite backend, whose results"
+            " are cached)."
+        ),
     )
-    add("--no-baseline", action="store_true", help="compare with nothing")
+    add("--no-baseline", action="store_true", help="Don't compare with another ENGINE.")
     add(
         "--require",
         type=_percent,
         default=0.0,
         metavar="PERCENT",
-        help="fail if fewer of the tests that pass on the baseline pass here",
+        help=(
+            "Fail if less than this percentage of the tests that pass on the baseline"
+            " pass on this ENGINE."
+        ),
     )
     add(
         "--parallel",
         type=_positive(int),
         default=os.cpu_count() or 1,
         metavar="N",
-        help="labels that run at a time (default: one per CPU)",
+        help="Number of labels to run at a time (default: one per CPU).",
     )
     add(
         "--timeout",
         type=_positive(float),
         default=1800.0,
         metavar="S",
-        help="seconds that one label may take (default: 1800)",
+        help="Timeout of a label, in seconds (default: 1800).",
     )
     add(
         "--test-timeout",
         type=_positive(float),
         default=300.0,
         metavar="S",
-        help="seconds that one test may take (default: 300)",
+        help="Timeout of a test, in seconds (default: 300).",
     )
-    add("--json", type=Path, metavar="FILE", help="write all results to FILE")
-    add("--html", type=Path, metavar="FILE", help="write a page for people to FILE")
-    add("--junit", type=Path, metavar="FILE", help="write JUnit's XML to FILE")
+    add("--json", type=Path, metavar="FILE", help="Write all results to FILE, as JSON.")
+    add("--html", type=Path, metavar="FILE", help="Write a report to FILE, as HTML.")
+    add(
+        "--junit",
+        type=Path,
+        metavar="FILE",
+        help="Write the results to FILE, as JUnit XML.",
+    )
     add(
         "--option",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="of the database's settings (HOST=…, TEST.NAME=…), or, if KEY isn't in "
-        "capitals, of its OPTIONS; {folder}, {alias} and {job} are filled in",
+        help=(
+            "Set an entry of the database's settings (HOST=…, TEST.NAME=…), or of its"
+            " OPTIONS if KEY isn't in capitals. {folder}, {alias} and {job} are"
+            " replaced."
+        ),
     )
     add(
         "--expectations",
         type=Path,
         metavar="FILE",
-        help="instead of the backend's own expectations.toml",
+        help=(
+            "File of expectations to use instead of the backend's own"
+            " expectations.toml."
+        ),
     )
     add(
         "--update",
         action="store_true",
-        help="write what the run found out into the file of expectations",
+        help="Update the file of expectations with the results of the run.",
     )
-    add("--keep", action="store_true", help="keep the temporary folder, and say where")
+    add(
+        "--keep",
+        action="store_true",
+        help="Keep the temporary folder, and print its path.",
+    )
 
 
 def _percent(text: str) -> float:

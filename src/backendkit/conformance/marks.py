@@ -185,8 +185,8 @@ def _find(entry: Entry) -> tuple[type, str | None] | None:
         and (len(rest) == 1 or callable(getattr(cls, method or "", None)))
     ):
         raise UsageError(
-            f"{entry.place}: {entry.test} is no test and no class of tests in"
-            f" Django {django.get_version()}"
+            f"{entry.place}: Django {django.get_version()} has no test or class of"
+            f" tests {entry.test}"
         )
     return cls, method
 

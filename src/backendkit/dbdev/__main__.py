@@ -30,12 +30,15 @@ def main(arguments: list[str]) -> None:
     )
     parser = argparse.ArgumentParser(
         prog="python -m backendkit.dbdev",
-        description="Development databases; COMMAND --help says more.",
+        description=(
+            "Manages development databases. Run COMMAND --help for the options of a"
+            " command."
+        ),
         add_help=arguments[:1] in (["-h"], ["--help"]),
     )
     parser.add_argument("command", choices=names, metavar="COMMAND")
-    parser.add_argument("--settings", help="the settings module")
-    parser.add_argument("--pythonpath", help="a folder to import it from")
+    parser.add_argument("--settings", help="Dotted path of the settings module.")
+    parser.add_argument("--pythonpath", help="Directory to add to the Python path.")
     known, rest = parser.parse_known_args(arguments)
     sys.path.insert(0, known.pythonpath or os.getcwd())
     if known.settings:
@@ -50,7 +53,7 @@ def main(arguments: list[str]) -> None:
     if known.command == "doctor":
         early.doctor(program)
     if "backendkit.dbdev" not in apps and not any("dbdev" in app for app in apps):
-        sys.exit('"backendkit.dbdev" isn\'t among INSTALLED_APPS')
+        sys.exit('"backendkit.dbdev" isn\'t in INSTALLED_APPS')
     django.setup()
     ManagementUtility(program).execute()
 

@@ -88,7 +88,7 @@ def for_database(
         if engine in _registered:
             return _complete(str(engine))
         raise DbdevError(
-            f"DATABASES[{alias!r}] has no ENGINE; there are development backends for"
+            f"DATABASES[{alias!r}] has no ENGINE. There are development backends for"
             f" {', '.join(engines())}"
         )
     return _complete(engine)
@@ -107,8 +107,8 @@ def get(engine: str) -> type[BaseDbdevBackend]:
         backend = path.replace(":", ".") if path else _BUILT_IN.get(engine)
     if backend is None:
         raise DbdevError(
-            f"there is no development backend for the engine {engine!r}; there are"
-            f" some for {', '.join(engines())}. Register others with"
+            f"there is no development backend for the engine {engine!r}. There are"
+            f" development backends for {', '.join(engines())}. Register others with"
             " backendkit.dbdev.backendregistry.register()"
         )
     if isinstance(backend, str):

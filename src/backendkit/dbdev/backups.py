@@ -162,15 +162,15 @@ def read(directory: Path) -> Manifest:
     :raises BackupError: it isn't one, or can't be read.
     """
     if directory.name.endswith(UNFINISHED):
-        raise BackupError(f"{directory} is a backup that was never finished")
+        raise BackupError(f"{directory} is an incomplete backup")
     path = directory / MANIFEST
     try:
         values = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        what = "has no manifest.json" if directory.is_dir() else "is no directory"
-        raise BackupError(f"{directory} is no backup: it {what}") from None
+        what = "has no manifest.json" if directory.is_dir() else "isn't a directory"
+        raise BackupError(f"{directory} isn't a backup: it {what}") from None
     except NotADirectoryError:
-        raise BackupError(f"{directory} is no backup: it is no directory") from None
+        raise BackupError(f"{directory} isn't a backup: it isn't a directory") from None
     except OSError as error:
         raise BackupError(f"{path} can't be read: {error.strerror}") from error
     except ValueError as error:
@@ -181,7 +181,9 @@ def read(directory: Path) -> Manifest:
         files = {name: File(**file) for name, file in values.pop("files").items()}
         manifest = Manifest(files=files, **values)
     except (TypeError, KeyError, AttributeError) as error:
-        raise BackupError(f"{path} is no manifest of a backup: {error!r}") from error
+        raise BackupError(
+            f"{path} isn't the manifest of a backup: {error!r}"
+        ) from error
     for name in files:
         inner = PurePosixPath(name)
         if inner.is_absolute() or ".." in inner.parts:
@@ -200,8 +202,8 @@ def verify(directory: Path, backends: set[str], stream: TextIO) -> Manifest:
     manifest = read(directory)
     if manifest.backend not in backends:
         raise BackupError(
-            f"{directory} is a backup of another kind: {manifest.backend}, of the"
-            f" engine {manifest.engine}"
+            f"{directory} is a backup of another database, made by {manifest.backend}"
+            f" for the engine {manifest.engine}"
         )
     with Progress(stream, "checking", manifest.size) as progress:
         for name, file in manifest.files.items():
@@ -217,7 +219,7 @@ def verify(directory: Path, backends: set[str], stream: TextIO) -> Manifest:
                 raise BackupError(f"{path} can't be read: {error.strerror}") from error
             if not right:
                 raise BackupError(
-                    f"{directory} is damaged: {name} isn't what it was when the backup"
-                    " was made"
+                    f"{directory} is damaged: {name} has changed since the backup was"
+                    " made"
                 )
     return manifest

@@ -249,7 +249,7 @@ class BaseDbdevBackend(ProjectDatabase, abc.ABC):
         """
         Put a backup in the place of the data, all or nothing.
 
-        :raises DbdevError: it can't be done. The data are as they were.
+        :raises DbdevError: it can't be done. The data are unchanged.
         """
         keeping.restore(self, directory)
 
@@ -306,7 +306,7 @@ class BaseDbdevBackend(ProjectDatabase, abc.ABC):
         """
         Make the database anew from the SQL statements of a file, all or nothing.
 
-        :raises DbdevError: it can't be done. The data are as they were.
+        :raises DbdevError: it can't be done. The data are unchanged.
         """
         with self.replaced_data():
             self.init()

@@ -231,7 +231,8 @@ def _is_control(statement: str) -> bool:
         # ROLLBACK TO a savepoint stays in the transaction.
         if not harmless and "TO" not in words:
             raise DbdevError(
-                f"a file is loaded in one transaction, which it may not undo: {statement}"
+                "the file is loaded in one transaction, which it may not end:"
+                f" {statement}"
             )
         return harmless
     return False
@@ -247,4 +248,4 @@ def read_sql(dumpfile: Path) -> str:
     try:
         return dumpfile.read_text("utf-8")
     except UnicodeDecodeError as error:
-        raise DbdevError(f"{dumpfile} is no SQL: it isn't text in UTF-8") from error
+        raise DbdevError(f"{dumpfile} isn't SQL: it isn't text in UTF-8") from error

@@ -42,8 +42,8 @@ def answer() -> None:
             doctor(sys.argv)
         elif any(map(_has_models, settings.INSTALLED_APPS)):
             sys.stderr.write(
-                f"CommandError: {error}. {os.path.basename(sys.argv[0])} {_DOCTOR} says"
-                " what is missing\n"
+                f"CommandError: {error}. Run {os.path.basename(sys.argv[0])}"
+                f" {_DOCTOR} to see what is missing\n"
             )
             sys.exit(1)
 

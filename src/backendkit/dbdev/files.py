@@ -112,7 +112,7 @@ def with_space(text: str, folder: Path, needed: int | None = None) -> str:
         folder = folder.parent
     free = readable_size(shutil.disk_usage(folder).free)
     text = f"{text}. The file system of {folder} has {free} left"
-    return text if needed is None else f"{text}; {readable_size(needed)} are needed"
+    return text if needed is None else f"{text}, but {readable_size(needed)} are needed"
 
 
 def counted(number: int, noun: str) -> str:

@@ -55,7 +55,8 @@ class Instance:
         except OSError as error:
             said = reason(error, self.root.parent, named=False)
             raise DbdevError(
-                f"{self.folder} can't be made: {said}. DBDEV_DATADIR names another place"
+                f"{self.folder} can't be created: {said}. Set DBDEV_DATADIR to"
+                " another directory"
             ) from error
 
     def reserved(self) -> State:

@@ -23,7 +23,7 @@ def make_directory(backend: BaseDbdevBackend, name: str | None) -> Path:
     if name is not None:
         backups.check_name(name)
         if backend.find_named_backupdir(name) is not None:
-            raise DbdevError(f"there is a backup named {name!r} already")
+            raise DbdevError(f"there is already a backup named {name!r}")
     directory = backend.root_backupdir / (
         backups.directory_name(name) + backups.UNFINISHED
     )
@@ -31,7 +31,7 @@ def make_directory(backend: BaseDbdevBackend, name: str | None) -> Path:
         directory.mkdir(parents=True, mode=0o700)
     except OSError as error:
         said = reason(error, directory.parent, named=False)
-        raise DbdevError(f"{directory} can't be made: {said}") from error
+        raise DbdevError(f"{directory} can't be created: {said}") from error
     return directory
 
 
@@ -39,7 +39,7 @@ def create(backend: BaseDbdevBackend, name: str | None) -> Path:
     """Make a backup, and return its directory."""
     if not backend.is_initialised():
         raise DbdevError(
-            f"there is no database; {backend.manage('dbdev_init')} makes one"
+            f"there is no database. Create one with {backend.manage('dbdev_init')}"
         )
     backups.remove_unfinished(backend.root_backupdir)
     unfinished = backend.create_timestamped_backupdir(name)
@@ -101,7 +101,7 @@ def replaced_data(backend: BaseDbdevBackend) -> Iterator[Replacement]:
         if was_running:
             backend.resume()
         if said is not None:
-            raise DbdevError(f"{said}. The data are as they were") from error
+            raise DbdevError(f"{said}. The data are unchanged") from error
         raise
     replacement.commit()
 
@@ -125,8 +125,8 @@ def recover(backend: BaseDbdevBackend) -> None:
         backend.quiesce()
         replacement.roll_back()
         backend.stderr.write(
-            "A command that was replacing the data was killed. Its changes are undone:"
-            " they are as they were before it."
+            "A command was killed while it replaced the data. The data of before that"
+            " command were restored."
         )
     replacement.clean()
     backend.instance.file.clean()

@@ -43,7 +43,7 @@ def read(settings: Any, name: str, default: Any = None) -> Any:
     found = _named(settings, old)
     if found is None:
         return default
-    _warn(f"The setting {old} is read as {name}. Rename it in your settings.")
+    _warn(f"The setting {old} is deprecated. Rename it to {name}.")
     return os.path.dirname(os.fspath(found)) if name in _FOLDERS else found
 
 
@@ -52,7 +52,8 @@ def warn_of_unused(settings: Any) -> None:
     for name in UNUSED:
         if _named(settings, name) is not None:
             _warn(
-                f"The setting {name} isn't read: nothing runs that program. Remove it."
+                f"The setting {name} has no effect, because no command runs that"
+                " program. Remove it."
             )
 
 

@@ -46,4 +46,6 @@ def choose(key: str, *, after: int | None = None, without: int | None = None) ->
         port = PORTS[(first + step) % len(PORTS)]
         if port != without and is_free(port):
             return port
-    raise DbdevError(f"no port from {PORTS.start} to {PORTS.stop - 1} is free")
+    raise DbdevError(
+        f"none of the ports from {PORTS.start} to {PORTS.stop - 1} is free"
+    )

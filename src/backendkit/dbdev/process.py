@@ -342,5 +342,7 @@ def run(
             else signal.Signals(-child.returncode).name
         )
         name = os.path.basename(command[0])
-        raise DbdevError(f"{name} failed ({how_it_ended}): {said or 'it says nothing'}")
+        raise DbdevError(
+            f"{name} failed ({how_it_ended}): {said or 'it printed no message'}"
+        )
     return output or b""

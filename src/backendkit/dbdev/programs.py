@@ -61,7 +61,7 @@ class Program:
         if named:
             found = shutil.which(os.fspath(named))
             if found is None:
-                raise MissingProgramError(f"{self.setting} = {named!r} is no program")
+                raise MissingProgramError(f"{self.setting} = {named!r} isn't a program")
             return found
         for folder in folders:
             for name in self.names:
@@ -90,8 +90,8 @@ class Program:
         for_what = f", which {self.needed_for} needs," if self.needed_for else ""
         return MissingProgramError(
             f"the program {self.name}{for_what} isn't installed. To install it:"
-            f" {self.hint()}. If it is installed elsewhere, name its path in the setting"
-            f" {self.setting}"
+            f" {self.hint()}. If it is installed in an unusual place, set"
+            f" {self.setting} to its path"
         )
 
 
@@ -106,7 +106,7 @@ def install_hint(packages: Mapping[str, str]) -> str:
             root = manager == "brew" or os.geteuid() == 0
             return f"{'' if root else 'sudo '}{how} {packages[manager]}"
     known = ", ".join(f"{manager}: {name}" for manager, name in packages.items())
-    return f"install a package that has it ({known})" if known else "install it"
+    return f"install a package that contains it ({known})" if known else "install it"
 
 
 def version_of(path: str, argument: str = "--version") -> str:

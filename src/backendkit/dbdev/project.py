@@ -58,8 +58,8 @@ class ProjectDatabase:
         meant = self.dbsettings.get("DBDEV", {}).get("ALIAS", alias)
         if meant != alias:
             raise DbdevError(
-                f"the entry DATABASES[{alias!r}] comes from dbsettings(…, {meant!r}):"
-                " give it this alias"
+                f"DATABASES[{alias!r}] was created by dbsettings(…, {meant!r}). Pass"
+                f" the alias {alias!r} to dbsettings()"
             )
         self.instance = Instance(root_of(self.dbsettings, _settings()), alias)
 
@@ -211,7 +211,7 @@ def entry_of_alias(alias: str) -> dict[str, Any]:
     databases = known_databases()
     if alias not in databases:
         known = ", ".join(sorted(databases))
-        raise DbdevError(f"DATABASES has no {alias!r}; there are: {known}")
+        raise DbdevError(f"DATABASES has no alias {alias!r}. The aliases are: {known}")
     return databases[alias]
 
 

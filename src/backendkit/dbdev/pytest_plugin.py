@@ -24,15 +24,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options."""
     parser.addini(
         "dbdev_databases",
-        "aliases of databases whose servers are to run (default: those whose settings "
-        "come from backendkit.dbdev.dbsettings)",
+        "Aliases of the databases whose servers are started (default: those whose"
+        " settings come from backendkit.dbdev.dbsettings).",
         type="args",
         default=None,
     )
     parser.getgroup("dbdev", "development databases").addoption(
         "--dbdev-keep",
         action="store_true",
-        help="don't stop the servers that were started for the tests",
+        help="Don't stop the servers that were started for the tests.",
     )
 
 

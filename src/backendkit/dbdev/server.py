@@ -144,13 +144,13 @@ class ServerBackend(BaseDbdevBackend):
         where = f"DATABASES[{self.alias!r}]"
         if entry.get("HOST") not in _LOOPBACK:
             raise DbdevError(
-                f"{where}['HOST'] is {entry.get('HOST') or ''!r}: development databases"
-                " are on 127.0.0.1"
+                f"{where}['HOST'] is {entry.get('HOST') or ''!r}, but development"
+                " databases only run on 127.0.0.1"
             )
         port = str(entry.get("PORT") or "")
         if not port.isdecimal() or not 0 < int(port) < 65536:
             raise DbdevError(
-                f"{where}['PORT'] is {port!r}. Name a port, or let"
+                f"{where}['PORT'] is {port!r}. Set it to a port, or let"
                 " backendkit.dbdev.dbsettings() choose one"
             )
         return int(port)
@@ -242,14 +242,14 @@ class ServerBackend(BaseDbdevBackend):
             remove(self.instance.data)
             remove(self.instance.log)
             serving.renewed(self.instance)
-            self.stdout.write(f"{self.instance.data} is removed.")
+            self.stdout.write(f"Removed {self.instance.data}.")
 
     def start_database_server(self) -> None:
         """Start the server in the background, unless it runs."""
         with self.locked():
             self._check_initialised()
             if self._is_usable():
-                self.stdout.write(f"The server runs already, on port {self.port}.")
+                self.stdout.write(f"The server is already running on port {self.port}.")
                 return
             self._say_doubt()
             pid = self._start()
@@ -290,15 +290,15 @@ class ServerBackend(BaseDbdevBackend):
             self._check_initialised()
             if self._is_usable():
                 raise DbdevError(
-                    f"the server runs already, on port {self.port};"
-                    f" {self.manage('dbdev_stopserver')} stops it"
+                    f"the server is already running on port {self.port}. Stop it with"
+                    f" {self.manage('dbdev_stopserver')}"
                 )
             self._say_doubt()
             pid = self._start(foreground=True)
         # Other commands may work while it runs.
         self.stdout.write(
             f"{self.display_name} runs on {self.host}:{self.port}, process {pid}."
-            " Ctrl-C stops it."
+            " Stop it with Ctrl-C."
         )
         while process.exit_status(pid) is None:
             process.wait_until(lambda: process.exit_status(pid) is not None, _LOOK)
@@ -340,8 +340,8 @@ class ServerBackend(BaseDbdevBackend):
             self.instance.file.save(state)
         if number is not None and number != signals[0]:
             self.stderr.write(
-                f"The server didn't end by itself in {self.timeout:g} s; {number.name}"
-                " ended it."
+                f"The server didn't stop within {self.timeout:g} s, and was ended"
+                f" with {number.name}."
             )
         return number is not None
 
@@ -354,8 +354,8 @@ class ServerBackend(BaseDbdevBackend):
             pid, started = int(state.orphan[0]), state.orphan[1]
             if process.stop(pid, started, self.signals(), self.timeout) is not None:
                 self.stderr.write(
-                    f"The server that ran on a folder which was removed, process {pid},"
-                    " is stopped."
+                    "Stopped the server of a directory that was removed (process"
+                    f" {pid})."
                 )
             state.orphan = None
             self.instance.file.save(state)
@@ -399,7 +399,8 @@ class ServerBackend(BaseDbdevBackend):
         """
         if not self.is_running():
             raise DbdevError(
-                f"the server doesn't run; {self.manage('dbdev_startserver')} starts it"
+                "the server isn't running. Start it with"
+                f" {self.manage('dbdev_startserver')}"
             )
 
     def resume(self) -> None:
@@ -416,7 +417,7 @@ class ServerBackend(BaseDbdevBackend):
     def _check_initialised(self) -> None:
         if not self.is_initialised():
             raise DbdevError(
-                f"there is no database; {self.manage('dbdev_init')} makes one"
+                f"there is no database. Create one with {self.manage('dbdev_init')}"
             )
 
     def _start(self, *, foreground: bool = False) -> int:
@@ -435,8 +436,11 @@ class ServerBackend(BaseDbdevBackend):
                 self._start_once(self.server_command(), user, foreground=foreground)
             except serving.ServerLockedError:
                 self.check_unused()
-                said = "can't be started: a server that this command can't see uses"
-                where = f"{self.instance.data}, maybe one of another container"
+                said = (
+                    "can't be started: another server, which this command can't see,"
+                    " uses"
+                )
+                where = f"{self.instance.data}. It may run in another container"
                 failures[:] = [f"{said} {where}"]
                 return False
             except _NotReadyError as error:
@@ -510,8 +514,9 @@ class ServerBackend(BaseDbdevBackend):
         state = self.instance.file.load()
         if state.port != port:
             raise DbdevError(
-                f"port {port} is taken by another program. DATABASES[{self.alias!r}]"
-                "['PORT'] may name another one, or dbsettings() may choose one"
+                f"another program uses port {port}. Set"
+                f" DATABASES[{self.alias!r}]['PORT'] to another port, or let"
+                " dbsettings() choose one"
             )
         state.port = ports.choose(str(self.instance.folder), after=port)
         self.instance.file.save(state)
@@ -520,8 +525,8 @@ class ServerBackend(BaseDbdevBackend):
         self.close_connection()
         self.dbsettings["PORT"] = str(state.port)
         self.stderr.write(
-            f"Port {port} is taken by another program; it is {state.port} now. Start"
-            " other processes of the project again."
+            f"Another program uses port {port}, so the server now uses port"
+            f" {state.port}. Restart other processes of the project."
         )
 
     def info(self) -> dict[str, Any]:
@@ -568,14 +573,14 @@ class ServerBackend(BaseDbdevBackend):
         else:
             yield Finding(
                 False,
-                f"port {port} is taken by another program",
-                remedy="name another one, or stop the program",
+                f"another program uses port {port}",
+                remedy="Choose another port, or stop that program.",
             )
         if state.pid is not None and server is None:
             yield Finding(
                 True,
-                f"the server that was started last (process {state.pid}) is gone;"
-                f" {self.manage('dbdev_startserver')} starts it",
+                f"the server that was started last (process {state.pid}) has ended."
+                f" Start it with {self.manage('dbdev_startserver')}",
             )
 
 

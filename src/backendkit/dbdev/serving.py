@@ -177,9 +177,9 @@ def settle(instance: Instance, port: str | None = None) -> None:
         if (strayed and not removed) or _original_is_there(instance, state):
             if port is not None and port == str(state.server_port):
                 raise DbdevError(
-                    f"{instance.folder} is a copy of {state.folder}, and its settings"
-                    f" name the port of the original's server. Name another PORT than"
-                    f" {port} for {instance.alias!r}"
+                    f"{instance.folder} is a copy of {state.folder}, and has the port"
+                    " of the original's server in its settings. Set the PORT of"
+                    f" {instance.alias!r} to another one than {port}"
                 )
             _become_a_copy(instance, state)
             return
@@ -241,8 +241,9 @@ def _become_a_copy(instance: Instance, state: State) -> None:
     )
     if state.port is not None:
         said += (
-            f" It has the port {state.port} now; port {old} stays with the original."
-            f" manage.py dbdev_startserver{_option(instance)} starts a server of its own."
+            f" It now has port {state.port}, and the original keeps port {old}. To"
+            " start a server for the copy, run manage.py"
+            f" dbdev_startserver{_option(instance)}."
         )
     _say(f"{said} {DOUBT}" if state.doubtful else said)
 
@@ -257,8 +258,8 @@ def _option(instance: Instance) -> str:
 #: What is said of data that were copied from a running server.
 DOUBT = (
     "The original's server was running when the files were copied, so they may be"
-    " inconsistent: restore a backup (dbdev_restore) or start anew (dbdev_reinit) if the"
-    " server refuses them or rows are missing."
+    " inconsistent. If the server refuses them or rows are missing, restore a backup"
+    " (dbdev_restore) or create a new database (dbdev_reinit)."
 )
 
 

@@ -182,8 +182,8 @@ class Lock:
                     if clock.monotonic() >= deadline:
                         holder = os.pread(file, 200, 0).decode(errors="replace")
                         raise DbdevError(
-                            f"another command works on this database: {holder.strip()}"
-                            f" (waited {timeout:g} s)"
+                            "another command is using this database:"
+                            f" {holder.strip()} (waited {timeout:g} s)"
                         ) from None
                 time.sleep(_PAUSE)
             program = " ".join(

@@ -48,9 +48,9 @@ class User:
                 bits >>= 3
             if not bits & 1:
                 raise DbdevError(
-                    f"the server may not run as root, and the user {self.name} may not"
-                    f" enter {path}. Set DBDEV_DATADIR to a folder that it may enter,"
-                    " or DBDEV_USER to another user"
+                    f"the server can't run as root, and the user {self.name} has no"
+                    f" access to {path}. Set DBDEV_DATADIR to a directory that this"
+                    " user can access, or DBDEV_USER to another user"
                 )
 
 
@@ -79,7 +79,7 @@ def unprivileged(folder: Path, name: str | None) -> User | None:
             # Of a folder that comes from another machine.
             return User(str(owner), owner, owner)
         raise DbdevError(
-            f"there is no user {name or _UNPRIVILEGED} to run the server as: name one in"
-            " DBDEV_USER"
+            f"there is no user {name or _UNPRIVILEGED} to run the server as. Set"
+            " DBDEV_USER to the name of a user"
         ) from None
     return User(entry.pw_name, entry.pw_uid, entry.pw_gid)

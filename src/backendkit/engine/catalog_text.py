@@ -44,7 +44,10 @@ def check_names(table: Table) -> None:
     """
     for name in (table.name, *(column.name for column in table.columns)):
         if "\0" in name:
-            raise DatabaseError(f"SQL can't name {shown(name)}, which has a NUL in it.")
+            raise DatabaseError(
+                f"SQL can't use the name {shown(name)}, because it contains a NUL"
+                " character."
+            )
 
 
 def check_table(table: Table) -> None:
@@ -200,13 +203,14 @@ def _require(
 
 def _differs(kind: str, name: str) -> DatabaseError:
     return DatabaseError(
-        f"The catalog's SQL of the {kind} {shown(name)} makes one with other columns"
-        " than the catalog says. Was the database written by somebody else?"
+        f"The catalog's SQL of the {kind} {shown(name)} defines other columns than"
+        " the catalog. Another program may have written to the database."
     )
 
 
 def _refused(kind: str, name: str, sql: str) -> DatabaseError:
     return DatabaseError(
-        f"The catalog's SQL of the {kind} {shown(name)} isn't the definition of one:"
-        f" {shown(sql)}. It isn't run. Was the database written by somebody else?"
+        f"The catalog's SQL of the {kind} {shown(name)} isn't the definition of a"
+        f" {kind}, and wasn't executed: {shown(sql)}. Another program may have"
+        " written to the database."
     )

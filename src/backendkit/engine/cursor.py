@@ -128,8 +128,8 @@ class Cursor:
         elif kind is Kind.VACUUM:
             if is_backup(sql):
                 raise NotSupportedError(
-                    "VACUUM INTO would copy SQLite's memory, which holds no rows, not"
-                    " the store."
+                    "VACUUM INTO isn't supported: it would copy SQLite's own"
+                    " database, which contains no rows of the store."
                 )
         else:
             self._schema(sql, params)
@@ -331,7 +331,9 @@ class Cursor:
                 spill.add(rows)
         except BaseException:
             self._finish()
-            self._rows = _ended("rows that weren't kept at a COMMIT, which failed")
+            self._rows = _ended(
+                "the remaining rows were lost, because a COMMIT failed to keep them"
+            )
             raise
         self._rows = iter(spill)
 

@@ -274,8 +274,8 @@ def _check_fill(
     ]
     if missing and _has_rows(session, table):
         msg = (
-            f"NOT NULL constraint failed: {table.name}.{missing[0]}: there are rows,"
-            " and no default for them was given"
+            f"NOT NULL constraint failed: {table.name}.{missing[0]}: the table has"
+            " rows, and the column has no default for them"
         )
         raise IntegrityError(msg)
 

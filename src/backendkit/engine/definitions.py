@@ -291,8 +291,8 @@ def _check_names(
         raise NotSupportedError(f"An index of {shown(table)} has an empty name.")
     for name in {one.name for one in columns} & {one.name for one in hidden}:
         raise NotSupportedError(
-            f"{shown(table)} can't have a column {shown(name)}: what is computed for one"
-            " of its indexes is kept under that name."
+            f"{shown(table)} can't have a column {shown(name)}: one of its indexes"
+            " uses this name for computed values."
         )
 
 

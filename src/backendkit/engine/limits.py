@@ -139,17 +139,17 @@ class Watch:
         else:
             how = "in all of the table"
         return (
-            f"more than {number:,} rows of table {self._table.name} are looked at,"
-            f" {how}, to find: {wanted or 'what SQLite picks out of them'}."
+            f"the query read more than {number:,} rows of table {self._table.name},"
+            f" {how}, to find: {wanted or 'rows that SQLite selects'}."
             f" {self._remedy()}"
         )
 
     def _remedy(self) -> str:
         columns = self._helpful()
         if not columns:
-            return "No index helps: narrow it down by something that has one."
+            return "No index helps. Add a filter on an indexed field."
         if not self._capabilities.indexed:
-            return "This store looks up rows by unique indexes only."
+            return "This store only looks up rows by unique indexes."
         text = self._limits.index_text(self._table.name, columns)
         return f"This would help: {text}"
 

@@ -135,9 +135,11 @@ class SequenceModule(MasterModule):
         running = self.connection.active
         table = running.session.catalog().named(str(name))
         if table is None or is_view(table) or table.auto_increment is None:
-            raise NotSupportedError(f"{name} isn't a table that numbers its rows.")
+            raise NotSupportedError(f"{name} isn't a table with automatic numbers.")
         if number is not None and not isinstance(number, int):
-            raise NotSupportedError(f"{number!r} isn't a number to go on behind.")
+            raise NotSupportedError(
+                f"{number!r} isn't a number that a sequence can have."
+            )
         largest = _largest(running.session, table)
         running.session.reset_sequence(table, max(number or 0, largest))
         running.changes += 1
@@ -210,7 +212,9 @@ class SchemaTable:
         """Set a table's number; what isn't changed is ``apsw.no_change``."""
         name, number = fields
         if name is not apsw.no_change and name != self._name(rowid):
-            raise NotSupportedError(f"A row of {SEQUENCES} can't be renamed.")
+            raise NotSupportedError(
+                f"The name in a row of {SEQUENCES} can't be changed."
+            )
         if number is not apsw.no_change:
             self._sequences().set(self._name(rowid), number)
 
@@ -220,7 +224,10 @@ class SchemaTable:
 
     def _sequences(self) -> SequenceModule:
         if not isinstance(self.module, SequenceModule):
-            raise NotSupportedError("The schema is changed by CREATE, ALTER and DROP.")
+            raise NotSupportedError(
+                "This table can't be written to. Use CREATE, ALTER and DROP to change"
+                " the schema."
+            )
         return self.module
 
     def _name(self, rowid: int) -> str:
@@ -260,8 +267,8 @@ class SchemaCursor:
         value = self._row[number]
         if value is NotSupportedError:
             raise NotSupportedError(
-                f"The numbers in {SEQUENCES} can be set, but not read: the store keeps"
-                " them."
+                f"The numbers in {SEQUENCES} can be set, but not read, because the"
+                " store keeps them."
             )
         return value
 

@@ -73,8 +73,8 @@ def without_for_update(sql: str) -> str | None:
         if option in {"NOWAIT", "SKIP", "OF"}:
             # NOWAIT alone, SQLite would take for a table's other name.
             raise NotSupportedError(
-                f"FOR UPDATE {option} isn't supported: there is one lock for the whole"
-                " store, and who wants it waits."
+                f"FOR UPDATE {option} isn't supported: the whole store has a single"
+                " lock, and transactions wait for it."
             )
         kept, end = kept + sql[end : first.start], second.end
     return kept + sql[end:] if end else None

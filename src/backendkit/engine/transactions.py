@@ -32,11 +32,11 @@ PAUSES = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
 _SPARE = 8
 
 _OVER = (
-    "the transaction is over: another one has committed since it began."
-    " Roll it back and run it again."
+    "the transaction has failed: another one has committed since it began. Roll it"
+    " back and run it again."
 )
 _FORKED = (
-    "this transaction was begun by another process, before a fork. Roll it back, or"
+    "another process began this transaction, before a fork. Roll it back, or"
     " close the connection."
 )
 

@@ -220,7 +220,10 @@ def reraise_binding(bindings: Any, error: Exception) -> NoReturn:
             try:
                 value.encode()
             except UnicodeEncodeError:
-                msg = f"Parameter {number}, {shown(value)!a}, has surrogates: it isn't Unicode."
+                msg = (
+                    f"Parameter {number}, {shown(value)!a}, contains a lone"
+                    " surrogate, which isn't valid Unicode."
+                )
                 raise DataError(msg) from error
         elif not isinstance(value, (int, float, bytes, type(None))):
             kind = type(value).__name__

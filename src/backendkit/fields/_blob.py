@@ -62,8 +62,8 @@ class BlobField(models.BinaryField):
         if isinstance(value, bytes | bytearray | memoryview):
             return bytes(value)
         raise TypeError(
-            f"{self.name}: a blob is bytes, text or a file with read(), not "
-            f"{type(value).__name__}."
+            f"{self.name}: a blob must be bytes, text or a file with read(), not"
+            f" {type(value).__name__}."
         )
 
     def value_to_string(self, obj: Any) -> str:
@@ -77,7 +77,7 @@ class BlobField(models.BinaryField):
         :raises TypeError: another lookup.
         """
         if lookup_name != "isnull":
-            raise TypeError("A BlobField has no lookup but isnull.")
+            raise TypeError("BlobField supports no lookup other than isnull.")
         return super().get_lookup(lookup_name)
 
     def formfield(self, **kwargs: Any) -> Any:

@@ -155,7 +155,8 @@ class IterableField(StructuredField):
             item_field = RawField()
         if not isinstance(item_field, models.Field):
             raise TypeError(
-                f"item_field is a model field or its class, not {item_field!r}."
+                "item_field must be a model field or a field class, not"
+                f" {item_field!r}."
             )
         self.item_field = item_field
         super().__init__(*args, **kwargs)
@@ -202,8 +203,8 @@ class IterableField(StructuredField):
         ):
             errors.append(
                 checks.Warning(
-                    "No database has an index or a unique constraint on the items of a "
-                    "collection: unique and db_index of the item field do nothing.",
+                    "unique and db_index have no effect on an item field: no database"
+                    " has indexes or unique constraints on the items of a collection.",
                     obj=self,
                     id="backendkit.fields.W001",
                 )
@@ -266,7 +267,7 @@ class IterableField(StructuredField):
     def _require(self, value: Any) -> None:
         if isinstance(value, str | bytes | dict) or not isinstance(value, Iterable):
             raise ValidationError(
-                f"{value!r} is no {self.container.__name__}.",
+                f"{value!r} isn't a {self.container.__name__}.",
                 code="invalid",
             )
 
@@ -387,7 +388,7 @@ class ListField(IterableField):
         **kwargs: Any,
     ) -> None:
         if ordering is not None and not callable(ordering):
-            raise TypeError(f"ordering is a function, not {ordering!r}.")
+            raise TypeError(f"ordering must be a function, not {ordering!r}.")
         self.ordering = ordering
         super().__init__(item_field, *args, **kwargs)
 
@@ -431,7 +432,7 @@ class SetField(IterableField):
         if isinstance(self.item_field, StructuredField):
             errors.append(
                 checks.Error(
-                    "A set has no items that can be changed: hold them in a ListField.",
+                    "The items of a set can't be mutable. Use a ListField.",
                     obj=self,
                     id="backendkit.fields.E003",
                 )
@@ -464,11 +465,11 @@ class DictField(IterableField):
 
     def _require(self, value: Any) -> None:
         if not isinstance(value, dict):
-            raise ValidationError(f"“{value}” is no dict.", code="invalid")
+            raise ValidationError(f"“{value}” value must be a dict.", code="invalid")
         for key in value:
             if not isinstance(key, str):
                 raise ValidationError(
-                    f"The key {key!r} must be text: JSON has no others.", code="invalid"
+                    f"The key {key!r} must be a string, as in JSON.", code="invalid"
                 )
 
     def to_json(self, value: Any) -> Any:

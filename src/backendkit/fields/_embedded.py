@@ -49,7 +49,9 @@ class EmbeddedModel(models.Model):
 
         :raises TypeError: always.
         """
-        raise TypeError(f"{type(self).__name__} instances can be changed: no hash.")
+        raise TypeError(
+            f"{type(self).__name__} instances are mutable, so they are unhashable."
+        )
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """
@@ -58,7 +60,7 @@ class EmbeddedModel(models.Model):
         :raises NotSupportedError: always.
         """
         raise NotSupportedError(
-            f"{type(self).__name__} has no table; save what it is embedded in."
+            f"{type(self).__name__} has no table. Save the instance that embeds it."
         )
 
     def delete(self, *args: Any, **kwargs: Any) -> Any:
@@ -68,7 +70,8 @@ class EmbeddedModel(models.Model):
         :raises NotSupportedError: always.
         """
         raise NotSupportedError(
-            f"{type(self).__name__} has no table; remove it from what it is embedded in."
+            f"{type(self).__name__} has no table. Remove it from the instance that"
+            " embeds it."
         )
 
     @property
@@ -139,7 +142,7 @@ class EmbeddedModelField(StructuredField):
                 return tag
         allowed = ", ".join(map(str, self._allowed()))
         raise TypeError(
-            f"{self}: {value._meta.label} isn't embedded here; {allowed} is."
+            f"{self}: {value._meta.label} isn't allowed here. Use {allowed}."
         )
 
     def _allowed(self) -> list[str]:
@@ -152,8 +155,8 @@ class EmbeddedModelField(StructuredField):
             return models_by_tag[tag]
         except (KeyError, TypeError) as error:
             raise ValidationError(
-                f"“{tag}” names no model that is allowed here: those are "
-                f"{', '.join(map(str, models_by_tag))}.",
+                f"“{tag}” isn't a model that is allowed here. The models are:"
+                f" {', '.join(map(str, models_by_tag))}.",
                 code="unknown_model",
             ) from error
 
@@ -196,7 +199,7 @@ class EmbeddedModelField(StructuredField):
         if isinstance(value, models.Model):
             return value
         if not isinstance(value, Mapping):
-            raise ValidationError(f"“{value}” is no embedded model.", code="invalid")
+            raise ValidationError(f"“{value}” isn't an embedded model.", code="invalid")
         model = self._model_of(value)
         values: dict[str, Any] = {}
         errors: list[ValidationError] = []
@@ -225,7 +228,7 @@ class EmbeddedModelField(StructuredField):
         if value is None:
             return
         if not isinstance(value, models.Model):
-            raise ValidationError(f"“{value}” is no embedded model.", code="invalid")
+            raise ValidationError(f"“{value}” isn't an embedded model.", code="invalid")
         try:
             self._tag_of(value)
         except TypeError as error:
@@ -300,7 +303,7 @@ class EmbeddedModelField(StructuredField):
             return [
                 *errors,
                 checks.Error(
-                    f"embedded_model names a model that isn't there: {error}",
+                    f"embedded_model refers to a model that doesn't exist: {error}",
                     obj=self,
                     id="backendkit.fields.E010",
                 ),
@@ -309,7 +312,7 @@ class EmbeddedModelField(StructuredField):
             errors.append(
                 checks.Error(
                     cycle,
-                    hint="Hold a foreign key, or a RawField.",
+                    hint="Use a foreign key, or a RawField.",
                     obj=self,
                     id="backendkit.fields.E011",
                 )
@@ -318,8 +321,8 @@ class EmbeddedModelField(StructuredField):
             if model._meta.many_to_many:
                 errors.append(
                     checks.Error(
-                        f"{model._meta.label} has a ManyToManyField: it can't be "
-                        "embedded.",
+                        f"{model._meta.label} has a ManyToManyField, so it can't be"
+                        " embedded.",
                         obj=self,
                         id="backendkit.fields.E012",
                     )
@@ -331,7 +334,7 @@ class EmbeddedModelField(StructuredField):
         for model in (self.model, *self.models_by_tag().values()):
             if cycle := _cycle(model, [model]):
                 path = " → ".join(each._meta.label for each in cycle)
-                return f"A model is embedded in itself: {path}."
+                return f"A model can't be embedded in itself: {path}."
         return ""
 
     def formfield(self, **kwargs: Any) -> Any:
@@ -377,7 +380,7 @@ def _labels(given: Any) -> Any:  # a label, or several as they were given
     if isinstance(given, models.base.ModelBase):
         if given._meta.abstract:
             raise TypeError(
-                f"{given.__name__} is abstract: it has no instances to embed."
+                f"{given.__name__} is abstract, so it has no instances to embed."
             )
         return given._meta.label
     if isinstance(given, dict) and given:
@@ -385,8 +388,8 @@ def _labels(given: Any) -> Any:  # a label, or several as they were given
     if isinstance(given, list | tuple) and given:
         return [_labels(each) for each in given]
     raise TypeError(
-        "embedded_model is a model, its label, or several in a list or a dictionary, "
-        f"not {given!r}."
+        "embedded_model must be a model, its label, or a list or dictionary of them,"
+        f" not {given!r}."
     )
 
 

@@ -340,7 +340,7 @@ class ChoiceFormField(EmbeddedFormField):
         tag = self._choice.tag_of(value)
         if tag not in self._fields:
             raise ValidationError(
-                _("“%(tag)s” names no model that is allowed here."),
+                _("“%(tag)s” isn't a model that is allowed here."),
                 code="unknown_model",
                 params={"tag": tag},
             )

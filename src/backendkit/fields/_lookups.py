@@ -39,7 +39,8 @@ class _OfItems(FieldGetDbPrepValueMixin, Lookup):
 
     def as_sql(self, compiler: Any, connection: Any) -> Compiled:
         raise NotSupportedError(
-            f"{connection.display_name} has no lookup {self.lookup_name} on collections."
+            f"{connection.display_name} doesn't support the lookup {self.lookup_name}"
+            " on collections."
         )
 
 

@@ -176,8 +176,8 @@ class Path(KeyTransform):
         :raises NotSupportedError: always.
         """
         raise NotSupportedError(
-            f"{connection.display_name} has no typed paths into JSON; use "
-            "django.db.models.fields.json.KT instead."
+            f"{connection.display_name} doesn't support typed paths into JSON. Use"
+            " django.db.models.fields.json.KT instead."
         )
 
     def as_oracle(self, compiler: Any, connection: Any) -> Compiled:

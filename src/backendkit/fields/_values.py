@@ -78,9 +78,9 @@ def resolve(field: Any, label: str) -> Any:
             return home.get_registered_model(*names)
     except LookupError as error:
         raise LookupError(
-            f"{label}, which {model._meta.label} embeds, isn't there. In a migration, an "
-            "AlterField or RemoveField of what embeds it comes before all else that "
-            "changes the table."
+            f"{label}, which {model._meta.label} embeds, doesn't exist. In a"
+            " migration, first alter or remove the field that embeds it, before other"
+            " operations change the table."
         ) from error
 
 
@@ -129,7 +129,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float | Decimal) and not math.isfinite(value):
-        raise ValueError(f"{value!r} isn't finite: JSON has no such number.")
+        raise ValueError(f"{value!r} isn't finite, so JSON can't represent it.")
     if isinstance(value, float):
         # There are two zeros, but one value.
         return float(value) + 0.0
@@ -147,14 +147,14 @@ def plain(value: Any) -> Any:
         return _text_of(bytes(value))
     if isinstance(value, dict):
         if odd := [key for key in value if not isinstance(key, str)]:
-            raise ValueError(f"The key {odd[0]!r} isn't a string: JSON has no others.")
+            raise ValueError(f"The key {odd[0]!r} must be a string, as in JSON.")
         # Equal ones have one form, for databases that compare their text.
         return {key: plain(value[key]) for key in sorted(value)}
     if isinstance(value, list | tuple):
         return [plain(each) for each in value]
     if isinstance(value, set | frozenset):
         return in_order(plain(each) for each in value)
-    raise ValueError(f"A value of type {type(value).__name__} has no form in JSON.")
+    raise ValueError(f"Values of type {type(value).__name__} aren't JSON serializable.")
 
 
 def in_order(values: Any) -> list[Any]:
@@ -216,7 +216,7 @@ def _datetime_text(value: datetime.datetime) -> str:
 
 def _decimal_text(field: Any, value: Decimal) -> str:
     if not value.is_finite():
-        raise ValueError(f"{value!r} isn't finite: JSON has no such number.")
+        raise ValueError(f"{value!r} isn't finite, so JSON can't represent it.")
     if field.decimal_places is not None:
         value = round(value, field.decimal_places)
     if not value:
@@ -234,6 +234,8 @@ def _bytes_of(value: Any) -> bytes:
             return base64.b64decode(value, validate=True)
         except (binascii.Error, ValueError) as error:
             raise ValidationError(
-                "“%(value)s” is no Base64.", code="invalid", params={"value": value}
+                "“%(value)s” isn't valid Base64.",
+                code="invalid",
+                params={"value": value},
             ) from error
     return bytes(value)

@@ -250,7 +250,7 @@ class StructureFormField(forms.JSONField):
 
     def _wrong(self, value: Any) -> Any:
         raise ValidationError(
-            _("Enter a JSON object: %(value)s is none."),
+            _("Enter a JSON object, not %(value)s."),
             code="invalid",
             params={"value": json.dumps(value)[:50]},
         )

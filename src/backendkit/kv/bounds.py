@@ -108,7 +108,7 @@ def exact_value(value_type: ValueType, value: Any) -> Any:
         if wanted is Decimal and not converted.is_finite():
             return None
         return converted if converted == value else None
-    raise ValueError("not of the column's type")
+    raise ValueError("a value of another type than the column")
 
 
 def bound_value(value_type: ValueType, value: Any) -> tuple[Any, int]:
@@ -124,21 +124,21 @@ def bound_value(value_type: ValueType, value: Any) -> tuple[Any, int]:
         return exact, 0
     wanted: Any = PYTHON_TYPES[value_type]
     if not isinstance(value, _NUMBERS):
-        raise ValueError("nothing compares to it")
+        raise ValueError("nothing is comparable to it")
     if wanted is bool:
         # Any other number is true in Python; False and True compare as 0 and 1.
         return (True, -1) if value > 1 else (False, -1 if value > 0 else 1)
     if isinstance(value, Decimal):
         if not value.is_finite():
-            raise ValueError("no such number")
+            raise ValueError("no column of this type has such a number")
         if _beyond_int(wanted, value):
             return (_HUGE, -1) if value > 0 else (-_HUGE, 1)
     elif isinstance(value, float) and not isfinite(value):
-        raise ValueError("no such number")
+        raise ValueError("no column of this type has such a number")
     try:
         near = wanted(value)
     except OverflowError as error:
-        raise ValueError("no such number") from error
+        raise ValueError("no column of this type has such a number") from error
     return near, -1 if near < value else 1
 
 

@@ -150,16 +150,16 @@ class TableRecord:
         table, known = self.table, self.columns
         numbers = [self.id, self.layout, *self.index_ids.values()]
         if any(number.__class__ is not int or number < 0 for number in numbers):
-            raise ValueError("a number that isn't one")
+            raise ValueError("a number has the wrong type")
         if not all(known.keys() >= set(layout) for layout in self.layouts):
-            raise ValueError("rows have columns that aren't there")
+            raise ValueError("the layout of the rows refers to missing columns")
         if [known[number].type for number in self.layouts[self.layout]] != [
             column.type for column in table.columns
         ]:
-            raise ValueError("the rows are written with other columns")
+            raise ValueError("the layout of the rows has other columns than the table")
         ids = {self.index_ids[index.name] for index in table.indexes}
         if len(ids) != len(table.indexes):
-            raise ValueError("two indexes have one number")
+            raise ValueError("two indexes have the same number")
 
     # What is needed to read and write rows, computed once.
 
@@ -217,7 +217,9 @@ class TableRecord:
             try:
                 reader = readers[data[-1]]
             except IndexError:
-                raise DamagedRowError("no such layout", self.table.name) from None
+                raise DamagedRowError(
+                    "the table has no such layout", self.table.name
+                ) from None
             return reader(data)
 
         return read
@@ -317,8 +319,8 @@ class TableRecord:
                 columns[number] = self._added(column, fill, check)
             elif columns[number].type is not column.type:
                 raise ProgrammingError(
-                    f"{table.name}.{column.name}: a column's type can't change from"
-                    f" {columns[number].type} to {column.type}"
+                    f"{table.name}.{column.name}: the type of a column can't be"
+                    f" changed from {columns[number].type} to {column.type}"
                 )
             layout.append(number)
         self._check_alteration(table, renames)
@@ -347,7 +349,7 @@ class TableRecord:
             return tuple(renames.get(name, name) for name in names)
 
         if renamed(self.table.primary_key) != table.primary_key:
-            raise ProgrammingError(f"{table.name}: the primary key can't change")
+            raise ProgrammingError(f"{table.name}: the primary key can't be changed")
         old = {
             index.name: (renamed(index.columns), index.unique)
             for index in self.table.indexes

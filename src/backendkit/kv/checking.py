@@ -171,7 +171,9 @@ class Checker:
             name = record.table.name
             if key != catalog_key(record.id):
                 self._complete = False
-                message = f"its number is {record.id}, but it is stored as another's"
+                message = (
+                    f"its number is {record.id}, but it is stored under another number"
+                )
                 yield self._found(Problem.CATALOG, name, message, key=_hex(key))
                 self._know(key)
                 continue
@@ -181,11 +183,11 @@ class Checker:
                 message = f"there is another table named {other}"
                 yield self._found(Problem.CATALOG, name, message)
             if len(record.index_ids) != len(numbers):
-                message = "it has numbers for indexes that it doesn't have"
+                message = "it has numbers of missing indexes"
                 yield self._found(Problem.CATALOG, name, message)
             for index, number in record.index_ids.items():
                 if number in self._index_ids:
-                    message = f"its number {number} is another index's, too"
+                    message = f"another index has its number {number}, too"
                     yield self._found(Problem.CATALOG, name, message, index=index)
                 self._index_ids.add(number)
         yield from self._catalog_keys()
@@ -213,7 +215,10 @@ class Checker:
             repaired = self._repair and self._complete
             if repaired:
                 transaction.put(NEXT_ID_KEY, (max(ids) + 1).to_bytes(8, "big"))
-            message = f"the next table would get number {following}, which is taken"
+            message = (
+                f"the next table would get the number {following}, which another"
+                " table has"
+            )
             yield self._found(Problem.CATALOG, "", message, repaired=repaired)
 
     # What belongs to no table
@@ -236,13 +241,13 @@ class Checker:
                 continue
             number = _number(key, 1)
             if number is None or kind not in _PREFIXES:
-                message = "a key that isn't one of a database of this format"
+                message = "a key that this format doesn't allow"
                 yield self._found(Problem.STRAY, "", message, key=_hex(key))
                 continue
             prefix = _PREFIXES[kind](number)
             stop = prefix + AFTER
             if not key.startswith(prefix) or key >= stop:
-                message = "a key that no row, entry or number has"
+                message = "a key that belongs to no row, index entry or number"
                 yield self._found(Problem.STRAY, "", message, key=_hex(key))
                 continue
             position = stop
@@ -258,12 +263,12 @@ class Checker:
         count = sum(1 for _ in self._transaction.range(prefix, stop))
         if kind == _ROWS:
             # Somebody may want to read them by hand.
-            message = f"{count} rows of table number {number}, which isn't there"
+            message = f"{count} rows of table number {number}, which doesn't exist"
             return self._found(Problem.STRAY, "", message)
         if kind == _INDEX:
-            message = f"{count} entries of index number {number}, which isn't there"
+            message = f"{count} entries of index number {number}, which doesn't exist"
         else:
-            message = f"the row count of table number {number}, which isn't there"
+            message = f"the row count of table number {number}, which doesn't exist"
         repaired = self._repair and self._complete
         if repaired:
             self._transaction.clear(prefix, stop)
@@ -340,7 +345,9 @@ class _Table:
                 self._count_number(row[self._auto])
             if own_key != primary_key:
                 other = _shown(record.primary_key, own_key)
-                message = f"the row that is stored there has the primary key {other}"
+                message = (
+                    f"the row that is stored under this key has the primary key {other}"
+                )
                 yield self._found(Problem.WRONG_KEY, message, primary_key)
             for number, entry in enumerate(entries):
                 finding = self._entry(number, *entry, primary_key)
@@ -449,7 +456,7 @@ class _Table:
                 self._name,
                 maintainer.index.name,
                 values,
-                f"leads to {other}, which isn't there or has other values",
+                f"leads to {other}, which doesn't exist or has other values",
                 self._repair,
             )
 
@@ -462,15 +469,20 @@ class _Table:
             numbers = Numbers.load(self._transaction, table_id)
         except DAMAGE as error:
             numbers = Numbers(self._count, self._greatest)
-            message = f"row count and numbering can't be read: {_cause(error)}"
+            message = (
+                "the row count and the last automatic number can't be read:"
+                f" {_cause(error)}"
+            )
             problems.append((Problem.COUNT, message))
         if numbers.rows != self._count:
-            message = f"the row count is {numbers.rows}, but there are {self._count}"
+            message = (
+                f"the row count is {numbers.rows}, but there are {self._count} rows"
+            )
             problems.append((Problem.COUNT, message))
         if numbers.last < self._greatest:
             message = (
-                f"the next number is {numbers.last + 1}, but there is a row with"
-                f" {self._greatest}"
+                f"the next automatic number is {numbers.last + 1}, but there is a row"
+                f" with {self._greatest}"
             )
             problems.append((Problem.NUMBERING, message))
         if problems and self._repair:

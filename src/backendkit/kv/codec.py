@@ -63,8 +63,8 @@ class DamagedRowError(InternalError):
     def __init__(self, reason: str, table: str = "") -> None:
         self.reason, self.table = reason, table
         super().__init__(
-            f"{table and table + ': '}a row can't be read ({reason}): the database is"
-            " damaged, or something else has written to it. Check the database, and"
+            f"{table and table + ': '}a row can't be read ({reason}). The database is"
+            " damaged, or another program has written to it. Check the database, and"
             " restore a backup."
         )
 
@@ -228,8 +228,8 @@ class RowChecker:
     def _convert(self, row: Row) -> Row:
         if len(row) != len(self.columns):
             raise DataError(
-                f"{self.table}: a row of {len(row)} values for "
-                f"{len(self.columns)} columns"
+                f"{self.table}: a row has {len(row)} values, but the table has"
+                f" {len(self.columns)} columns"
             )
         converted = tuple(
             None if value is None else self.convert(column, value)
@@ -298,7 +298,7 @@ _TESTS: dict[ValueType, Callable[[Any], bool]] = {
 def _to_bool(value: Any) -> bool:
     if isinstance(value, (bool, int)) and value in {0, 1}:
         return bool(value)
-    raise TypeError("not a truth value")
+    raise TypeError("not a boolean")
 
 
 def _to_int(value: Any) -> int:

@@ -56,8 +56,8 @@ def check_format(marker: bytes | None, where: str) -> None:
         raise OperationalError(f"{where} is a database of {name}")
     if number > NEWEST:
         raise OperationalError(
-            f"{where} has format {number}; this release of {FORMAT_NAME} reads up"
-            f" to {NEWEST}. Upgrade it."
+            f"{where} has format {number}, but this release of {FORMAT_NAME} only"
+            f" reads formats up to {NEWEST}. Upgrade it."
         )
 
 

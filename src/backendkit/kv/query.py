@@ -119,7 +119,9 @@ class RecordQuery(NonrelQuery):
 
     def order_by(self, ordering: Sequence[tuple[str, bool]]) -> None:
         if ordering and not self.access.ordered:
-            raise NotSupportedError("rows come in the order of the index only")
+            raise NotSupportedError(
+                "this query returns rows only in the order of the index"
+            )
         self._in_order = bool(ordering)
 
     @safe_call
@@ -464,7 +466,7 @@ class RecordQuery(NonrelQuery):
             return InterfaceError("the transaction of this query has ended")
         if isinstance(error, TypeError):
             return DataError(
-                f"{self.table.name}: a filter's value can't be compared to its"
+                f"{self.table.name}: the value of a filter can't be compared with the"
                 f" column: {error}"
             )
         if isinstance(error, NO_ROW):

@@ -150,8 +150,8 @@ class RecordSession(SchemaSession):
                     if number is None:
                         if last >= _MAX_NUMBER:
                             raise OperationalError(
-                                f"{table.name}.{table.columns[auto].name}: the"
-                                " numbers are used up"
+                                f"{table.name}.{table.columns[auto].name}: all"
+                                " automatic numbers are used up"
                             )
                         last += 1
                         row = (*row[:auto], last, *row[auto + 1 :])

@@ -85,7 +85,7 @@ class RecordStore(Store):
                 if key != catalog_key(one[1].id):
                     raise DatabaseError(
                         f"The catalog has the table {shown(one[1].table.name)} under"
-                        " another one's number."
+                        " the number of another table."
                     )
             read[key] = one
         records = {record.table.name: record for _, record in read.values()}

@@ -64,7 +64,7 @@ class TransactionSession(Session):
         if self._closed:
             raise InterfaceError("the session is closed")
         if self.transaction is not None:
-            raise InterfaceError("a transaction has begun already")
+            raise InterfaceError("a transaction has already begun")
         self.transaction = self.engine.begin(write)
         self.writing = write
 
@@ -168,7 +168,10 @@ class TransactionSession(Session):
         if record is None:
             raise ProgrammingError(f"no such table: {table.name}")
         if record.table is not table and record.table.columns != table.columns:
-            raise ProgrammingError(f"{table.name}: its definition has changed since")
+            raise ProgrammingError(
+                f"the definition of table {table.name} has changed since the"
+                " transaction began"
+            )
         return record
 
     def _named(self, name: str) -> TableRecord:
@@ -200,6 +203,6 @@ class TransactionSession(Session):
         name = record.table.name
         named = ", ".join(f"{name}.{column}" for column in record.table.primary_key)
         return DataError(
-            f"{named}: too long for the primary key: its key would have {size} bytes,"
-            f" the limit is {self.max_key}. Shorten the value."
+            f"{named} is too long for the primary key: its key would have {size}"
+            f" bytes, but the limit is {self.max_key}. Shorten the value."
         )

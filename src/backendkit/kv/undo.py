@@ -83,7 +83,7 @@ class UndoLog:
             self._file.write(value)
         except OSError as error:
             raise OperationalError(
-                "unable to write what a rollback to a savepoint needs to"
+                "unable to write the data that a rollback to a savepoint needs to"
                 f" {tempfile.gettempdir()}: {error.strerror}"
             ) from error
         return _Kept(start, len(value))

@@ -53,9 +53,9 @@ class Copier:
                     unfit.append(f"{model._meta.db_table} ({error})")
             if unfit:
                 raise MoveError(
-                    f"Tables of {alias!r} are missing or don't fit the models:"
-                    f" {', '.join(unfit)}. Nothing was written. Run `manage.py migrate"
-                    f" --database {alias}` first."
+                    f"Tables of {alias!r} are missing or don't match the models:"
+                    f" {', '.join(unfit)}. Nothing was written. Run `manage.py"
+                    f" migrate --database {alias}` first."
                 )
 
     def check_empty(self) -> None:
@@ -74,9 +74,9 @@ class Copier:
             names = ", ".join(model._meta.db_table for model in full)
             labels = " ".join(f"--replace {model._meta.label}" for model in full)
             raise MoveError(
-                f"Tables of {self._target!r} have rows already: {names}. Nothing was"
-                " written. Empty them, leave them out with --exclude, or let the rows"
-                f" of {self._source!r} take their place with {labels}."
+                f"Tables of {self._target!r} already have rows: {names}. Nothing was"
+                " written. Empty the tables, leave them out with --exclude, or"
+                f" replace their rows by those of {self._source!r} with {labels}."
             )
 
     def begin(self, description: dict[str, Any]) -> None:
@@ -103,8 +103,9 @@ class Copier:
         except ROW_ERRORS as error:
             labels = ", ".join(model._meta.label for model in replaced)
             raise MoveError(
-                f"The rows of {labels} in {self._target!r} can't be replaced: {error}."
-                " Rows that aren't moved may refer to them. Nothing was written."
+                f"The rows of {labels} in {self._target!r} can't be replaced:"
+                f" {error}. Perhaps rows that aren't moved refer to them. Nothing was"
+                " written."
             ) from error
 
     def discard(self, description: dict[str, Any]) -> None:

@@ -118,9 +118,12 @@ def _why_not(model: Model, source: str, target: str) -> str:
         return "isn't managed by Django"
     for alias in (source, target):
         if not router.allow_migrate_model(alias, model):
-            return f"has no table in {alias!r}, by DATABASE_ROUTERS"
+            return f"has no table in {alias!r}, according to DATABASE_ROUTERS"
         if not options.can_migrate(connections[alias]):
-            return f"needs a database or a feature that {alias!r} isn't or hasn't"
+            return (
+                f"needs another database than {alias!r}, or a feature that it doesn't"
+                " have"
+            )
     return ""
 
 

@@ -139,11 +139,11 @@ class State:
         if owner:
             found = Owner.read(owner)
             ago = max(time.time() - float(heard), 0)
-            who = f": process {found.pid} on {found.host}, heard of {ago:.0f} s ago"
+            who = f" (process {found.pid} on {found.host}, last active {ago:.0f} s ago)"
         return MoveError(
-            f"Another move into {self._alias!r} is going on{who}. Wait for it. If you"
-            " know that it has died, take its place with --resume --take-over; should"
-            " it be alive, it stops at its next batch."
+            f"Another move to {self._alias!r} is running{who}. Wait until it has"
+            " ended. If you know that its process has died, replace it with --resume"
+            " --take-over. If it is alive after all, it then stops at its next batch."
         )
 
     def release(self) -> None:
@@ -160,8 +160,8 @@ class State:
         mine = self._entries().filter(name=_LOCK, owner=self._owner)
         if not mine.update(value=self._now()):
             raise MoveError(
-                f"Another process has taken over the move into {self._alias!r}. This"
-                " one stops; what it has committed stays."
+                f"Another process has taken over the move to {self._alias!r}. This"
+                " process stops. The rows that it has committed are kept."
             )
 
     def drop(self) -> None:

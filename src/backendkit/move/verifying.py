@@ -76,7 +76,7 @@ def _difference(
     ):
         if text != copied:
             return (
-                f"{table.label} {shown(key)}: {field.attname} was {value!r:.100}, and"
+                f"{table.label} {shown(key)}: {field.attname} was {value!r:.100}, but"
                 f" is {other!r:.100} in {target!r}"
             )
     return None
@@ -87,5 +87,8 @@ def _first_extra(table: Table, source: str, target: str, size: int) -> str:
         there = table.lookup(source, [key for key, _ in found])
         for key, _ in found:
             if table.key_name(key) not in there:
-                return f"{table.label} {shown(key)} is in {target!r}, not in {source!r}"
-    return f"{table.label}: rows came or went while they were compared"
+                return (
+                    f"{table.label} {shown(key)} is in {target!r}, but not in"
+                    f" {source!r}"
+                )
+    return f"{table.label}: rows were added or deleted during the comparison"

@@ -49,8 +49,8 @@ def _line(table: str, how: str, calls: list[dict[str, Any]]) -> str:
     times = "once" if len(calls) == 1 else f"{len(calls):,} times"
     seconds = sum(call["time"] for call in calls)
     return (
-        f"measured: {table}: {how}: {times}, {_rows(looked)} looked at, {rows:,}"
-        f" returned, {seconds:.6f} s"
+        f"measured: {table}: {how}: {times}, {_rows(looked)} read, {rows:,} returned,"
+        f" {seconds:.6f} s"
     )
 
 

@@ -152,8 +152,8 @@ class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
                 )
             )
             msg = (
-                f"{where}['OPTIONS'] has unknown options: {', '.join(unknown)}."
-                f" Known are: {known}."
+                f"{where}['OPTIONS'] has unknown options: {', '.join(unknown)}. The"
+                f" options are: {known}."
             )
             raise ImproperlyConfigured(msg)
         return {

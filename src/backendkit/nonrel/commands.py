@@ -36,7 +36,7 @@ class DatabaseCommand(BaseCommand):
             "--database",
             default=DEFAULT_DB_ALIAS,
             metavar="ALIAS",
-            help="which of the project's DATABASES (default: %(default)s)",
+            help="Alias of the database (default: %(default)s).",
         )
 
     def wrapper(self, alias: str) -> Any:
@@ -54,13 +54,14 @@ class DatabaseCommand(BaseCommand):
             ]
             known = ", ".join(sorted(ours)) or "none"
             problem = (
-                f"DATABASES has no {alias!r}"
+                f"DATABASES has no alias {alias!r}"
                 if alias not in connections.databases
                 else f"the database {alias!r} isn't one of "
                 f"{self.wrapper_class.display_name}"
             )
             raise CommandError(
-                f"{problem}; those that are: {known}", returncode=REFUSED
+                f"{problem}. The aliases of such databases are: {known}",
+                returncode=REFUSED,
             )
         return wrapper
 

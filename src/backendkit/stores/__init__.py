@@ -3,11 +3,11 @@ The contract between backendkit and a store.
 
 A *store* is a database that backendkit makes usable from Django. Its author
 writes three classes, :class:`Store`, :class:`Session` and
-:class:`NonrelQuery`, and states in one :class:`Capabilities` object what the
-store does exactly, what it does coarsely and what it does not do. Everything
-else (joins, aggregates, constraints, SQL) is done by the layers above.
+:class:`NonrelQuery`, and declares in one :class:`Capabilities` object what the store
+    does exactly, what it does coarsely and what it doesn't do. The layers above do
+    everything else: joins, aggregates, constraints, SQL.
 
-Nothing in this package imports anything but the standard library.
+This package imports only the standard library.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -78,7 +78,7 @@ class BufferedSession(BufferedWrites):
 
     def begin(self, *, write: bool) -> None:
         if self._closed or self._active:
-            raise InterfaceError("the session is closed or in a transaction")
+            raise InterfaceError("the session is closed, or already in a transaction")
         self._begin(write=write)
         self._active = True
         self._may_write(write)
@@ -198,8 +198,8 @@ class BufferedSession(BufferedWrites):
         size = sum(map(self._size, changes))
         if size > self.max_changes:
             raise OperationalError(
-                f"the transaction is too large: it has {size:,} changes, and the"
-                f" database takes {self.max_changes:,} at a time. Nothing was written."
-                " Split it, e.g. call bulk_create() with a part of the objects at a"
-                f" time, outside of atomic(), or {self.more_changes}."
+                f"the transaction is too large: it has {size:,} changes, but the"
+                f" database takes at most {self.max_changes:,} at a time. Nothing was"
+                " written. Split it, for example by calling bulk_create() several"
+                f" times outside of atomic(), or {self.more_changes}."
             )

@@ -70,7 +70,10 @@ class BufferedReads(CommittedReader):
             if self._changed is not None and table.name not in self._changed.tables:
                 raise ProgrammingError(f"no such table: {table.name}")
         elif buffer.table is not table and buffer.table.columns != table.columns:
-            raise ProgrammingError(f"{table.name}: its definition has changed since")
+            raise ProgrammingError(
+                f"the definition of table {table.name} has changed since the"
+                " transaction began"
+            )
         return buffer
 
     def _buffer(self, table: Table) -> TableBuffer:
@@ -105,7 +108,9 @@ class BufferedReads(CommittedReader):
         if capabilities.locks or capabilities.serializable:
             return self.query(table, columns, access)
         if not capabilities.preconditions:
-            raise NotSupportedError("this store has no locks: no select_for_update()")
+            raise NotSupportedError(
+                "this store has no locks, so it doesn't support select_for_update()"
+            )
         return BufferedQuery(
             self, self._buffer(table), columns, access, for_update=True
         )

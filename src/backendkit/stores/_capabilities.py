@@ -56,31 +56,32 @@ class Order(Enum):
 @dataclass(frozen=True)
 class Capabilities:
     """
-    What a store can do. Nothing here is found out by trying.
+    What a store can do. The engine relies on it without trying.
 
     :param filters: precision by lookup name, for every column type; that of
         :data:`PATTERNS` for STRING only, because other types look different as
         text in each database.
     :param filters_by_type: exceptions from ``filters`` for a column type.
-    :param negations: lookups that may also be handed over negated. A negated
-        filter has SQL's meaning too: NULL doesn't match.
-    :param indexed: whether secondary indexes make filters on them fast. The
-        primary key and unique indexes are always taken to be fast.
-    :param order: which orders rows can come in. NULL is smaller than anything.
-    :param limit: whether ``fetch`` applies its marks in the store. Elsewhere
-        the engine cuts.
+    :param negations: lookups that the store can also apply negated. A negated filter
+        has SQL's meaning, too: NULL doesn't match.
+    :param indexed: whether secondary indexes make filters fast. The engine assumes that
+        the primary key and unique indexes always do.
+    :param order: the orders in which the store can return rows. NULL is smaller than
+        all other values.
+    :param limit: whether ``fetch`` applies its marks in the store. Otherwise the engine
+        does.
     :param count: whether ``count`` is cheaper than fetching all rows.
     :param update: whether ``NonrelQuery.update`` is there.
-    :param transactions: whether begin, commit and rollback are real.
-    :param snapshots: whether a transaction sees what was committed when it began. If
-        not, each read sees what is committed then.
+    :param transactions: whether begin, commit and rollback have an effect.
+    :param snapshots: whether a transaction sees the data that were committed when it
+        began. If not, each read sees the data that are committed at that moment.
     :param locks: whether ``Session.lock`` excludes other writers until the end
         of the transaction (``select_for_update``). Without ``locks``,
         ``serializable`` and ``preconditions`` Django ignores ``select_for_update``.
-    :param serializable: whether a transaction that writes can't commit any more once
-        another one has changed what it has read, or has added to it. Then
-        ``select_for_update`` needs no lock: its rows are as they were, or nothing is
-        kept.
+    :param serializable: whether a transaction that writes can't commit if another one
+        has changed the rows that it has read, or added rows to them. Then
+        ``select_for_update`` needs no lock: its rows are unchanged, or the commit
+        fails.
     :param preconditions: whether a :class:`BufferedSession`'s ``_apply`` may be given
         rows to compare that don't change (:class:`RowChange` with ``new`` like
         ``old``). Without ``locks`` and ``serializable``, those are the rows that were
@@ -116,7 +117,7 @@ class Capabilities:
     def precision(
         self, value_type: ValueType, lookup: str, negated: bool = False
     ) -> Precision:
-        """Return how well a filter on a column of this type is applied."""
+        """Return the precision of a filter on a column of this type."""
         if negated and lookup not in self.negations:
             return Precision.NONE
         by_type = self.filters_by_type.get(value_type)

@@ -41,7 +41,7 @@ class DirectSession(Session):
 
     def begin(self, *, write: bool) -> None:
         if self._closed or self._active:
-            raise InterfaceError("the session is closed or in a transaction")
+            raise InterfaceError("the session is closed, or already in a transaction")
         self._active, self._writing = True, write
 
     def upgrade(self) -> None:
@@ -72,7 +72,7 @@ class DirectSession(Session):
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise NotSupportedError(
-            f"{type(self.store).__name__} has tables that can't be changed"
+            f"the tables of {type(self.store).__name__} can't be changed"
         )
 
     create_table = drop_table = alter_table = reset_sequence = _refuse

@@ -85,7 +85,7 @@ class GuardedStore(Guard, Store):
     def _opened(self, method: str) -> Session:
         session = self.ask(method, None)
         if not isinstance(session, Session):
-            self.broken(method, f"it returned {kind_of(session)}, no Session")
+            self.broken(method, f"it returned {kind_of(session)}, not a Session")
         return session
 
     def close(self) -> None:
@@ -162,7 +162,7 @@ class GuardedSession(Guard, Session):
         except Exception as error:  # noqa: BLE001  # as in ask()
             raised(self.inner, "catalog", None, error)
         if found.__class__ is not Catalog and not isinstance(found, Catalog):
-            self.broken("catalog", f"it returned {kind_of(found)}, no Catalog")
+            self.broken("catalog", f"it returned {kind_of(found)}, not a Catalog")
         return found
 
     def create_table(self, table: Table) -> None:
@@ -204,7 +204,7 @@ class GuardedSession(Guard, Session):
     def estimated_rows(self, table: Table) -> int:
         number = self.ask("estimated_rows", table, table)
         if type(number) is not int or number < 0:
-            what = f"it returned {kind_of(number)}, no number of rows"
+            what = f"it returned {kind_of(number)}, not a number of rows"
             self.broken("estimated_rows", what, table)
         return number
 
@@ -218,7 +218,7 @@ class GuardedSession(Guard, Session):
     ) -> Access:
         found = self.ask("access", table, table, filters, ordering, few=few)
         if not isinstance(found, Access):
-            self.broken("access", f"it returned {kind_of(found)}, no Access", table)
+            self.broken("access", f"it returned {kind_of(found)}, not an Access", table)
         return found
 
     def get(self, table: Table, key: Key) -> Row | None:
@@ -237,7 +237,7 @@ class GuardedSession(Guard, Session):
         width = len(table.primary_key)
         for key in keys:
             if type(key) is not tuple or len(key) != width:
-                what = f"it returned {kind_of(key)} for a key, no tuple of {width}"
+                what = f"it returned {kind_of(key)} for a key, not a tuple of {width}"
                 self.broken("insert", what, table)
         return keys
 
@@ -252,7 +252,7 @@ class GuardedSession(Guard, Session):
     def delete(self, table: Table, keys: Sequence[Key]) -> int:
         number = self.ask("delete", table, table, keys)
         if type(number) is not int:
-            what = f"it returned {kind_of(number)}, no number of rows"
+            what = f"it returned {kind_of(number)}, not a number of rows"
             self.broken("delete", what, table)
         return number
 
@@ -281,7 +281,7 @@ class GuardedQuery(Guard, NonrelQuery):
         except Exception as error:  # noqa: BLE001  # as in ask()
             raised(session.inner, method, table, error)
         if not is_a(self.inner.__class__, NonrelQuery):
-            what = f"it returned {kind_of(self.inner)}, no NonrelQuery"
+            what = f"it returned {kind_of(self.inner)}, not a NonrelQuery"
             session.broken(method, what, table)
 
     def add_filters(self, filters: Iterable[tuple[str, str, bool, str, Any]]) -> None:
@@ -319,7 +319,7 @@ class GuardedQuery(Guard, NonrelQuery):
     def _number(self, method: str, *arguments: Any) -> int:
         number = self.ask(method, self.table, *arguments)
         if type(number) is not int:
-            what = f"it returned {kind_of(number)}, no number of rows"
+            what = f"it returned {kind_of(number)}, not a number of rows"
             self.broken(method, what, self.table)
         return number
 
@@ -334,7 +334,7 @@ def check_row(guard: Guard, method: str, table: Table, row: Any) -> Row:
         guard.broken(method, f"a row is {kind_of(row)}, not a tuple", table)
     width = len(table.columns)
     if len(row) != width:
-        what = f"a row has {len(row)} values, and there are {width} columns"
+        what = f"a row has {len(row)} values, but there are {width} columns"
         guard.broken(method, what, table)
     check_values(guard.inner, method, table, [*table.positions], row)
     return row

@@ -73,7 +73,7 @@ def row_from_json(table: Table, document: Mapping[str, Any] | str | bytes) -> Ro
             document = json.loads(document)
         except UNREADABLE as error:
             what = shown(document)
-            raise DataError(f"{table.name}: {what} is no JSON: {error}") from error
+            raise DataError(f"{table.name}: {what} isn't JSON: {error}") from error
     if not isinstance(document, Mapping):
         raise DataError(f"{table.name}: {shown(document)} isn't a row")
     row = []
@@ -99,13 +99,13 @@ def _from_json(column: Column, value: Any) -> Any:
     convert = _FROM_JSON.get(column.type)
     found: Any = value if convert is None else convert(value)
     if type(found) is not PYTHON_TYPES[column.type]:
-        raise ValueError("another type")
+        raise ValueError("it has another type")
     if isinstance(found, int) and not -(2**63) <= found < 2**63:
-        raise ValueError("out of range")
+        raise ValueError("it is out of range")
     if is_nan(found) or (isinstance(found, Decimal) and not found.is_finite()):
-        raise ValueError("not a number")
+        raise ValueError("it isn't a number")
     if getattr(found, "tzinfo", None) is not None:
-        raise ValueError("with a time zone")
+        raise ValueError("it has a time zone")
     return found
 
 

@@ -257,7 +257,10 @@ class BufferedQuery(NonrelQuery):
             entry = changed.get(key_of(row))
             if len(undone) > seen:
                 if min(undone[seen:]) < began:
-                    raise InterfaceError("rolled back to before this query")
+                    raise InterfaceError(
+                        "the transaction was rolled back to a savepoint before this"
+                        " query"
+                    )
                 seen = len(undone)
             if entry is None or entry.since > began:
                 yield row

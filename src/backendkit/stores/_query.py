@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 class NonrelQuery(ABC):
     """
-    A query on one table, built up by filters and an order, then run.
+    A query on one table. The engine adds filters and an order, and then runs it.
 
-    Only filters and orders that the store's :class:`Capabilities` name are
-    added. All filters must hold (AND). Each has SQL's meaning: a NULL matches
-    nothing but ``isnull``, negated or not.
+    The engine adds only filters and orders that the store's :class:`Capabilities`
+    declare. A row has to match all filters (AND). Each filter has SQL's meaning: a NULL
+    matches no lookup but ``isnull``, whether it is negated or not.
 
-    :param session: in a transaction.
-    :param table: what to read.
-    :param columns: what :meth:`fetch` returns, in this order.
+    :param session: a session that is in a transaction.
+    :param table: the table to read.
+    :param columns: the columns that :meth:`fetch` returns, in this order.
     :param access: how to read it.
     """
 
@@ -70,18 +70,18 @@ class NonrelQuery(ABC):
         """
         Add one filter.
 
-        Unless overridden, the operator is looked up in ``OPERATORS_MAP`` or
-        ``NEGATION_MAP``, the value is converted, and :meth:`filter` is called.
+        By default, this looks up the operator in ``OPERATORS_MAP`` or ``NEGATION_MAP``,
+        converts the value, and calls :meth:`filter`.
 
         :param column: name of a column of the table.
         :param lookup_type: e.g. ``exact``, ``in``, ``isnull``.
         :param negated: whether the rows that don't match are wanted.
         :param db_type: the column's :class:`ValueType`.
-        :param value: in the column's Python type; a list of such for ``in``;
-            True for ``isnull`` (IS NOT NULL comes as negated); str for patterns.
-            For a numeric column, any of int, float, Decimal and bool. None and
-            NaN, also in the list of a negated ``in``, are unknown: no row matches. The list
-            of a negated ``in`` isn't empty (that would match NULL too).
+        :param value: a value of the column's Python type; for ``in`` a list of them;
+            for ``isnull`` True (IS NOT NULL is negated); for patterns a str. For a
+            numeric column, it may be an int, a float, a Decimal or a bool. None and NaN
+            are unknown, also in the list of a negated ``in``, so no row matches. The
+            list of a negated ``in`` is never empty, because that would match NULL, too.
         """
         operator, value = self.operator(lookup_type, negated, value)
         if lookup_type != "isnull" and lookup_type not in PATTERNS:
@@ -90,24 +90,24 @@ class NonrelQuery(ABC):
 
     def filter(self, column: str, operator: Any, value: Any) -> None:
         """
-        Add one filter in the store's terms: see :meth:`add_filter`, which calls it.
+        Add one filter in the store's terms. :meth:`add_filter` calls this.
 
         :param operator: from ``OPERATORS_MAP`` or ``NEGATION_MAP``.
         :param value: converted by :meth:`convert_value_for_db`, but for those of
             ``isnull`` and of patterns.
         """
         raise NotSupportedError(
-            f"{type(self).__qualname__} has to implement filter() or add_filter(): the"
-            " store's capabilities name filters"
+            f"{type(self).__qualname__} has to implement filter() or add_filter(),"
+            " because the store's capabilities name filters"
         )
 
     def operator(self, lookup_type: str, negated: bool, value: Any) -> tuple[Any, Any]:
         """
-        Return the operator for a filter, and the value to compare to, by the maps.
+        Return the operator for a filter, and the value to compare with.
 
-        For an :meth:`add_filter` of one's own.
+        Both come from the maps. Call this if you override :meth:`add_filter`.
 
-        :raises NotSupportedError: the map doesn't name the lookup.
+        :raises NotSupportedError: the map doesn't contain the lookup.
         """
         name = "NEGATION_MAP" if negated else "OPERATORS_MAP"
         try:
@@ -125,9 +125,9 @@ class NonrelQuery(ABC):
 
     def convert_value_for_db(self, db_type: str, value: Any) -> Any:
         """
-        Return a value as it is stored, by :meth:`Store.convert_value_for_db`.
+        Return the value to store, converted by :meth:`Store.convert_value_for_db`.
 
-        None stays None. Of a list, each item is converted.
+        None stays None. If the value is a list, this converts each item.
         """
         if isinstance(value, (list, tuple)):
             return [self.convert_value_for_db(db_type, item) for item in value]
@@ -150,7 +150,7 @@ class NonrelQuery(ABC):
         NULL is smaller than everything, strings order by code point, False
         before True.
         """
-        raise NotSupportedError("this store can't order rows")
+        raise NotSupportedError("this store can't sort rows")
 
     @abstractmethod
     def fetch(self, low_mark: int = 0, high_mark: int | None = None) -> Iterator[Any]:
@@ -187,4 +187,4 @@ class NonrelQuery(ABC):
         :param changes: values of the columns' types, or None, by name. None of the
             columns is the ``auto_increment`` column or one of the primary key.
         """
-        raise NotSupportedError("this store updates row by row")
+        raise NotSupportedError("this store can only update single rows")

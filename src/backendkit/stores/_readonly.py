@@ -62,7 +62,7 @@ class _ReadOnlySession(BufferedSession):
         except Exception as error:  # noqa: BLE001  # whatever an author's code may raise
             raised(self.store, "read", None, error)
         if not isinstance(read, Mapping):
-            broken(self.store, "read", None, f"it returned {kind_of(read)}, no dict")
+            broken(self.store, "read", None, f"it returned {kind_of(read)}, not a dict")
         for name, found in read.items():
             if not (
                 isinstance(found, tuple)
@@ -71,7 +71,8 @@ class _ReadOnlySession(BufferedSession):
                 and isinstance(found[1], Sequence)
             ):
                 what = (
-                    f"for {shown(str(name))} there is no pair of a Table and its rows"
+                    f"the value of {shown(str(name))} isn't a pair of a Table and its"
+                    " rows"
                 )
                 broken(self.store, "read", None, what)
         return read
@@ -80,7 +81,7 @@ class _ReadOnlySession(BufferedSession):
         self._tables = {}
 
     def _refuse(self) -> NoReturn:
-        raise NotSupportedError(f"{type(self.store).__name__} is only read")
+        raise NotSupportedError(f"{type(self.store).__name__} is read-only")
 
     def _upgrade(self) -> None:
         self._refuse()
@@ -109,7 +110,7 @@ class _ReadOnlyQuery(NonrelQuery):
     def add_filter(
         self, column: str, lookup_type: str, negated: bool, db_type: str, value: Any
     ) -> None:
-        raise NotSupportedError(f"there is no filter {lookup_type}")
+        raise NotSupportedError(f"this store has no filter {lookup_type}")
 
     def fetch(self, low_mark: int = 0, high_mark: int | None = None) -> Iterator[Row]:
         at = [self.table.positions[name] for name in self.columns]

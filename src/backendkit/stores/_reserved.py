@@ -32,10 +32,10 @@ def refuse_taken_names(cls: type, base: type, free: Iterable[str]) -> None:
         for name, where in taken_names(one):
             if name in kept:
                 raise TypeError(
-                    f"{one.__module__}.{where} takes the name {name!r}, under which"
-                    f" {base.__name__} keeps something of its own. Give yours another"
-                    f" name, e.g. {'__' + name.lstrip('_')!r}: Python makes names with"
-                    " two leading underscores private to the class."
+                    f"{one.__module__}.{where} uses the name {name!r}, which"
+                    f" {base.__name__} reserves for itself. Use another name, such as"
+                    f" {'__' + name.lstrip('_')!r}: Python makes names with two"
+                    " leading underscores private to the class."
                 )
 
 

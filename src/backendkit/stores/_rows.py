@@ -75,7 +75,7 @@ def rows_of(
     except Exception as error:  # noqa: BLE001  # whatever a store may raise
         raised(query, "fetch", table, error)
     if not is_a(rows.__class__, Iterator):
-        what = f"it returned {kind_of(rows)}, no iterator: yield the rows"
+        what = f"it returned {kind_of(rows)}, not an iterator: yield the rows"
         broken(query, "fetch", table, what)
     if trusted(query):
         return rows
@@ -139,7 +139,7 @@ def _row_getter(
             what = f"a row is {kind_of(row)}, neither a tuple nor a dict"
             broken(owner, method, table, what)
         if len(row) != len(columns):
-            what = f"a row has {len(row)} values, and there are {len(columns)} columns"
+            what = f"a row has {len(row)} values, but there are {len(columns)} columns"
             broken(owner, method, table, what)
         return tuple(row)
 
@@ -166,7 +166,7 @@ def check_values(
 def wrong_value(column: Column, value: Any) -> str:
     """Return what is wrong with a value of a column; empty if nothing is."""
     if value is None:
-        return "" if column.nullable else "None, and it isn't nullable"
+        return "" if column.nullable else "None, but it isn't nullable"
     wanted = PYTHON_TYPES[column.type]
     # A bool is an int to Python, and a datetime a date. Other subclasses do no harm:
     # tests that stop the clock have some.
@@ -174,9 +174,9 @@ def wrong_value(column: Column, value: Any) -> str:
         (wanted is int and isinstance(value, bool))
         or (wanted is real.date and isinstance(value, real.datetime))
     ):
-        return f"{kind_of(value)}, and its type is {column.type}"
+        return f"{kind_of(value)}, but its type is {column.type}"
     if isinstance(value, float) and value != value:  # noqa: PLR0124  # NaN alone is so
-        return "NaN, which no column holds"
+        return "NaN, which no column can store"
     return ""
 
 

@@ -329,21 +329,21 @@ class Table:
             or any(flag.__class__ is not bool for flag in flags)
             or any(one is not None and one.__class__ is not int for one in numbers)
         ):
-            raise ValueError("a name, a flag or a number is of another type")
+            raise ValueError("a name, a flag or a number has the wrong type")
         for text in texts:
             text.encode()  # no half of a surrogate
         known = {column.name for column in columns}
         # Older versions made what is computed for an index twice, if it has it twice.
         if len(known) != len({*columns}):
-            raise ValueError("two columns of one name")
+            raise ValueError("two columns have the same name")
         if not all(known.issuperset(names) for names in named):
-            raise ValueError("a key or an index is of columns that it hasn't")
+            raise ValueError("a key or an index refers to missing columns")
         if columns and not all(named):
-            raise ValueError("a key or an index is of no columns")
+            raise ValueError("a key or an index has no columns")
         if not columns and parts:
-            raise ValueError("a view with keys or indexes")
+            raise ValueError("a view has keys or indexes")
         if not all(one.name for one in self.indexes):
-            raise ValueError("an index without a name")
+            raise ValueError("an index has no name")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ class Store(ABC):
     """
     A database, shared by all connections of this process to it. Thread-safe.
 
-    Opened by the backend's ``DatabaseWrapper``; closed when the last
-    connection is.
+    The backend's ``DatabaseWrapper`` opens the store, and closes it together with the
+    last connection.
     """
 
     #: What it can do.
@@ -38,14 +38,15 @@ class Store(ABC):
 
     def reader(self) -> Session:
         """
-        Return a new session that will never write, :meth:`Session.upgrade` included.
+        Return a new session that never writes, even after :meth:`Session.upgrade`.
 
-        For statements outside of transactions. Override it where that is cheaper.
+        The engine uses it for statements outside of transactions. Override it if such a
+        session is cheaper.
         """
         return self.session()
 
     def close(self) -> None:
-        """Release what the store holds. Sessions must be closed before."""
+        """Release the store's resources. All sessions must have been closed."""
 
     def version(self) -> tuple[int, ...]:
         """Return the version of the database software."""
@@ -55,11 +56,11 @@ class Store(ABC):
 
     def convert_value_for_db(self, db_type: ValueType, value: Any) -> Any:
         """
-        Return a value as it is stored. By default it stays as it is.
+        Return the value to store. By default, it is the value itself.
 
-        Called for values of filters, by :meth:`NonrelQuery.add_filter`, and by
-        :meth:`entity`. For a numeric column a filter's value may be any of int, float,
-        Decimal and bool.
+        :meth:`NonrelQuery.add_filter` calls this for the values of filters, and
+        :meth:`entity` for the values of a row. For a numeric column, a filter's value
+        may be an int, a float, a Decimal or a bool.
 
         :param value: in the Python type of the column; never None.
         """
@@ -67,14 +68,15 @@ class Store(ABC):
 
     def convert_value_from_db(self, db_type: ValueType, value: Any) -> Any:
         """
-        Return the value of which :meth:`convert_value_for_db` made this one.
+        Return the value that :meth:`convert_value_for_db` has converted to this one.
 
-        Called for values of dicts that :meth:`NonrelQuery.fetch` yields; never for None.
+        The engine calls this for the values of dicts that :meth:`NonrelQuery.fetch`
+        yields, but never for None.
         """
         return value
 
     def entity(self, table: Table, row: Row) -> dict[str, Any]:
-        """Return a whole row as a dict by column, its values as they are stored."""
+        """Return a whole row as a dict of stored values, by column."""
         convert = self.convert_value_for_db
         return {
             column.name: None if value is None else convert(column.type, value)
@@ -82,7 +84,7 @@ class Store(ABC):
         }
 
     def row(self, table: Table, entity: Mapping[str, Any]) -> Row:
-        """Return a whole row of a dict as :meth:`entity` gives it."""
+        """Return a whole row from a dict that :meth:`entity` has returned."""
         convert = self.convert_value_from_db
         values = [(column, entity.get(column.name)) for column in table.columns]
         return tuple(
@@ -97,9 +99,10 @@ class Session(ABC):
     """
     A sequence of transactions of one connection. Not thread-safe.
 
-    **Transactions.** Outside of a transaction nothing may be read or written.
-    A transaction sees a snapshot of what was committed when it began (but see
-    ``Capabilities.snapshots``), and its own writes. ``begin(write=False)`` promises not to write until
+    **Transactions.** Nothing may be read or written outside of a transaction. A
+    transaction sees a snapshot of the data that were committed when it began (but see
+    ``Capabilities.snapshots``), and its own writes. ``begin(write=False)`` promises not
+    to write until
     :meth:`upgrade` is called. What ``commit`` acknowledged is durable, in so far as
     the store is. Calls in the wrong state (no transaction, no right to write, a
     second ``begin``, a closed session) raise :class:`InterfaceError`.
@@ -124,10 +127,11 @@ class Session(ABC):
     @abstractmethod
     def begin(self, *, write: bool) -> None:
         """
-        Begin a transaction; ``write``: take the right to write now.
+        Begin a transaction. If ``write`` is true, take the right to write at once.
 
-        :raises OperationalError: the right to write couldn't be had in time, be
-            it held by another session of the same thread; no transaction began.
+        :raises OperationalError: the session couldn't get the right to write in time,
+            for example because another session of the same thread has it. No
+            transaction has begun.
         """
 
     @abstractmethod
@@ -135,13 +139,13 @@ class Session(ABC):
         """
         Take the right to write, in a transaction begun without it.
 
-        No effect if it was taken already.
+        This has no effect if the transaction already has it.
 
-        :raises ConflictError: another transaction committed since this one began. A
-            store whose writers don't wait for each other finds conflicts in
-            :meth:`commit` instead.
-        :raises OperationalError: the right couldn't be had in time; the transaction
-            goes on without it.
+        :raises ConflictError: another transaction has committed since this one began.
+            If a store's writers don't wait for each other, :meth:`commit` finds the
+            conflicts instead.
+        :raises OperationalError: the session couldn't get the right in time. The
+            transaction continues without it.
         """
 
     @abstractmethod
@@ -149,9 +153,10 @@ class Session(ABC):
         """
         Make the transaction's writes durable and visible, and end it.
 
-        :raises ConflictError: another transaction committed a change to what this
-            one had read or written. Nothing was kept, and the transaction is over.
-        :raises UniqueViolation: the same, of a unique value or a primary key.
+        :raises ConflictError: another transaction has committed a change to rows that
+            this one has read or written. Nothing was kept, and the transaction is over.
+        :raises UniqueViolation: another transaction has committed the same unique value
+            or primary key. Nothing was kept, and the transaction is over.
         """
 
     @abstractmethod
@@ -160,36 +165,37 @@ class Session(ABC):
 
     @abstractmethod
     def savepoint(self) -> Hashable:
-        """Return a mark to roll back to. Marks nest. Called often: cheap."""
+        """Return a mark to roll back to. Marks nest. The engine calls this often."""
 
     @abstractmethod
     def rollback_to(self, mark: Hashable) -> None:
         """
-        Undo all writes since the mark, DDL and numbering too.
+        Undo all writes since the mark, including DDL and automatic numbers.
 
-        The mark stays usable; marks set after it are forgotten.
+        The mark stays valid. Marks that were set after it become invalid.
         """
 
     def release(self, mark: Hashable) -> None:  # optional, not abstract
-        """Forget a mark and those set after it; their writes are kept."""
+        """Discard a mark and those set after it, and keep their writes."""
 
     def lock(self) -> None:
         """
         Exclude other writers until the end of the transaction.
 
-        A store that has no locks and is serializable excludes nobody: what is read
-        and has changed by then is a conflict. One with ``preconditions`` doesn't
-        either: there the rows of :meth:`query_for_update` are those that mustn't have
-        changed.
+        A store that is serializable needs no locks: at the commit, a change to rows
+        that were read is a conflict. A store with ``preconditions`` needs none either:
+        at the commit, it compares the rows of :meth:`query_for_update`.
 
         :raises NotSupportedError: the store is none of these.
         """
         if not self.store.capabilities.for_update:
-            raise NotSupportedError("this store has no locks: no select_for_update()")
+            raise NotSupportedError(
+                "this store has no locks, so it doesn't support select_for_update()"
+            )
         self.upgrade()
 
     def close(self) -> None:
-        """Roll back and release everything. The session is unusable then."""
+        """Roll back and release everything. The session can't be used afterwards."""
         self.rollback()
         self._closed = True
 
@@ -197,15 +203,15 @@ class Session(ABC):
 
     @abstractmethod
     def catalog(self) -> Catalog:
-        """Return the tables as this transaction sees them. Called often: cheap."""
+        """Return the tables as this transaction sees them. The engine often calls it."""
 
     @abstractmethod
     def create_table(self, table: Table) -> None:
-        """Create a table and its indexes. The engine checked that it is new."""
+        """Create a table and its indexes. The engine has checked that it is new."""
 
     @abstractmethod
     def drop_table(self, name: str) -> None:
-        """Drop a table with its rows, its indexes and its numbering."""
+        """Drop a table with its rows, its indexes and its sequence."""
 
     @abstractmethod
     def alter_table(
@@ -216,12 +222,13 @@ class Session(ABC):
         fill: Mapping[str, Any] | None = None,
     ) -> None:
         """
-        Replace the definition of a table, rows and indexes kept.
+        Replace the definition of a table, and keep its rows and indexes.
 
-        What may differ: the table's name; names of columns; added and removed
-        columns; nullability, declared type, ``auto_increment``, foreign keys
-        and ``sql``. Types and the primary key's columns stay, and ``indexes``
-        hold the same indexes, but for names of renamed columns; see
+        The new definition may have another table name, renamed, added and removed
+        columns, and another nullability, declared type, ``auto_increment``, foreign
+        keys and ``sql``. The types and the columns of the primary key don't change.
+        ``indexes`` contains the same indexes, except for the names of renamed columns;
+        see
         :meth:`create_index` and :meth:`drop_index`.
 
         :param name: the table's present name.
@@ -232,12 +239,12 @@ class Session(ABC):
 
     def create_index(self, table: str, index: Index) -> None:
         """
-        Build an index over the rows that exist.
+        Build an index over the existing rows.
 
-        Unless overridden, :meth:`alter_table` is called with one index more: for
-        stores that build all indexes anew there.
+        By default, this calls :meth:`alter_table` with one index more, for stores that
+        rebuild all indexes there.
 
-        :raises UniqueViolation: they violate it.
+        :raises UniqueViolation: the rows violate it.
         """
         old = self.catalog().tables[table]
         self.alter_table(table, replace(old, indexes=(*old.indexes, index)))
@@ -246,7 +253,7 @@ class Session(ABC):
         """
         Drop an index of a table.
 
-        Unless overridden, :meth:`alter_table` is called with one index less.
+        By default, this calls :meth:`alter_table` with one index less.
         """
         old = self.catalog().tables[table]
         indexes = tuple(index for index in old.indexes if index.name != name)
@@ -261,23 +268,23 @@ class Session(ABC):
         """
         Return a query on a table.
 
-        :param columns: what ``fetch`` returns, in this order.
-        :param access: how to read, as answered by :meth:`access`.
+        :param columns: the columns that ``fetch`` returns, in this order.
+        :param access: how to read, as returned by :meth:`access`.
         """
 
     def query_for_update(
         self, table: Table, columns: Sequence[str], access: Access
     ) -> NonrelQuery:
         """
-        Return a query of a statement that selects FOR UPDATE, after :meth:`lock`.
+        Return a query for a statement with FOR UPDATE, after :meth:`lock`.
 
-        Unless overridden that is :meth:`query`, since the lock is for all rows.
+        By default, this returns :meth:`query`, because the lock covers all rows.
         """
         return self.query(table, columns, access)
 
     @abstractmethod
     def estimated_rows(self, table: Table) -> int:
-        """Return about how many rows a table has. Called often: cheap."""
+        """Return an estimate of a table's row count. The engine calls this often."""
 
     def access(
         self,
@@ -311,13 +318,12 @@ class Session(ABC):
         """
         Insert rows and return their primary keys in the same order.
 
-        :param rows: complete, hidden columns included. Where the
-            ``auto_increment`` column is None the store numbers the row, with a
-            number that no row of this table ever had; a larger explicit number
-            moves the numbering on.
+        :param rows: complete rows, including hidden columns. If the ``auto_increment``
+            column is None, the store assigns a number that no row of this table has
+            ever had. A larger explicit number advances the sequence.
         :raises UniqueViolation: a row violates a unique index or the primary key.
-        :raises DataError: a value can't be stored; names the column.
-        :raises OperationalError: there is no number left below 2 ** 63.
+        :raises DataError: a value can't be stored. The message names the column.
+        :raises OperationalError: no number below 2 ** 63 is left.
         """
 
     @abstractmethod
@@ -325,12 +331,12 @@ class Session(ABC):
         """
         Replace the row of this primary key. The new row's key may differ.
 
-        No effect if there is none, as in SQL: never an insert. A larger number in
-        the ``auto_increment`` column moves the numbering on.
+        This has no effect if there is no such row, as in SQL; it never inserts one. A
+        larger number in the ``auto_increment`` column advances the sequence.
 
         :raises UniqueViolation: the new row violates a unique index or, with a
             new key, the primary key.
-        :raises DataError: a value can't be stored; names the column.
+        :raises DataError: a value can't be stored. The message names the column.
         """
 
     def set_columns(
@@ -339,12 +345,12 @@ class Session(ABC):
         """
         Set columns of the rows of these primary keys, one after another.
 
-        Unless overridden, :meth:`get` and :meth:`update` are called for each. No
-        effect where there is no row. Raises as :meth:`update`.
+        By default, this calls :meth:`get` and :meth:`update` for each row. It ignores
+        keys without a row, and raises the same errors as :meth:`update`.
 
         :param names: of the columns; none of them is the ``auto_increment`` column
             or one of the primary key.
-        :param changes: their values, in the same order, by primary key.
+        :param changes: the values of these columns, in the same order, by primary key.
         """
         places = [table.positions[name] for name in names]
         for key, values in changes.items():
@@ -367,7 +373,7 @@ class Session(ABC):
     @abstractmethod
     def reset_sequence(self, table: Table, value: int = 0) -> None:
         """
-        Set the numbering: the next number is ``value + 1``.
+        Set the table's sequence. The next number is ``value + 1``.
 
-        Called when no row has a larger number.
+        The engine calls this only if no row has a larger number.
         """

@@ -47,7 +47,7 @@ class _Session(GuardedSession):
     def create_table(self, table: Table) -> None:
         self.ask("create_table", table, table)
         if self.catalog().tables.get(table.name) != table:
-            self.broken("create_table", "the catalog doesn't have it then", table)
+            self.broken("create_table", "the catalog doesn't have it afterwards", table)
 
     def drop_table(self, name: str) -> None:
         table = self.catalog().tables.get(name)
@@ -90,13 +90,13 @@ class _Session(GuardedSession):
         for key, row in zip(keys, rows, strict=True):
             found = self.get(table, key)
             if found is None:
-                self.broken("insert", "a row isn't there then", table)
+                self.broken("insert", "a row is missing afterwards", table)
             if any(
                 value != found[place]
                 for place, value in enumerate(row)
                 if place != at or value is not None
             ):
-                self.broken("insert", "a row isn't as it was given", table)
+                self.broken("insert", "a row has other values than it was given", table)
         return keys
 
     def update(self, table: Table, key: Key, row: Row) -> None:
@@ -106,7 +106,7 @@ class _Session(GuardedSession):
         if self.get(table, table.key_of(row)) != wanted and (
             before is not None or table.key_of(row) == tuple(key)
         ):
-            self.broken("update", "the row isn't as it was given", table)
+            self.broken("update", "the row has other values than it was given", table)
 
     def set_columns(
         self, table: Table, names: Sequence[str], changes: Mapping[Key, Sequence[Any]]
@@ -119,17 +119,19 @@ class _Session(GuardedSession):
                 row[table.positions[name]] != value
                 for name, value in zip(names, changes[key], strict=True)
             ):
-                self.broken("set_columns", "a row isn't as it was given", table)
+                self.broken(
+                    "set_columns", "a row has other values than it was given", table
+                )
 
     def delete(self, table: Table, keys: Sequence[Key]) -> int:
         unique = set(map(tuple, keys))
         there = sum(self.get(table, key) is not None for key in unique)
         number = super().delete(table, keys)
         if number != there:
-            what = f"it returned {number!r}, and there were {there} rows"
+            what = f"it returned {number!r}, but there were {there} rows"
             self.broken("delete", what, table)
         if any(self.get(table, key) is not None for key in unique):
-            self.broken("delete", "a row is still there", table)
+            self.broken("delete", "a row still exists afterwards", table)
         return number
 
 
@@ -182,7 +184,7 @@ class _Query(GuardedQuery):
         if self._exact():
             there = len(self._expected())
             if number != there:
-                what = f"it returned {number}, and {there} rows match"
+                what = f"it returned {number}, but {there} rows match"
                 self.broken("count", what, self.table)
         return number
 
@@ -213,7 +215,7 @@ class _Query(GuardedQuery):
         expected = self._expected()
         keys, wanted = [*map(table.key_of, found)], {*map(table.key_of, expected)}
         if len({*keys}) != len(keys):
-            self.broken("fetch", "a row comes twice", table)
+            self.broken("fetch", "it yielded a row twice", table)
         said = ", ".join(
             f"{column} {'not ' if negated else ''}{lookup}"
             for column, lookup, negated, _ in self._filters
@@ -224,11 +226,13 @@ class _Query(GuardedQuery):
             self.broken("fetch", what, table)
         if self._exact():
             if not wanted.issuperset(keys):
-                what = f"a row doesn't match, and the filters ({said}) are EXACT"
+                what = f"a row doesn't match, although the filters ({said}) are EXACT"
                 self.broken("fetch", what, table)
             number = len(expected[low:high])
             if len(keys) != number:
-                what = f"it gave {len(keys)} rows, not {number} ({said or 'no filter'})"
+                what = (
+                    f"it yielded {len(keys)} rows, not {number} ({said or 'no filter'})"
+                )
                 self.broken("fetch", what, table)
         elif not wanted.issubset(keys):
             self.broken("fetch", f"a row that matches is missing ({said})", table)

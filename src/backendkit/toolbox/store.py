@@ -184,8 +184,8 @@ def store_class(module: Any) -> type[ToolboxStore]:
     negative = known.intersection(operators(query_class, "NEGATION_MAP", module))
     if "exact" not in positive:
         raise stores.NotSupportedError(
-            f"{module.__name__}: the OPERATORS_MAP has no operator for 'exact', by"
-            " which rows are found to be deleted"
+            f"{module.__name__}: the OPERATORS_MAP has no operator for 'exact', which"
+            " is needed to find rows to delete"
         )
     capabilities = Capabilities(
         filters={
@@ -271,14 +271,20 @@ class ToolboxSession(stores.BufferedSession):
             name = change.after.name
             gone = {one.before.name for one in changes if one.before is not None}
             if name in tables and name not in gone:
-                raise stores.ConflictError(f"{name} was made meanwhile")
+                raise stores.ConflictError(
+                    f"another connection has created {name} meanwhile"
+                )
             return
         if tables.get(before.name) != before:
-            raise stores.ConflictError(f"{before.name} was changed meanwhile")
+            raise stores.ConflictError(
+                f"another connection has changed {before.name} meanwhile"
+            )
         keys = [row.key for row in change.rows]
         found = {before.key_of(row): row for row in self._find(before, "", keys)}
         if any(found.get(row.key) != row.old for row in change.rows):
-            raise stores.ConflictError(f"a row of {before.name} was changed meanwhile")
+            raise stores.ConflictError(
+                f"another connection has changed a row of {before.name} meanwhile"
+            )
         if not change.redefined:
             self._compare_unique(before, change, set(keys))
 
@@ -293,7 +299,8 @@ class ToolboxSession(stores.BufferedSession):
             rows = self._find(table, index, wanted)
             if any(table.key_of(row) not in keys for row in rows):
                 raise stores.ConflictError(
-                    f"a unique value of {table.name} was taken meanwhile"
+                    f"another connection has used a unique value of {table.name}"
+                    " meanwhile"
                 )
 
 

@@ -270,7 +270,7 @@ class Environment:
         """
         lock = WriterLock(writer_file(self.path), self.path)
         before, self.options = self.options, options
-        why = "this process has it open for reading only"
+        why = "this process has opened it for reading only"
         try:
             self._open_again(self.lmdb, RESERVE, options.timeout, why)
         except BaseException:
@@ -304,7 +304,7 @@ class Environment:
                 while self._orphans or any(ref() for ref in list(self.live.values())):
                     if clock.monotonic() >= deadline:
                         raise OperationalError(
-                            f"{self.path}: {why}; end the open transactions and try"
+                            f"{self.path}: {why}. End the open transactions and try"
                             " again"
                         )
                     time.sleep(_PAUSE)
@@ -334,7 +334,7 @@ class Environment:
         self._is_inherited = True
         inherited.keep(self.lmdb)
         if not calls.settled:
-            self._trouble = "another thread was in the middle of a call of LMDB"
+            self._trouble = "another thread was calling LMDB"
         detached = self._lock_map is not None and inherited.detach(self._lock_map)
         if self.live and not detached:
             self._trouble = "a transaction was open, and this system has no /proc"
@@ -353,8 +353,8 @@ class Environment:
         """
         if self._trouble:
             raise OperationalError(
-                f"{self.path}: when this process was forked, {self._trouble}: fork it"
-                " at another moment"
+                f"{self.path} can't be used after this fork: {self._trouble}. Fork"
+                " when no thread uses the database"
             )
         for transaction in self._parents:
             transaction.abort()
@@ -419,7 +419,7 @@ def acquire(name: str, options: LMDBOptions) -> Environment:
             environment.make_writable(options)
         elif not _compatible(environment.options, options):
             raise InterfaceError(
-                f"{path} is open in this process already, with other options:"
+                f"this process has already opened {path} with other options:"
                 f" {environment.options}"
             )
         environment.users += 1

@@ -21,8 +21,8 @@ class DatabaseFullError(OperationalError):
 
     def __init__(self, cause: str = "") -> None:
         super().__init__(
-            "database is full: it has reached the option max_size, or all the address"
-            f" space that this process could have. ({cause})"
+            "database is full: it has reached the option max_size, or the limit of"
+            f" this process's address space. ({cause})"
         )
 
 
@@ -31,8 +31,8 @@ class DiskFullError(OperationalError):
 
     def __init__(self, cause: str = "") -> None:
         super().__init__(
-            "the disk is full: make room and run the transaction again. What was"
-            f" committed before is kept. ({cause})"
+            "the disk is full: free some space and run the transaction again."
+            f" Everything that was committed before is kept. ({cause})"
         )
 
 
@@ -41,9 +41,8 @@ class TooManyReadersError(OperationalError):
 
     def __init__(self, cause: str = "") -> None:
         super().__init__(
-            "too many transactions at the same time: the option max_readers says how"
-            " many; it takes effect when no process has the database open."
-            f" ({cause})"
+            "too many transactions at the same time: raise the option max_readers,"
+            f" and restart all processes that use the database. ({cause})"
         )
 
 
@@ -53,7 +52,7 @@ class LMDBError(OperationalError):
     def __init__(self, cause: str = "") -> None:
         if os.strerror(errno.EIO) in cause:
             # LMDB has no other code for a write that was cut short.
-            cause += ": a broken disk, or one that is full"
+            cause += ": the disk is defective, or it is full"
         super().__init__(cause)
 
 

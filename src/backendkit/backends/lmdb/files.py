@@ -58,7 +58,7 @@ def prepare(path: str, options: LMDBOptions) -> bool:
         names = None
     except NotADirectoryError:
         raise InterfaceError(
-            f"{path} is a file; an LMDB database is a directory"
+            f"{path} is a file, but an LMDB database is a directory"
         ) from None
     except OSError as error:
         raise OperationalError(
@@ -72,9 +72,9 @@ def prepare(path: str, options: LMDBOptions) -> bool:
         check_directory(path)
         return False
     if names and names - FILES:
-        raise InterfaceError(f"{path} has other files in it, and no LMDB database")
+        raise InterfaceError(f"{path} contains other files, but no LMDB database")
     if options.readonly:
-        raise OperationalError(f"unable to open database: there is none in {path}")
+        raise OperationalError(f"unable to open database: {path} contains none")
     if names is None:
         try:
             os.mkdir(path)
@@ -82,7 +82,7 @@ def prepare(path: str, options: LMDBOptions) -> bool:
             pass  # another process was faster
         except OSError as error:
             raise OperationalError(
-                f"unable to make the database {path}: {error.strerror}"
+                f"unable to create database {path}: {error.strerror}"
             ) from error
     return True
 
@@ -104,7 +104,7 @@ def _check_data_file(path: str) -> None:
         ) from error
     if not complete:
         raise OperationalError(
-            f"unable to open database {path}: {DATA_FILE} is truncated, a part of"
+            f"unable to open database {path}: {DATA_FILE} is truncated, so a part of"
             " the data is missing. Restore a backup."
         )
 
@@ -188,7 +188,8 @@ def open_environment(path: str, options: LMDBOptions, reserve: int) -> lmdb.Envi
                 f"unable to open database {path}: {error}"
             ) from error
     raise OperationalError(
-        f"unable to open database {path}: no address space for a map of {least} bytes"
+        f"unable to open database {path}: this process can't map the {least} bytes"
+        " that it needs into its address space"
     )
 
 
@@ -245,11 +246,13 @@ def remove(path: str) -> None:
     except FileNotFoundError:
         return
     except NotADirectoryError:
-        raise InterfaceError(f"{path} is a file, and no LMDB database") from None
+        raise InterfaceError(
+            f"{path} is a file, but an LMDB database is a directory"
+        ) from None
     if DATA_FILE in names:
         check_directory(path)
     elif names - FILES:
-        raise InterfaceError(f"{path} has other files in it, and no LMDB database")
+        raise InterfaceError(f"{path} contains other files, but no LMDB database")
     try:
         # The data first: without it, what is left is an empty database.
         for name in (DATA_FILE, LOCK_FILE, WRITER_FILE):

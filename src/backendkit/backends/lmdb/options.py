@@ -64,8 +64,8 @@ class LMDBOptions:
                 close = difflib.get_close_matches(str(name), known, 1)
                 hint = f" Did you mean {close[0]!r}?" if close else ""
                 raise OptionsError(
-                    f"unknown option {name!r} of the LMDB store.{hint}"
-                    f" Known are: {', '.join(known)}."
+                    f"unknown option {name!r} of the LMDB store.{hint} The options"
+                    f" are: {', '.join(known)}."
                 )
         return cls(**options)
 
@@ -94,7 +94,7 @@ class LMDBOptions:
 
     def _int(self, name: str, value: object, least: int, unit: str) -> None:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise self._wrong(name, value, f"an int, in {unit}")
+            raise self._wrong(name, value, f"an integer, in {unit}")
         if value < least:
             raise self._wrong(name, value, f"at least {least} {unit}")
         if value > sys.maxsize:

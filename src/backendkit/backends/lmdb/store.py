@@ -130,7 +130,7 @@ class LMDBStore(RecordStore):
         """
         path = _path(name)
         if environments.is_open(path):
-            raise InterfaceError(f"{path} is open: close it before it is destroyed")
+            raise InterfaceError(f"{path} is open: close it before you destroy it")
         remove(path)
 
     @safe_call
@@ -144,13 +144,13 @@ class LMDBStore(RecordStore):
         """
         path = os.path.abspath(_path(name))
         if os.path.lexists(path):
-            raise InterfaceError(f"{path} exists already")
+            raise InterfaceError(f"{path} already exists")
         parent, base = os.path.split(path)
         try:
             unfinished = tempfile.mkdtemp(prefix=f".{base}.", dir=parent)
         except OSError as error:
             raise OperationalError(
-                f"unable to make {path}: {error.strerror}"
+                f"unable to create {path}: {error.strerror}"
             ) from error
         try:
             # Compact: without the free pages.

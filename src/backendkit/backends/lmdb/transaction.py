@@ -37,7 +37,7 @@ _CHUNK = 512
 _PAGE = 4096
 _ENDED = "the transaction has ended"
 _CONFLICT = "another transaction has committed since this one began: run it again"
-_FORKED = "this transaction was begun by another process, before a fork"
+_FORKED = "another process began this transaction, before a fork"
 
 
 class LMDBTransaction(KeyValueTransaction):
@@ -447,8 +447,8 @@ class LMDBTransaction(KeyValueTransaction):
     def _check_owner(self) -> None:
         if not owned(self._thread):
             raise InterfaceError(
-                "a transaction that writes has to end in the thread that it began"
-                " to write in"
+                "a transaction that writes has to end in the thread in which it began"
+                " to write"
             )
 
 

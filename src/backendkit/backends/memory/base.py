@@ -40,9 +40,9 @@ class DatabaseCreation(NonrelDatabaseCreation):
         method = multiprocessing.get_start_method()
         if method != "fork":
             msg = (
-                f"Cloning with start method {method!r} is not supported. The database"
-                " is in this process's memory, which only forked workers have: run the"
-                " tests with --parallel 1."
+                f"Cloning with start method {method!r} is not supported. Only forked"
+                " workers get a copy of this process's memory, which contains the"
+                " database. Run the tests with --parallel 1."
             )
             raise NotSupportedError(msg)
         return super().get_test_db_clone_settings(suffix)

@@ -82,7 +82,9 @@ class MemorySession(stores.Session):
 
     def begin(self, *, write: bool) -> None:
         if self._closed or self._state is not None:
-            raise stores.InterfaceError("the session is closed or in a transaction")
+            raise stores.InterfaceError(
+                "the session is closed, or already in a transaction"
+            )
         if write:
             self.store.writer.acquire(self)
         self._began = self.store.committed
@@ -93,7 +95,7 @@ class MemorySession(stores.Session):
         self.store.writer.acquire(self)
         if self.store.committed is not self._began:
             self.rollback()
-            raise stores.ConflictError("another transaction committed meanwhile")
+            raise stores.ConflictError("another transaction has committed meanwhile")
 
     def commit(self) -> None:
         state = self._require()
@@ -117,7 +119,9 @@ class MemorySession(stores.Session):
 
     def _require(self, *, write: bool = False) -> State:
         if self._state is None or (write and self.store.writer.owner is not self):
-            raise stores.InterfaceError("begin a transaction first, or upgrade it")
+            raise stores.InterfaceError(
+                "the session has no transaction, or only one for reading"
+            )
         return self._state
 
     def _set(self, name: tuple[str, str], key: Any, value: Any) -> None:

@@ -180,7 +180,7 @@ def _engine(settings_dict: Mapping[str, Any], alias: str) -> type[BaseDatabaseWr
         wrong("is missing")
     engine = options[ENGINE]
     if not isinstance(engine, str) or not engine:
-        wrong(f"is {engine!r}, which is no ENGINE")
+        wrong(f"is {engine!r}, which isn't an ENGINE")
     found: type[BaseDatabaseWrapper] = load_backend(engine).DatabaseWrapper
     if issubclass(found, (DatabaseWrapper, ReadOnlyDatabaseWrapper)):
         wrong(f"is {engine!r}, which is read-only itself")

@@ -64,6 +64,6 @@ class ReadOnlyErrorWrapper(DatabaseErrorWrapper):
         if isinstance(exc_value, self.wrapper.Database.Error) and refused_by_server(
             exc_value
         ):
-            what = f"the statement; the server says: {str(exc_value).strip()}"
+            what = f"the statement. The server's message is: {str(exc_value).strip()}"
             raise ReadOnlyError(self.wrapper.alias, what) from exc_value
         super().__exit__(exc_type, exc_value, traceback)

@@ -139,7 +139,7 @@ class ReadOnlyClient:
         program = self.executable_name
         if program not in _SHELLS and not hasattr(self.connection, "refuse_writes"):
             raise ReadOnlyError(
-                self.connection.alias, f"dbshell, for {program} may write"
+                self.connection.alias, f"dbshell, because {program} may write"
             )
         super().runshell(parameters)  # type: ignore[misc]  # a mixin
 

@@ -104,7 +104,7 @@ def refused_values(sql: str, vendor: str) -> str | None:
     if vendor != "sqlite" and "%" in sql:
         for reading in readings(sql, vendor):
             if quotes_placeholder(sql, reading):
-                return "a placeholder within quotes or a comment: write %s without"
+                return "a placeholder within quotes or a comment: write %s without them"
     return None
 
 
@@ -114,7 +114,7 @@ def _writes(found: list[Word], vendor: str) -> str | None:
     if any(word.keyword == ";" for word in found):
         return "several statements in one"
     if any(word.keyword.startswith("/*") for word in found):
-        return "a comment that is run, or that is within another one"
+        return "a comment that the server executes, or that is nested"
     while found and found[0].keyword == "(":
         found.pop(0)
     if not found:
@@ -130,7 +130,7 @@ def _writes(found: list[Word], vendor: str) -> str | None:
         return _set(found)
     if first == "PRAGMA" and vendor == "sqlite":
         return _pragma(found)
-    return f"{first or 'this statement'}: only statements that read are run"
+    return f"{first or 'this statement'}: only statements that read are allowed"
 
 
 @functools.lru_cache(maxsize=1000)

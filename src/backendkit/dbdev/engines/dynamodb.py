@@ -66,7 +66,7 @@ def find(named: str | os.PathLike[str] | None = None) -> list[Path]:
         return folders
     if named:
         raise MissingProgramError(
-            f"DBDEV_DYNAMODB_DIR: no DynamoDBLocal.jar in {named}"
+            f"DBDEV_DYNAMODB_DIR: there is no DynamoDBLocal.jar in {named}"
         )
     before = "" if MAVEN.find(None) else f"{MAVEN.hint()} && "
     raise MissingProgramError(
@@ -106,8 +106,8 @@ class DynamodbBackend(CopiedServerBackend):
             return
         if b"jdk.compiler" not in process.run([str(java), "--list-modules"]):
             raise MissingProgramError(
-                f"{java} is a Java without its compiler. To install one that has it:"
-                f" {JAVA.hint()}"
+                f"{java} is a Java without a compiler. To install one with a"
+                f" compiler: {JAVA.hint()}"
             )
 
     def version(self) -> str:

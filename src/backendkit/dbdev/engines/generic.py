@@ -82,7 +82,8 @@ class GenericBackend(CopiedServerBackend):
         except (KeyError, IndexError, ValueError) as error:
             raise DbdevError(
                 f"the command line {' '.join(map(str, line))!r} has an unknown"
-                f" placeholder: {error}. There are {', '.join(sorted(values))}"
+                f" placeholder: {error}. The placeholders are"
+                f" {', '.join(sorted(values))}"
             ) from error
 
     def create_data(self, folder: Path) -> None:

@@ -72,7 +72,7 @@ class LmdbBackend(EmbeddedBackend):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self._open():
                 pass
-            self.stdout.write(f"{self.path} is made.")
+            self.stdout.write(f"Created {self.path}.")
 
     def destroy(self) -> None:
         """
@@ -83,7 +83,7 @@ class LmdbBackend(EmbeddedBackend):
         with self.locked(), _explained():
             self.quiesce()
             _ours("store").LMDBStore.destroy(self.path)
-            self.stdout.write(f"{self.path} is removed.")
+            self.stdout.write(f"Removed {self.path}.")
 
     def quiesce(self) -> bool:
         """Check that no other process has the database open."""

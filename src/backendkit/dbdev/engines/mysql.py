@@ -50,7 +50,7 @@ INSTALL_DB = Program(
     ("mariadb-install-db", "mysql_install_db"),
     "DBDEV_MYSQL_INSTALL_DB_EXECUTABLE",
     _SERVER_PACKAGES,
-    "making the data of MariaDB",
+    "creating MariaDB's data",
     version_argument=None,
 )
 MYSQL = Program(
@@ -60,7 +60,7 @@ MYSQLDUMP = Program(
     ("mariadb-dump", "mysqldump"),
     "DBDEV_MYSQL_MYSQLDUMP_EXECUTABLE",
     _CLIENT_PACKAGES | {"apt-get": "mariadb-client"},
-    "a backup without stopping the server",
+    "backups without stopping the server",
 )
 _DUMP = "backup.sql"
 # How mariadb-dump ends a file.
@@ -119,7 +119,7 @@ class MySqlBackend(CopiedServerBackend):
                 f"--datadir={folder}",
                 f"--tmpdir={self._temporary()}",
             ]
-        with Progress(sys.stderr, "making the data") as progress:
+        with Progress(sys.stderr, "creating the data") as progress:
             process.run(command, user=self.user, cwd=folder, tick=progress.add)
 
     def _temporary(self) -> Path:

@@ -198,9 +198,9 @@ class PostgresBackend(ServerBackend):
         program = self.program(POSTGRES)
         if wanted is not None and _major(Path(program).parent) != wanted:
             raise DbdevError(
-                f"the data in {self.instance.data} are of PostgreSQL {wanted}, which"
-                f" isn't installed; {program} is of another version. Install"
-                f" {wanted}, or make the database anew"
+                f"the data in {self.instance.data} belong to PostgreSQL {wanted}, but"
+                f" {program} has another version. Install PostgreSQL {wanted}, or"
+                " recreate the database"
             )
         self.check_unused()
         self._pid_file.unlink(missing_ok=True)
@@ -217,8 +217,8 @@ class PostgresBackend(ServerBackend):
             return
         if pid > 0 and process.works_in(pid, self.instance.data):
             raise DbdevError(
-                f"a PostgreSQL that dbdev hasn't started uses {self.instance.data}:"
-                f" process {pid}. Stop it first"
+                "a PostgreSQL server that dbdev hasn't started uses"
+                f" {self.instance.data}: process {pid}. Stop it first"
             )
 
     def is_ready(self) -> bool:

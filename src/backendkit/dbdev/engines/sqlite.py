@@ -52,8 +52,8 @@ class SqliteBackend(EmbeddedBackend):
         name = os.fspath(self.dbname)
         if not name or name == ":memory:" or name.startswith("file:"):
             raise DbdevError(
-                f"DATABASES[{self.alias!r}]['NAME'] is {name!r}: only a path of a file"
-                " can be looked after"
+                f"DATABASES[{self.alias!r}]['NAME'] is {name!r}, but has to be the"
+                " path of a file"
             )
         return Path(name)
 
@@ -82,13 +82,13 @@ class SqliteBackend(EmbeddedBackend):
                 path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise DbdevError(
-                    f"{path.parent} can't be made: {reason(error)}"
+                    f"{path.parent} can't be created: {reason(error)}"
                 ) from error
             with _opened(path, "rwc") as database:
                 # SQLite makes the file when there is something to write.
                 database.execute("PRAGMA user_version = 1")
                 database.execute("PRAGMA user_version = 0")
-            self.stdout.write(f"{path} is made.")
+            self.stdout.write(f"Created {path}.")
 
     def destroy(self) -> None:
         """
@@ -100,7 +100,7 @@ class SqliteBackend(EmbeddedBackend):
             self.quiesce()
             for path in self.data_paths():
                 path.unlink(missing_ok=True)
-            self.stdout.write(f"{self.path} is removed.")
+            self.stdout.write(f"Removed {self.path}.")
 
     def quiesce(self) -> bool:
         """Check that nobody writes, and let nothing be left beside the file."""

@@ -40,14 +40,14 @@ class BaseDbdevCommand(BaseCommand):
             "--database",
             default=DEFAULT_DB_ALIAS,
             metavar="ALIAS",
-            help="which of the project's DATABASES (default: %(default)s)",
+            help="Alias of the database (default: %(default)s).",
         )
         parser.add_argument(
             "--noinput",
             "--no-input",
             action="store_false",
             dest="interactive",
-            help="do not ask for confirmation",
+            help="Do not prompt for confirmation.",
         )
         self.add_extra_arguments(parser)
 
@@ -93,11 +93,11 @@ class BaseDbdevCommand(BaseCommand):
             # The prompt has no end of its line, which the error would go on with.
             self.stdout.write("")
             raise DbdevError(
-                "aborted, nothing is done: no terminal to confirm on. Pass --noinput to"
-                " skip the question"
+                "Aborted: no terminal to confirm on. Pass --noinput to skip the"
+                " question."
             ) from None
         if answer.strip().lower() not in {"y", "yes"}:
-            raise DbdevError("aborted, nothing is done")
+            raise DbdevError("Aborted. Nothing was changed.")
 
 
 def add_backup_arguments(parser: CommandParser) -> None:
@@ -107,9 +107,9 @@ def add_backup_arguments(parser: CommandParser) -> None:
         "directory",
         nargs="?",
         metavar="DIRECTORY",
-        help="directory of the backup (default: the last one)",
+        help="Directory of the backup (default: the last backup).",
     )
-    which.add_argument("-n", "--name", help="name of the backup")
+    which.add_argument("-n", "--name", help="Name of the backup.")
 
 
 def chosen_backup(backend: BaseDbdevBackend, options: dict[str, Any]) -> Path:
@@ -128,7 +128,9 @@ def chosen_backup(backend: BaseDbdevBackend, options: dict[str, Any]) -> Path:
         if found is None:
             names = [backups.name_of(path) for path in backend.get_backupdirs()]
             known = ", ".join(sorted(name for name in names if name)) or "none"
-            raise DbdevError(f"there is no backup named {name!r}; names: {known}")
+            raise DbdevError(
+                f"there is no backup named {name!r}. The names are: {known}"
+            )
         return found
     found = backend.get_last_backupdir()
     if found is None:
@@ -156,7 +158,7 @@ def one_line() -> Iterator[None]:
     except OSError as error:
         raise CommandError(reason(error)) from error
     except NotImplementedError as error:
-        said = str(error) or "the development backend doesn't implement this"
+        said = str(error) or "the development backend doesn't implement this command"
         raise CommandError(said) from error
     except KeyboardInterrupt:
         sys.stderr.write("\n")

@@ -33,13 +33,13 @@ from ._data import THINGS, VALUES, Filter, equals
 
 # What to do when a test fails.
 _EXACT = (
-    "Return the rows that SQL would, no more and no fewer; or name the lookup as"
-    " Precision.COARSE in the capabilities, if none that match is missing; or don't name"
-    " it."
+    "Return exactly the rows that SQL would return. If the query returns all rows"
+    " that match, and others, declare the lookup as Precision.COARSE in the"
+    " capabilities. Otherwise leave it out of them."
 )
 _COARSE = (
-    "A COARSE filter may return rows that don't match, but has to return all that do."
-    " Widen it, or don't name the lookup in the capabilities."
+    "A COARSE filter may return rows that don't match, but it has to return all that"
+    " do. Widen it, or leave the lookup out of the capabilities."
 )
 _COUNT = "Override count() to agree with fetch(), or leave it out."
 _VALUE = (
@@ -47,8 +47,8 @@ _VALUE = (
     " Store.convert_value_for_db() and convert_value_from_db()."
 )
 _ORDER = (
-    "Sort as sort_rows() does: NULL first, text by code point; or name another Order in"
-    " the capabilities, and SQLite sorts."
+    "Sort as sort_rows() does: NULL first, text by code point. Or declare another"
+    " Order in the capabilities, and SQLite sorts."
 )
 
 
@@ -158,7 +158,7 @@ class ContractBase:
     def need(self, able: bool, what: str) -> None:
         """Skip the test of a store that isn't able to."""
         if not able:
-            raise unittest.SkipTest(f"the store's capabilities don't name {what}")
+            raise unittest.SkipTest(f"the store's capabilities don't declare {what}")
 
     def need_transactions(self) -> None:
         """Skip the test of a store without transactions."""
@@ -170,7 +170,9 @@ class ContractBase:
         """Check that a call fails, and undo it as the engine does."""
         mark = session.savepoint() if self.store.capabilities.transactions else None
         what = f"{getattr(call, '__name__', call)}{args!r:.200}"
-        todo = f"Let it raise {error.__name__} before it changes anything that stays."
+        todo = (
+            f"It has to raise {error.__name__} before it changes anything permanently."
+        )
         with self.check.assertRaises(error, msg=f"{what}. {todo}") as caught:
             call(*args)
         if mark is not None:

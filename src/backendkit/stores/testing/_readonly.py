@@ -43,9 +43,9 @@ class ReadOnlyContract(ContractBase):
             (table, self.rows(session, table))
             for table in session.catalog().tables.values()
         ]
-        self.check.assertTrue(found, "make_store() has to have tables")
+        self.check.assertTrue(found, "make_store() has to return a store with tables")
         rows = any(rows for _, rows in found)
-        self.check.assertTrue(rows, "make_store() has to have a table with rows")
+        self.check.assertTrue(rows, "make_store() has to return a store with rows")
         return found
 
     def test_catalog(self) -> None:
@@ -73,11 +73,11 @@ class ReadOnlyContract(ContractBase):
                     for column, value in zip(table.columns, row, strict=True):
                         self._check_value(table, column, value)
                 keys = [table.key_of(row) for row in rows]
-                what = f"{table.name}: a primary key comes twice"
+                what = f"{table.name}: two rows have the same primary key"
                 self.check.assertEqual(len({*keys}), len(keys), what)
 
     def _check_value(self, table: Table, column: Column, value: Any) -> None:
-        what = f"{table.name}.{column.name}: {value!r:.100} isn't {column.type}"
+        what = f"{table.name}.{column.name}: {value!r:.100} isn't of type {column.type}"
         if value is None:
             self.check.assertTrue(column.nullable, what)
             self.check.assertNotIn(column.name, table.primary_key, what)
@@ -204,7 +204,7 @@ class ReadOnlyContract(ContractBase):
         try:
             self.check.assertEqual(self.tables(one), self.tables(two))
         except ConflictError as error:  # pragma: no cover  # a store that is wrong
-            self.check.fail(f"reading made a conflict: {error}")
+            self.check.fail(f"reading caused a conflict: {error}")
         one.commit()
         self.tables(two)
         two.rollback()

@@ -23,5 +23,5 @@ class LMDBCommand(DatabaseCommand):
         name = str(wrapper.settings_dict["NAME"])
         # To connect would make it.
         if not os.path.exists(os.path.join(name, DATA_FILE)):
-            raise CommandError(f"there is no database in {name}", returncode=REFUSED)
+            raise CommandError(f"There is no database in {name}.", returncode=REFUSED)
         return wrapper

@@ -72,7 +72,7 @@ def swap(path: str, copy: str, transaction: int) -> None:
     with _alone(path) as lock:
         if last_transaction(path) != transaction:
             raise OperationalError(
-                f"{path} was written to while it was copied; try again"
+                f"{path} was changed while it was copied. Try again."
             )
         # Who waits for the first byte would go on with the state that the lock file
         # has. If we die here, it gets an error instead.

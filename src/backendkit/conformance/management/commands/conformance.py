@@ -31,8 +31,8 @@ class Command(BaseCommand):
     """
 
     help = (
-        "Runs Django's own test suite against the ENGINE of one of the project's "
-        "DATABASES, on its server, in databases of its own."
+        "Runs Django's own test suite against the ENGINE and the server of one of the"
+        " project's DATABASES, in separate test databases."
     )
     # It runs nothing of the project, whose checks may need a database that works.
     requires_system_checks: list[str] = []
@@ -50,7 +50,10 @@ class Command(BaseCommand):
             "--database",
             default=DEFAULT_DB_ALIAS,
             metavar="ALIAS",
-            help="whose ENGINE and server to use (default: %(default)s)",
+            help=(
+                "Alias of the database whose ENGINE and server to use (default:"
+                " %(default)s)."
+            ),
         )
         cli.add_arguments(parser)
 
@@ -77,7 +80,9 @@ def database(
     """
     if alias not in databases:
         known = ", ".join(sorted(databases)) or "none"
-        raise UsageError(f"settings.DATABASES has no {alias!r}; there are: {known}")
+        raise UsageError(
+            f"settings.DATABASES has no alias {alias!r}. The aliases are: {known}"
+        )
     where, table = f"settings.DATABASES[{alias!r}]", databases[alias]
     engine = table.get("ENGINE")
     if not engine:
@@ -110,7 +115,7 @@ def _plain(value: Any, where: str) -> Any:
             str(key): _plain(item, f"{where}[{key!r}]") for key, item in value.items()
         }
     raise UsageError(
-        f"{where} can't be given to the processes that run the tests: "
-        f"{type(value).__name__} isn't text, a number, a truth value, or a list or "
-        "dict of such"
+        f"{where} can't be passed to the processes that run the tests:"
+        f" {type(value).__name__} isn't a string, a number, a boolean, or a list or"
+        " dict of these"
     )

@@ -14,7 +14,9 @@ class Command(BaseDbdevCommand):
 
     def add_extra_arguments(self, parser: CommandParser) -> None:
         """Add ``--name``."""
-        parser.add_argument("-n", "--name", help="name by which it can be restored")
+        parser.add_argument(
+            "-n", "--name", help="Name for the backup, to restore it by."
+        )
 
     def dbdev_handle(self) -> None:
         """Make it, and tell where it is."""

@@ -6,7 +6,9 @@ from backendkit.dbdev.management.base import BaseDbdevCommand
 class Command(BaseDbdevCommand):
     """Asks before."""
 
-    help = "Stops the server and removes the development database. Keeps the backups."
+    help = (
+        "Stops the server and removes the development database. The backups are kept."
+    )
     asks = True
 
     def question(self) -> str | None:

@@ -15,8 +15,9 @@ class Command(BaseDbdevCommand):
     """Nobody has to wait for it, and it changes nothing."""
 
     help = (
-        "Shows what the development databases need: what is installed, what is missing,"
-        " and how to install it here. Exit status 1 if something is missing."
+        "Shows which programs the development databases need, which of them are"
+        " missing, and how to install those. The exit status is 1 if something is"
+        " missing."
     )
     takes_lock = False
 
@@ -26,7 +27,7 @@ class Command(BaseDbdevCommand):
         parser.set_defaults(database=None)
         for action in parser._actions:
             if action.dest == "database":
-                action.help = "which of the project's DATABASES (default: all of them)"
+                action.help = "Alias of the database (default: all databases)."
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Look at each database."""
@@ -53,4 +54,4 @@ class Command(BaseDbdevCommand):
         self.stdout.write(f"Engines: {', '.join(backendregistry.engines())}")
         if wrong:
             what = "one thing is" if wrong == 1 else f"{wrong} things are"
-            raise CommandError(f"{what} missing or wrong, see above")
+            raise CommandError(f"{what} missing or wrong. See above.")

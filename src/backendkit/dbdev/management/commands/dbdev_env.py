@@ -16,14 +16,16 @@ class Command(BaseDbdevCommand):
     """A shell can read what it prints: ``eval "$(manage.py dbdev_env)"``."""
 
     help = (
-        "Prints the address of the development database as a line for a shell, and its"
-        " settings as comments. The password is in both."
+        "Prints the URL of the development database as a line for a shell, and its"
+        " settings as comments. Both include the password."
     )
     takes_lock = False
 
     def add_extra_arguments(self, parser: CommandParser) -> None:
         """Add ``--json``."""
-        parser.add_argument("--json", action="store_true", help="print a JSON document")
+        parser.add_argument(
+            "--json", action="store_true", help="Print the result as JSON."
+        )
 
     def dbdev_handle(self) -> None:
         """Print it."""

@@ -6,7 +6,7 @@ from backendkit.dbdev.management.base import BaseDbdevCommand
 class Command(BaseDbdevCommand):
     """Other commands may be run meanwhile."""
 
-    help = "Runs the database server in the foreground; Ctrl-C stops it."
+    help = "Runs the database server in the foreground. Stop it with Ctrl-C."
     takes_lock = False
 
     def dbdev_handle(self) -> None:

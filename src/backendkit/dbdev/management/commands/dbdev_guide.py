@@ -6,7 +6,7 @@ from backendkit.dbdev.management.base import BaseDbdevCommand
 class Command(BaseDbdevCommand):
     """Nobody has to wait for it."""
 
-    help = "Shows the commands and addresses that are of use with this database."
+    help = "Shows useful commands and addresses for this database."
     takes_lock = False
 
     def dbdev_handle(self) -> None:

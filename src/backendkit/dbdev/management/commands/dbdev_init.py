@@ -7,8 +7,8 @@ class Command(BaseDbdevCommand):
     """Makes what isn't there yet; may be run again."""
 
     help = (
-        "Creates the development database, and starts its server. What is there"
-        " already stays as it is."
+        "Creates the development database, and starts its server. An existing"
+        " database is left as it is."
     )
 
     def dbdev_handle(self) -> None:

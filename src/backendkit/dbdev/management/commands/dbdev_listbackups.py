@@ -9,7 +9,7 @@ from backendkit.dbdev.management.base import BaseDbdevCommand
 class Command(BaseDbdevCommand):
     """A line for each, with full path; nobody has to wait for it."""
 
-    help = "Lists the backups of the development database, the oldest first."
+    help = "Lists the backups of the development database, oldest first."
     takes_lock = False
 
     def dbdev_handle(self) -> None:

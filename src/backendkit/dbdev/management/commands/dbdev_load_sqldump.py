@@ -12,19 +12,19 @@ class Command(BaseDbdevCommand):
     """All or nothing; asks before data are replaced."""
 
     help = (
-        "Replaces the development database by the result of a file of SQL statements."
+        "Replaces the development database with the result of a file of SQL statements."
     )
     asks = True
 
     def add_extra_arguments(self, parser: CommandParser) -> None:
         """Add the file and ``--no-reinit``."""
         parser.add_argument(
-            "dumpfile", type=Path, metavar="FILE", help="file of SQL statements"
+            "dumpfile", type=Path, metavar="FILE", help="File of SQL statements."
         )
         parser.add_argument(
             "--no-reinit",
             action="store_true",
-            help="run the statements on the existing database",
+            help="Run the statements on the existing database.",
         )
 
     def question(self) -> str | None:
@@ -44,4 +44,4 @@ class Command(BaseDbdevCommand):
             backend.load_sql_dbdump(dumpfile)
         else:
             backend.replace_by_sql_dbdump(dumpfile)
-        self.stdout.write(f"{dumpfile} is loaded.")
+        self.stdout.write(f"Loaded {dumpfile}.")

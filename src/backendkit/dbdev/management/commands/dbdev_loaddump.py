@@ -12,14 +12,14 @@ class Command(BaseDbdevCommand):
 
     asks = True
     help = (
-        "Loads a file that dbdev_createdump has written, all or nothing. Files that end"
-        " with .json or .jsonl need the tables: run migrate first. Asks before rows"
-        " change, or if there are tables already where the file makes its own."
+        "Loads a file that dbdev_createdump has written, in one transaction. For"
+        " files that end with .json or .jsonl, run migrate first. The command asks"
+        " for confirmation before it changes rows or replaces tables."
     )
 
     def add_extra_arguments(self, parser: CommandParser) -> None:
         """Add the file."""
-        parser.add_argument("dumpfile", type=Path, metavar="FILE", help="file to load")
+        parser.add_argument("dumpfile", type=Path, metavar="FILE", help="File to load.")
 
     def question(self) -> str | None:
         """Ask if there is something that the file may change."""
@@ -34,4 +34,4 @@ class Command(BaseDbdevCommand):
         """Load it."""
         dumpfile = self.options["dumpfile"].absolute()
         self.dbdev_backend.load_dbdump(dumpfile)
-        self.stdout.write(f"{dumpfile} is loaded.")
+        self.stdout.write(f"Loaded {dumpfile}.")

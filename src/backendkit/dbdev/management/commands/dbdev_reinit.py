@@ -6,7 +6,7 @@ from backendkit.dbdev.management.base import BaseDbdevCommand
 class Command(BaseDbdevCommand):
     """Asks before."""
 
-    help = "Removes the development database, and creates it anew, empty."
+    help = "Removes the development database, and creates a new, empty one."
     asks = True
 
     def question(self) -> str | None:
@@ -14,7 +14,9 @@ class Command(BaseDbdevCommand):
         backend = self.dbdev_backend
         if not backend.is_initialised():
             return None
-        return f"Remove the database in {backend.data_paths()[0]}, and make a new one?"
+        return (
+            f"Remove the database in {backend.data_paths()[0]}, and create a new one?"
+        )
 
     def dbdev_handle(self) -> None:
         """Remove it and make a new one."""

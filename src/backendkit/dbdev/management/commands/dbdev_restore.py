@@ -12,7 +12,7 @@ from backendkit.dbdev.management.base import (
 class Command(BaseDbdevCommand):
     """All or nothing; asks before."""
 
-    help = "Replaces the development database by a backup, after checking it."
+    help = "Checks a backup, and replaces the development database with it."
     asks = True
 
     def add_extra_arguments(self, parser: CommandParser) -> None:
@@ -25,11 +25,11 @@ class Command(BaseDbdevCommand):
         directory = chosen_backup(backend, self.options)
         if not backend.is_initialised():
             return None
-        return f"Replace the database in {backend.data_paths()[0]} by {directory}?"
+        return f"Replace the database in {backend.data_paths()[0]} with {directory}?"
 
     def dbdev_handle(self) -> None:
         """Restore it."""
         backend = self.dbdev_backend
         directory = chosen_backup(backend, self.options)
         backend.restore_backup(directory)
-        self.stdout.write(f"{directory} is restored.")
+        self.stdout.write(f"Restored {directory}.")

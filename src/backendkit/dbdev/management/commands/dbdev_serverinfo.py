@@ -10,12 +10,16 @@ from backendkit.dbdev.management.base import BaseDbdevCommand
 class Command(BaseDbdevCommand):
     """Nobody has to wait for it."""
 
-    help = "Shows where the development database is, and whether its server runs."
+    help = (
+        "Shows the location of the development database, and whether its server runs."
+    )
     takes_lock = False
 
     def add_extra_arguments(self, parser: CommandParser) -> None:
         """Add ``--json``."""
-        parser.add_argument("--json", action="store_true", help="print a JSON document")
+        parser.add_argument(
+            "--json", action="store_true", help="Print the result as JSON."
+        )
 
     def dbdev_handle(self) -> None:
         """Show it."""

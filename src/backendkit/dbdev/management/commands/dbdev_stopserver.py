@@ -6,7 +6,7 @@ from backendkit.dbdev.management.base import BaseDbdevCommand
 class Command(BaseDbdevCommand):
     """May be run again."""
 
-    help = "Stops the database server, if it runs."
+    help = "Stops the database server if it is running."
 
     def dbdev_handle(self) -> None:
         """Stop it."""

@@ -21,8 +21,9 @@ class Command(BaseCommand):
     """Run it as ``movedata --from ALIAS --to ALIAS [LABEL …]``."""
 
     help = (
-        "Copies the rows of all models, or of some, from one database to another one"
-        " that has been migrated, and compares both. It can be interrupted and resumed."
+        "Copies the rows of all models, or of some, from one database to another, and"
+        " compares both databases. The target must have been migrated. The command"
+        " can be interrupted and resumed."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -31,56 +32,69 @@ class Command(BaseCommand):
             "labels",
             nargs="*",
             metavar="app_label[.ModelName]",
-            help="Move these only, with their many-to-many tables.",
+            help=(
+                "Apps or models to move, with their many-to-many tables (default: all)."
+            ),
         )
         parser.add_argument(
-            "--from", dest="source", default="default", help="Alias that is read."
+            "--from",
+            dest="source",
+            default="default",
+            help="Alias of the database to read from.",
         )
         parser.add_argument(
-            "--to", dest="target", required=True, help="Alias that is written."
+            "--to",
+            dest="target",
+            required=True,
+            help="Alias of the database to write to.",
         )
         parser.add_argument(
             "--exclude",
             "-e",
             action="append",
             default=[],
-            help="An app or a model to leave out; can be given several times.",
+            help="App or model to leave out. Can be given several times.",
         )
         parser.add_argument(
             "--replace",
             action="append",
             default=[],
-            help="An app or a model whose rows in the target are deleted first; can be"
-            " given several times. Content types, permissions and sites always are.",
+            help=(
+                "App or model whose rows are first deleted from the target. Can be"
+                " given several times. Content types, permissions and sites are"
+                " always deleted."
+            ),
         )
         parser.add_argument(
             "--batch",
             type=int,
             default=1000,
-            help="Rows that are committed at a time; by default 1000.",
+            help="Number of rows to commit at a time (default: 1000).",
         )
         again = parser.add_mutually_exclusive_group()
         again.add_argument(
             "--resume",
             action="store_true",
-            help="Go on where an interrupted move was.",
+            help="Continue an interrupted move.",
         )
         again.add_argument(
             "--restart",
             action="store_true",
-            help="Delete what an interrupted move has copied, and begin anew.",
+            help=(
+                "Delete the rows that an interrupted move has copied, and start again."
+            ),
         )
         parser.add_argument(
             "--take-over",
             action="store_true",
-            help="Take the place of a move that is said to be going on still.",
+            help="Replace a move that still seems to be running.",
         )
         parser.add_argument(
             "--noinput",
             "--no-input",
             action="store_false",
             dest="interactive",
-            help="Don't ask before rows are deleted.",
+            help="Do not prompt for confirmation before rows are deleted.",
         )
 
     def handle(self, **options: Any) -> None:
@@ -112,26 +126,26 @@ class Command(BaseCommand):
         except ROW_ERRORS as error:
             raise CommandError(
                 f"The move has stopped: {type(error).__name__}: {error}. If it had"
-                " begun, go on with --resume."
+                " already copied rows, continue it with --resume."
             ) from error
         self._report(plan, compared)
         different = [found.difference for found in compared if found.difference]
         if different:
             raise CommandError(
                 f"The databases differ: {different[0]}. If rows were added to"
-                f" {source!r} meanwhile, --resume copies those with higher keys; if"
-                " rows were changed or deleted, begin anew with --restart."
+                f" {source!r} meanwhile, --resume copies those with higher keys. If"
+                " rows were changed or deleted, start again with --restart."
             )
         state.drop()
         self.stdout.write(
-            self.style.SUCCESS(f"{target} has all rows of {source} that were moved.")
+            self.style.SUCCESS(f"All rows were moved from {source} to {target}.")
         )
 
     def _check_aliases(self, source: str, target: str) -> None:
         for alias in (source, target):
             if alias not in connections:
                 raise CommandError(
-                    f"There is no database {alias!r} in DATABASES, only"
+                    f"DATABASES has no alias {alias!r}. The aliases are:"
                     f" {', '.join(sorted(connections))}."
                 )
         if source == target:
@@ -148,7 +162,9 @@ class Command(BaseCommand):
             raise CommandError(
                 "Aborted: no terminal to confirm on. Pass --noinput to skip the question."
             )
-        answer = input(f"This deletes rows in {target!r}. Go on? [yes/no] ")
+        answer = input(
+            f"This deletes rows in {target!r}. Do you want to continue? [yes/no] "
+        )
         if answer.strip().lower() != "yes":
             raise CommandError("Aborted. Nothing was changed.")
 
@@ -169,21 +185,22 @@ class Command(BaseCommand):
             copier.begin(description)
         elif not options["resume"]:
             raise MoveError(
-                f"A move from {before['source']!r} into {options['target']!r} was"
-                " interrupted. Go on with --resume, or delete what it has copied and"
-                " begin anew with --restart."
+                f"A move from {before['source']!r} to {options['target']!r} was"
+                " interrupted. Continue it with --resume, or delete the rows that it"
+                " has copied and start again with --restart."
             )
         elif before.get("discarded"):
             raise MoveError(
-                "What the move had copied was being deleted. Finish with --restart."
+                "The move was interrupted while it deleted the rows that it had"
+                " copied. Finish with --restart."
             )
         elif before["source"] != description["source"] or sorted(
             before["models"]
         ) != sorted(description["models"]):
             raise MoveError(
-                f"The interrupted move was one from {before['source']!r} of other"
-                f" models: {', '.join(before['models'])}. Name the same ones, or begin"
-                " anew with --restart."
+                "The interrupted move was one of other models from"
+                f" {before['source']!r}: {', '.join(before['models'])}. Name the same"
+                " models, or start again with --restart."
             )
         for label, why in plan.skipped.items():
             if "proxy" not in why:

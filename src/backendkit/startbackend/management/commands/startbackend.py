@@ -21,9 +21,9 @@ KINDS = {
     ),
     "buffered": (
         ("common", "files", "buffered"),
-        "a database that applies some changes at once, if conditions hold",
+        "a database that applies several changes at once, if conditions hold",
     ),
-    "readonly": (("common", "readonly"), "data that are only read"),
+    "readonly": (("common", "readonly"), "read-only data"),
 }
 
 
@@ -31,8 +31,8 @@ class Command(TemplateCommand):
     """Run it as ``startbackend NAME [DIRECTORY] [--kind KIND]``."""
 
     help = (
-        "Makes a package with a database backend that works, on a folder of JSON"
-        " files. Put your own store in the places marked TODO."
+        "Creates a package with a working database backend, which stores its rows in"
+        " JSON files. Replace the places that are marked TODO to use your own store."
     )
     missing_args_message = "You must provide a name for the backend's package."
     rewrite_template_suffixes = (
@@ -44,11 +44,16 @@ class Command(TemplateCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add NAME, DIRECTORY and --kind."""
-        parser.add_argument("name", help="Name of the package, which is the ENGINE.")
+        parser.add_argument(
+            "name", help="Name of the package, which is also its ENGINE."
+        )
         parser.add_argument(
             "directory",
             nargs="?",
-            help="Where it is made; by default a directory django-NAME, which is new.",
+            help=(
+                "Directory to create the package in (default: a new directory"
+                " django-NAME)."
+            ),
         )
         parser.add_argument(
             "--kind",
@@ -68,18 +73,20 @@ class Command(TemplateCommand):
         self.app_or_project, self.a_or_an = "backend", "a"
         super().validate_name(name)
         if keyword.iskeyword(name):
-            raise CommandError(f"{name!r} is a word of Python, and can't be imported.")
+            raise CommandError(
+                f"{name!r} is a Python keyword, so it can't be the name of a package."
+            )
         given = options.pop("directory")
         target = (
             Path(given or f"django-{name.replace('_', '-')}").expanduser().absolute()
         )
         try:
             if target.exists() and (not target.is_dir() or any(target.iterdir())):
-                raise CommandError(f"{target} is there already, and it isn't empty.")
+                raise CommandError(f"{target} already exists, and isn't empty.")
             made = not target.exists()
             target.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise CommandError(f"{target} can't be made: {error}") from error
+            raise CommandError(f"{target} can't be created: {error}") from error
         options |= {
             "extensions": ["py,toml,md,yml"],
             "files": [],
@@ -99,11 +106,9 @@ class Command(TemplateCommand):
                 target.mkdir()
             raise
         self.stdout.write(
-            f"{target} has a backend that works. Try it:\n\n"
-            f"  cd {target}\n"
-            "  python -m pip install --editable . --group test\n"
-            "  python -m pytest\n\n"
-            "README.md says what is next."
+            f"Created a working backend in {target}. Try it:\n\n  cd {target}\n "
+            " python -m pip install --editable . --group test\n  python -m"
+            " pytest\n\nREADME.md describes the next steps."
         )
 
     def validate_name(self, name: str, name_or_dir: str = "name") -> None:

@@ -29,8 +29,8 @@ class Command(LMDBCommand):
     """
 
     help = (
-        "Checks that rows, indexes, row counts, numberings, foreign keys and the "
-        "definitions of the tables of an LMDB database agree."
+        "Checks an LMDB database for consistency: rows, indexes, row counts,"
+        " automatic numbers, foreign keys and the definitions of the tables."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -38,21 +38,23 @@ class Command(LMDBCommand):
         parser.add_argument(
             "--repair",
             action="store_true",
-            help="write what follows from the rows anew, in one transaction: entries "
-            "of indexes, row counts, numberings. Rows are never touched",
+            help=(
+                "Rebuild what can be derived from the rows, in one transaction: index"
+                " entries, row counts and automatic numbers. Rows are never changed."
+            ),
         )
         parser.add_argument(
             "--limit",
             type=int,
             default=100,
             metavar="N",
-            help="how many findings to print (default: %(default)s)",
+            help="Maximum number of findings to print (default: %(default)s).",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         repair, limit = options["repair"], options["limit"]
         if limit < 0:
-            raise CommandError("--limit has to be 0 or more", returncode=REFUSED)
+            raise CommandError("--limit must be 0 or more.", returncode=REFUSED)
         with self.opened(options["database"]) as store:
             session = store.session()
             try:
@@ -78,7 +80,7 @@ class Command(LMDBCommand):
             ) as error:
                 # Not what is in the pages is wrong, but the pages are.
                 raise CommandError(
-                    f"the data file is damaged, restore a backup: {error}",
+                    f"The data file is damaged: {error}. Restore a backup.",
                     returncode=_FOUND,
                 ) from error
             finally:
@@ -87,7 +89,7 @@ class Command(LMDBCommand):
             self.stdout.write(f"… and {found - limit:,} more")
         summary = f"{checker.tables:,} tables with {checker.rows:,} rows: "
         if not found:
-            self.stdout.write(summary + "nothing is wrong")
+            self.stdout.write(summary + "no problems found")
             return
         summary += f"{found:,} findings"
         if repair:
@@ -120,6 +122,6 @@ class Command(LMDBCommand):
             except DAMAGE:
                 # Which row it is was said before.
                 self.stderr.write(
-                    f"{table.name}: not all foreign keys are checked: a row can't be"
-                    " read"
+                    f"{table.name}: a row can't be read, so not all foreign keys are"
+                    " checked"
                 )

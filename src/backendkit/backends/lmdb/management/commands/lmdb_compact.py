@@ -18,8 +18,8 @@ class Command(LMDBCommand):
     """Writes a copy without the free pages, to another place or in place."""
 
     help = (
-        "Copies an LMDB database without its free pages, while others use it; or puts "
-        "the copy in its place, if nobody does."
+        "Copies an LMDB database without its free pages. The database may be in use,"
+        " unless the copy is to replace it."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -28,12 +28,12 @@ class Command(LMDBCommand):
         where.add_argument(
             "--output",
             metavar="DIRECTORY",
-            help="where to write the copy; it must not exist",
+            help="Directory to write the copy to. It must not exist.",
         )
         where.add_argument(
             "--in-place",
             action="store_true",
-            help="replace the database by the copy. No other process may have it open",
+            help="Replace the database by the copy. No other process may have it open.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -57,7 +57,7 @@ class Command(LMDBCommand):
         wrapper = self.wrapper(alias)
         if wrapper.connection is not None:
             raise CommandError(
-                "this process has the database open: close the connection first",
+                "This process has the database open. Close the connection first.",
                 returncode=REFUSED,
             )
         # The readonly backend around ours says so itself.
@@ -65,7 +65,8 @@ class Command(LMDBCommand):
             wrapper, "read_only", False
         ):
             raise CommandError(
-                f"the database {alias!r} is opened readonly", returncode=REFUSED
+                f"The database {alias!r} is opened with the option readonly.",
+                returncode=REFUSED,
             )
         with self.refusing():
             path = os.path.realpath(wrapper.settings_dict["NAME"])

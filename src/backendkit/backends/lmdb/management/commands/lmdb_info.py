@@ -24,15 +24,20 @@ _META_PAGES = 2
 class Command(LMDBCommand):
     """Figures of the file, its tables, and who reads it."""
 
-    help = "Shows how large an LMDB database is, what is in it, and who reads it."
+    help = (
+        "Shows the size of an LMDB database, its tables, and the processes that read"
+        " it."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--json", action="store_true", help="print a JSON document")
+        parser.add_argument(
+            "--json", action="store_true", help="Print the result as JSON."
+        )
         parser.add_argument(
             "--quick",
             action="store_true",
-            help="without the bytes of each table, which take a walk over all rows",
+            help="Leave out the size of each table, which takes reading all rows.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -140,9 +145,9 @@ def _lines(figures: dict[str, Any]) -> list[str]:
             "File",
             f"{_size(figures['file_size'])}, on disk {_size(figures['disk_size'])}",
         ),
-        ("Used", f"{_size(figures['used'])}, of it free for reuse {_size(free)}"),
+        ("Used", f"{_size(figures['used'])}, of which {_size(free)} can be reused"),
         ("Map", f"{_size(figures['map_size'])} of address space"),
-        ("May grow to", _size(limit) if limit else "what the disk holds"),
+        ("May grow to", _size(limit) if limit else "the size of the disk"),
         ("Pages", f"{figures['pages']:,} of {figures['page_size']:,} bytes"),
         ("Free pages", f"{figures['free_pages']:,}"),
         (
@@ -156,7 +161,7 @@ def _lines(figures: dict[str, Any]) -> list[str]:
     for reader in figures["readers"]:
         at = reader["transaction"]
         doing = "no transaction" if at is None else f"transaction {at:,}"
-        stale = ", gone: its place is stale" if reader["stale"] else ""
+        stale = ", which has ended: its slot is stale" if reader["stale"] else ""
         lines.append(f"  process {reader['pid']}, {doing}{stale}")
     lines.append("")
     if not figures["tables"]:
