@@ -1,11 +1,11 @@
 """
 The contract between backendkit and a store.
 
-A *store* is a database that backendkit makes usable from Django. Its author
-writes three classes, :class:`Store`, :class:`Session` and
-:class:`NonrelQuery`, and declares in one :class:`Capabilities` object what the store
-    does exactly, what it does coarsely and what it doesn't do. The layers above do
-    everything else: joins, aggregates, constraints, SQL.
+A *store* is a database that backendkit makes usable from Django. Its author writes
+three classes, :class:`Store`, :class:`Session` and :class:`NonrelQuery`, and declares
+in one :class:`Capabilities` object what the store does exactly, what it does coarsely
+and what it doesn't do. The layers above do everything else: joins, aggregates,
+constraints, SQL.
 
 This package imports only the standard library.
 """

@@ -20,7 +20,7 @@ _NOTHING: Mapping[str, int] = {}
 
 @dataclass(frozen=True, slots=True)
 class FilterShape:
-    """A filter without its value. ``negated`` isnull is IS NOT NULL."""
+    """A filter without its value. A negated ``isnull`` is IS NOT NULL."""
 
     column: str
     lookup: str
@@ -37,10 +37,10 @@ class Access:
         ``in`` or ``isnull`` filters.
     :param ranged: whether the next column is bounded by a range.
     :param rows: how many rows are expected to be returned.
-    :param cost: of reading them, in units of reading one row of a scan.
+    :param cost: the cost of reading them, in units of reading one row of a scan.
     :param unique: whether at most one row can be returned.
-    :param ordered: whether rows come in the order asked for.
-    :param reverse: whether the index is read backwards for that.
+    :param ordered: whether the rows have the requested order.
+    :param reverse: whether the index is read backwards for this order.
     """
 
     index: str = ""
@@ -65,7 +65,7 @@ def choose_access(  # one argument per thing that decides
     different: Mapping[str, int] = _NOTHING,
 ) -> Access:
     """
-    Choose the index to read a table by, from what the filters fix.
+    Choose how to read a table, from its indexes, the filters and the order.
 
     :param total: estimated number of rows in the table.
     :param filters: those that will be given to the query.

@@ -42,27 +42,27 @@ _HOOKS = frozenset(
 
 class BufferedSession(BufferedWrites):
     """
-    Transactions, savepoints included, for a store that can apply changes at once.
+    Transactions with savepoints, for a store that can apply several changes at once.
 
-    Writes are kept here, as the net change of each row and each table. Savepoints
-    are marks in that buffer, reads of all kinds see it merged with what is committed.
-    ``commit`` hands all of it to :meth:`_apply`, each changed row once, and each
-    changed table once, however often they were changed.
+    The session buffers writes, as the net change of each row and each table. Savepoints
+    are marks in that buffer. All reads merge the buffer with the committed data.
+    ``commit`` passes the buffer to :meth:`_apply`. It contains each changed row and
+    each changed table once, however often they were changed.
 
-    The store's author implements the methods that begin with an underscore: abstract
-    ones, and others where the store has something better. They see committed data
-    alone, and tables as committed.
+    You implement the methods that begin with an underscore: the abstract ones, and
+    others if the store can do better. They only see committed data and committed
+    tables.
 
     **Uniqueness** of the primary key and of unique indexes is checked when a row is
-    written, against the buffer and against what is committed, as read in the
-    transaction. So :exc:`UniqueViolation` comes where SQL has it, and the transaction
-    goes on. What is read may have changed at commit: see :meth:`_apply` for what the
-    author has to guarantee there. Other sessions neither wait nor are waited for.
+    written, against the buffer and against the committed data, as the transaction reads
+    them. So :exc:`UniqueViolation` is raised where SQL raises it, and the transaction
+    continues. At the commit, the data may have changed: see :meth:`_apply` for what you
+    have to guarantee. Sessions don't wait for each other.
 
-    **Isolation.** ``_begin`` should begin a snapshot. A store that has none, and reads
-    what is committed at each moment, says so in ``Capabilities.snapshots``: then each
-    row that was read is remembered until the end of the transaction, as it was first,
-    and a change of it has that as its precondition. So no update is lost.
+    **Isolation.** ``_begin`` should begin a snapshot. If the store has none, declare
+    that in ``Capabilities.snapshots``. Then the session remembers each row as it was
+    first read, until the end of the transaction, and makes that a precondition of
+    changing it. So no update is lost.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -58,9 +58,9 @@ class Capabilities:
     """
     What a store can do. The engine relies on it without trying.
 
-    :param filters: precision by lookup name, for every column type; that of
-        :data:`PATTERNS` for STRING only, because other types look different as
-        text in each database.
+    :param filters: the precision of each lookup, by name, for all column types. Those
+        of :data:`PATTERNS` apply to STRING only, because each database writes other
+        types as different text.
     :param filters_by_type: exceptions from ``filters`` for a column type.
     :param negations: lookups that the store can also apply negated. A negated filter
         has SQL's meaning, too: NULL doesn't match.
@@ -71,7 +71,7 @@ class Capabilities:
     :param limit: whether ``fetch`` applies its marks in the store. Otherwise the engine
         does.
     :param count: whether ``count`` is cheaper than fetching all rows.
-    :param update: whether ``NonrelQuery.update`` is there.
+    :param update: whether the store implements ``NonrelQuery.update``.
     :param transactions: whether begin, commit and rollback have an effect.
     :param snapshots: whether a transaction sees the data that were committed when it
         began. If not, each read sees the data that are committed at that moment.
@@ -82,13 +82,13 @@ class Capabilities:
         has changed the rows that it has read, or added rows to them. Then
         ``select_for_update`` needs no lock: its rows are unchanged, or the commit
         fails.
-    :param preconditions: whether a :class:`BufferedSession`'s ``_apply`` may be given
-        rows to compare that don't change (:class:`RowChange` with ``new`` like
-        ``old``). Without ``locks`` and ``serializable``, those are the rows that were
-        read for ``select_for_update``.
+    :param preconditions: whether a :class:`BufferedSession`'s ``_apply`` can compare
+        rows that don't change (a :class:`RowChange` whose ``new`` equals its ``old``).
+        Without ``locks`` and ``serializable``, those are the rows that were read for
+        ``select_for_update``.
     :param multiple_processes: whether other processes see the same data.
-    :param remote: whether a call crosses a network. Threads then make calls at the same
-        time; else they take turns (``Turns``).
+    :param remote: whether a call crosses a network. If so, threads make calls at the
+        same time. Otherwise they take turns (``Turns``).
     """
 
     filters: Mapping[str, Precision] = field(default_factory=dict)

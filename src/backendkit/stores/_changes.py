@@ -18,15 +18,15 @@ class RowChange:
     """
     The net change of one row: it is inserted, replaced or deleted.
 
-    A row that moves to another primary key is two changes. One that was read for
-    ``select_for_update`` and stays as it is has a ``new`` like its ``old``, where
-    ``Capabilities.preconditions`` allows that: it is only compared.
+    A row that moves to another primary key is two changes. If
+    ``Capabilities.preconditions`` is true, a row that ``select_for_update`` has read
+    may have a ``new`` that equals its ``old``. It only has to be compared.
 
     :param key: the primary key.
-    :param old: the row as it is committed, in the columns of ``TableChange.before``,
-        None if there is none: the precondition.
-    :param new: the row as it will be, in the columns of ``TableChange.after``; None
-        if it is deleted.
+    :param old: the committed row, in the columns of ``TableChange.before``, or None if
+        there is none. This is the precondition.
+    :param new: the new row, in the columns of ``TableChange.after``, or None if it is
+        deleted.
     """
 
     key: Key
@@ -37,19 +37,20 @@ class RowChange:
 @dataclass(frozen=True, slots=True)
 class TableChange:
     """
-    The net change of one table: of its definition, its rows and its numbering.
+    The net change of one table: of its definition, its rows and its sequence.
 
-    :param before: as it is committed; None for a new table.
-    :param after: as it will be; None for a dropped one, whose rows go with it. A table
-        that is dropped and made anew is two changes, the first one drops it.
-    :param rows: changed rows, each once, in no order. Unique values may pass from
-        one of them to another: they hold for all of them together.
-    :param sources: for each column of ``after`` that is committed, its name in
-        ``before``.
-    :param fill: values of the other columns in the rows that aren't in ``rows``.
-    :param number: the numbering of the ``auto_increment`` column has to go on above
-        it; None if it stays.
-    :param reset: whether it goes on right above ``number``, though it was higher.
+    :param before: the committed table; None for a new one.
+    :param after: the new definition; None if the table is dropped with its rows. A
+        table that is dropped and created again is two changes, of which the first one
+        drops it.
+    :param rows: the changed rows, each once, in no particular order. Rows may exchange
+        unique values, so uniqueness only has to hold for all of them together.
+    :param sources: the name in ``before`` of each column of ``after`` that exists
+        there.
+    :param fill: the values of the other columns, for the rows that aren't in ``rows``.
+    :param number: the last number of the ``auto_increment`` column, or None if it
+        doesn't change.
+    :param reset: whether the sequence is set to ``number`` even if it was higher.
     """
 
     before: Table | None
@@ -62,7 +63,7 @@ class TableChange:
 
     @property
     def redefined(self) -> bool:
-        """Whether there is more to do than to change rows and the numbering."""
+        """Whether the definition changes, and not only rows and the sequence."""
         # A column may have been dropped and made anew under its name.
         return (
             self.before != self.after
@@ -88,7 +89,7 @@ class TableChange:
         self,
     ) -> Iterator[tuple[str, tuple[Any, ...], Key | None, Key | None]]:
         """
-        Tell which unique values pass from whom to whom.
+        Yield the unique values that change hands.
 
         :returns: the name of the unique index, values in it, the key of the row that
             has them as committed and of the one that will have them, among the

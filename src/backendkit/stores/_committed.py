@@ -49,54 +49,57 @@ class CommittedReader(Session):
     @abstractmethod
     def _begin(self, *, write: bool) -> None:
         """
-        Begin to read what is committed: a snapshot of it, if the store has that.
+        Begin to read committed data, from a snapshot if the store has snapshots.
 
-        :param write: whether the transaction is going to write. One that isn't may do
-            so after :meth:`_upgrade`.
+        :param write: whether the transaction is going to write. If not, it may still
+            write after :meth:`_upgrade`.
         """
 
     def _upgrade(self) -> None:
         """
-        Prepare to write, in a transaction begun without. By default nothing.
+        Prepare to write, in a transaction that began only to read.
 
-        :raises ConflictError: another transaction committed since this one began, and
-            the store can't go on from there. The transaction is over then.
+        Does nothing by default.
+
+        :raises ConflictError: another transaction has committed since this one began,
+            and the store can't continue from there. The transaction is then over.
         """
 
     @abstractmethod
     def _end(self) -> None:
         """
-        End what :meth:`_begin` began, and keep nothing.
+        End the transaction that :meth:`_begin` began, and keep nothing.
 
-        Called once for each ``_begin``, also after ``_apply``, be it that it failed.
+        The session calls this once for each ``_begin``, also after an ``_apply``,
+        whether or not that succeeded.
         """
 
     @abstractmethod
     def _catalog(self) -> Catalog:
-        """Return the tables as committed. Called often: cheap."""
+        """Return the committed tables. The session calls this often."""
 
     @abstractmethod
     def _query(
         self, table: Table, columns: Sequence[str], access: Access
     ) -> NonrelQuery:
-        """Return a query on what is committed: see :meth:`Session.query`."""
+        """Return a query on committed data: see :meth:`Session.query`."""
 
     @abstractmethod
     def _estimated_rows(self, table: Table) -> int:
-        """Return about how many rows a table has. Called often: cheap."""
+        """Return an estimate of a table's row count. The session calls this often."""
 
     @abstractmethod
     def _allocate(self, table: Table, count: int, above: int) -> int:
         """
-        Take numbers for an ``auto_increment`` column out of the store's numbering.
+        Reserve numbers for an ``auto_increment`` column.
 
-        At once and for good, as the sequences of other databases: they aren't given to
-        another session meanwhile, and a rollback doesn't bring them back.
+        They are reserved at once and permanently, as by the sequences of other
+        databases: no other session gets them, and a rollback doesn't return them.
 
-        :param count: how many, one after the other.
-        :param above: they have to be larger than this, and than any that was given
-            before or is committed.
-        :returns: the first of them.
+        :param count: how many consecutive numbers to reserve.
+        :param above: the numbers have to be larger than this, and larger than any
+            number that was reserved before or is committed.
+        :returns: the first number.
         :raises OperationalError: there are no such numbers below 2 ** 63.
         """
 
@@ -105,30 +108,29 @@ class CommittedReader(Session):
         """
         Commit changes, all or nothing.
 
-        Dropped tables come first, then changed ones, then new ones. Of a changed table
-        take the definition first, the rows then, new unique indexes last: rows may have
-        been changed to make them possible. Names of tables and unique values are to be
-        taken together: they may be exchanged.
+        Dropped tables come first, then changed ones, then new ones. For a changed
+        table, apply first the definition, then the rows, and then new unique indexes,
+        because the rows may have been changed to make an index possible. Apply names of
+        tables and unique values together, because they may be exchanged.
 
-        **What has to be guaranteed**, while others commit: when the changes take effect
+        **What you have to guarantee** while others commit: when the changes take effect,
 
-        * each changed row is still what its ``old`` says, and no row has the key of an
+        * each changed row still equals its ``old``, and no row has the key of an
           inserted one;
-        * no row but those in the changes has one of the unique values that they take
-          (:meth:`TableChange.claims`). They were free when they were looked for, and
-          there was no row that could have been locked: a store without unique indexes,
-          and without transactions that notice what was read before (phantoms), needs
-          an item of its own for each unique value, written with the precondition that
-          it isn't there;
-        * a table that is written has the definition ``before``.
+        * no other row has one of the unique values in the changes
+          (:meth:`TableChange.claims`). They were free when the session looked for them,
+          but there was no row to lock. So if the store has no unique indexes, and its
+          transactions don't notice phantoms, it needs a separate item for each unique
+          value, which it writes with the precondition that the item doesn't exist;
+        * each table that is written still has the definition ``before``.
 
-        A store whose transactions notice at commit that something that was *read* in
-        them has changed, a look-up that found nothing included, has all of that already
-        (and foreign keys, which are looked up in the transaction as well).
+        If the store's transactions notice at commit that data which they have *read*
+        were changed, including look-ups that found nothing, all of this is already
+        guaranteed. So are foreign keys, which the transaction looks up as well.
 
-        :raises ConflictError: one of these doesn't hold any more, and nothing was kept.
-            The session then looks whether a unique value or a primary key has been
-            taken, and makes it a :exc:`UniqueViolation`.
+        :raises ConflictError: one of these conditions doesn't hold, and nothing was
+            kept. The session then checks whether a unique value or a primary key is no
+            longer free, and if so, raises :exc:`UniqueViolation`.
         """
 
     def _find(
@@ -137,9 +139,9 @@ class CommittedReader(Session):
         """
         Return the committed rows that have one of these values in a unique index.
 
-        By default by queries of up to 200 values.
+        By default, this runs queries for up to 200 values each.
 
-        :param index: its name; "" for the primary key.
+        :param index: the name of the index; "" for the primary key.
         :param values: values of the index's columns, none of them None.
         """
         names = table.unique[index]
@@ -157,9 +159,9 @@ class CommittedReader(Session):
         few: bool = False,
     ) -> Access:
         """
-        Choose how to read what is committed: see :meth:`Session.access`.
+        Choose how to read committed data: see :meth:`Session.access`.
 
-        :param table: as committed, whatever the transaction has made of it.
+        :param table: the committed table, even if the transaction has changed it.
         """
         return choose_access(
             table,
@@ -181,15 +183,16 @@ class CommittedReader(Session):
         """
         Return rows as they will be read once they are committed.
 
-        Called before they get into the buffer; the ``auto_increment`` column may be
-        None. By default they stay as they are. Refuse here what the store would refuse.
+        The session calls this before it buffers the rows. The ``auto_increment`` column
+        may be None. By default, the rows are returned as they are. Raise an error for
+        values that the store would refuse.
 
-        :raises DataError: a value can't be stored; names the column.
+        :raises DataError: a value can't be stored. The message names the column.
         """
         return [*map(tuple, rows)]
 
     def _size(self, change: TableChange) -> int:
-        """Return how much of ``max_changes`` a change takes: by default its rows."""
+        """Return how much of ``max_changes`` a change takes. By default, its rows."""
         return len(change.rows)
 
     # Reading

@@ -13,7 +13,7 @@ from ._session import Session
 
 class DirectSession(Session):
     """
-    A session of a database that makes each change at once, such as an HTTP service.
+    A session of a database that applies each change at once, such as an HTTP service.
 
     A subclass implements :meth:`_catalog`, and :class:`Session`'s ``query``, ``insert``,
     ``update``, ``delete`` and ``get``; each of these calls :meth:`require` first, and changes
@@ -31,8 +31,8 @@ class DirectSession(Session):
         """
         Check that a transaction has begun.
 
-        :param write: whether it has to be one that writes.
-        :raises InterfaceError: none has, or one that only reads.
+        :param write: whether the transaction has to be one that writes.
+        :raises InterfaceError: no transaction has begun, or one that only reads.
         """
         if not self._active:
             raise InterfaceError("there is no transaction")

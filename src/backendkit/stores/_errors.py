@@ -26,7 +26,7 @@ class Error(Exception):
 
 
 class InterfaceError(Error):
-    """The interface was used wrongly, e.g. a closed session."""
+    """The interface was used incorrectly, for example a closed session."""
 
 
 class DatabaseError(Error):
@@ -34,11 +34,11 @@ class DatabaseError(Error):
 
 
 class DataError(DatabaseError):
-    """A value doesn't fit: out of range, too long, of another type."""
+    """A value is out of range, too long, or of the wrong type."""
 
 
 class OperationalError(DatabaseError):
-    """The database couldn't do it now: disconnected, full, timed out."""
+    """The database couldn't do it: for example disconnected, full, or timed out."""
 
 
 class IntegrityError(DatabaseError):
@@ -46,20 +46,20 @@ class IntegrityError(DatabaseError):
 
 
 class InternalError(DatabaseError):
-    """The store found its own data inconsistent."""
+    """The store has found that its data are inconsistent."""
 
 
 class ProgrammingError(DatabaseError):
-    """Wrong SQL, no such table, wrong number of parameters."""
+    """Incorrect SQL, a missing table, or a wrong number of parameters."""
 
 
 class NotSupportedError(DatabaseError):
-    """The store can't do this at all."""
+    """The store doesn't support this."""
 
 
 class UniqueViolation(IntegrityError):  # says more than Error would
     """
-    A row with the same values of a unique index, or the same primary key, exists.
+    A row with the same unique values, or the same primary key, already exists.
 
     :param table: name of the table.
     :param columns: names of the columns that have to be unique together.
@@ -80,9 +80,9 @@ class UniqueViolation(IntegrityError):  # says more than Error would
 
 class ConflictError(OperationalError):
     """
-    Another transaction committed a change to what this one had read.
+    Another transaction has committed a change to data that this one has read.
 
-    Nothing of this transaction was kept. It is safe to run it again.
+    Nothing of this transaction was kept. You can run it again.
     """
 
 
@@ -95,15 +95,16 @@ class ReadOnlyDatabaseError(OperationalError):
 
 def safe_call(method: Callable[P, R]) -> Callable[P, R]:
     """
-    Translate the driver's exceptions into the contract's, once, with their cause.
+    Translate the driver's exceptions into those of this module, with their cause.
 
     To be used on the methods of a :class:`Store`, :class:`Session` or
     :class:`NonrelQuery` that call the driver. The class names the translation
     in its ``driver_errors`` attribute: a mapping of driver exception classes to
-    classes of this module, most specific first. Exceptions of this module pass.
+    classes of this module, most specific first. Exceptions of this module aren't
+    changed.
 
-    Of a generator function, such as a ``fetch`` that yields its rows, the whole
-    iteration is covered. An iterator returned by any other function isn't.
+    For a generator function, such as a ``fetch`` that yields its rows, this covers the
+    whole iteration. It doesn't cover an iterator that another function returns.
     """
     if inspect.isgeneratorfunction(method):
 

@@ -36,13 +36,13 @@ _calls: list[NativeCalls] = []
 
 
 def tell_children(one: Inherited) -> None:
-    """Have ``one.forked()`` called in each child process, before all else runs there."""
+    """Call ``one.forked()`` in each child process, before other code runs there."""
     _inherited.add(one)
 
 
 class Mutex:
     """
-    A lock that is free in a child process, unless the thread that forked had it.
+    A lock that is free in a child process, unless the forking thread held it.
 
     A thread that doesn't exist in the child would never release it there. What it
     protects has to be right whenever Python's threads may be switched.
@@ -63,12 +63,12 @@ class Mutex:
         return True
 
     def release(self) -> None:
-        """Give it up."""
+        """Release the lock."""
         self._owner = 0
         self._lock.release()
 
     def locked(self) -> bool:
-        """Whether any thread has it."""
+        """Return whether any thread holds the lock."""
         return self._lock.locked()
 
     def __enter__(self) -> None:
@@ -78,7 +78,7 @@ class Mutex:
         self.release()
 
     def forked(self) -> None:
-        """Free it, unless this thread has it."""
+        """Release the lock, unless this thread holds it."""
         if self._owner != get_ident():
             self._lock = threading.Lock()
             self._owner = 0

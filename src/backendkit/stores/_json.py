@@ -46,7 +46,7 @@ _BITS = 64
 
 def row_to_json(table: Table, row: Row) -> dict[str, Any]:
     """
-    Return a row as a JSON object, by the names of its columns.
+    Return a row as a JSON object, with the columns' names as keys.
 
     BYTES are hexadecimal, a DURATION is a number of microseconds, and a FLOAT that is
     infinite is the text ``inf`` or ``-inf``. DECIMAL, UUID and what has a date or a time are
@@ -60,13 +60,13 @@ def row_to_json(table: Table, row: Row) -> dict[str, Any]:
 
 def row_from_json(table: Table, document: Mapping[str, Any] | str | bytes) -> Row:
     """
-    Return the row that :func:`row_to_json` has made an object of.
+    Return the row of an object that :func:`row_to_json` has returned.
 
-    What the object has besides the table's columns is left out.
+    Keys that aren't columns of the table are ignored.
 
-    :param document: the object, or a text that holds it.
-    :raises DataError: a column is missing, or its value is of another type. It names
-        the table and the column. Or the text is no such object.
+    :param document: the object, or a text that contains it.
+    :raises DataError: a column is missing, its value has another type, or the text
+        isn't such an object. The message names the table and the column.
     """
     if isinstance(document, str | bytes):
         try:
@@ -111,10 +111,10 @@ def _from_json(column: Column, value: Any) -> Any:
 
 def key_to_text(table: Table, names: Sequence[str], values: Sequence[Any]) -> str:
     """
-    Return a text for values of a key or an index: equal values have equal texts.
+    Return a text for the values of a key or an index. Equal values have equal texts.
 
-    So 1.5 and 1.50 have the same, and so have 0.0 and -0.0, or 1 and True. It is a JSON array,
-    and says nothing of the order of keys.
+    So 1.5 and 1.50 have the same text, and so have 0.0 and -0.0, or 1 and True. The
+    text is a JSON array. Texts don't sort as their keys do.
 
     :param names: of the columns.
     :param values: their values, in the same order. For a column of numbers, any of int,

@@ -10,7 +10,7 @@ from ._forks import tell_children
 
 class WriterLock:
     """
-    A lock that one session at a time has, in one process. Thread-safe.
+    A lock for one session at a time, within one process. Thread-safe.
 
     It belongs to a session, not to a thread: a session may end in another thread
     than it began in, and two sessions of one thread exclude each other, too.
@@ -27,9 +27,9 @@ class WriterLock:
 
     def acquire(self, session: object) -> None:
         """
-        Take it. No effect if the session has it already.
+        Acquire the lock. This has no effect if the session already has it.
 
-        :raises OperationalError: another session had it for too long.
+        :raises OperationalError: another session held it for too long.
         """
         if self.owner is not session:
             if not self._lock.acquire(timeout=self.timeout):
@@ -37,12 +37,14 @@ class WriterLock:
             self.owner = session
 
     def release(self, session: object) -> None:
-        """Give it up. No effect if the session doesn't have it."""
+        """Release the lock. This has no effect if the session doesn't have it."""
         if self.owner is session:
             self.owner = None
             self._lock.release()
 
     def forked(self) -> None:
-        """Free it: in a child process nobody goes on with the parent's transactions."""
+        """Release the lock in a child process, which doesn't continue the parent's
+        transactions.
+        """
         self.owner = None
         self._lock = threading.Lock()

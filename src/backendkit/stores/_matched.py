@@ -25,11 +25,12 @@ MATCHED = Capabilities(
 
 class MatchedQuery(NonrelQuery):
     """
-    A query of a database that gives all rows of a table, or finds some by unique values.
+    A query on a database that returns all rows of a table, or finds rows by unique
+    values.
 
-    A subclass implements :meth:`rows`. The filters that fix a whole primary key or unique
-    index become look-ups. All other filters, orders and limits are applied here, with SQL's
-    meaning. The store's capabilities are those of :data:`MATCHED`.
+    A subclass implements :meth:`rows`. Filters that fix a whole primary key or unique
+    index become look-ups. This class applies all other filters, orders and limits, with
+    SQL's meaning. Set the store's capabilities to :data:`MATCHED`.
     """
 
     #: The most keys that are looked up; for more, the whole table is read.
@@ -42,12 +43,12 @@ class MatchedQuery(NonrelQuery):
     @abstractmethod
     def rows(self, index: str, keys: Sequence[Key] | None) -> Iterable[Row]:
         """
-        Return whole rows, each once.
+        Return whole rows, without duplicates.
 
         :param index: name of a unique index; "" for the primary key.
-        :param keys: values of the index's columns; at least the rows that have one of
-            them are returned. Values of filters: None or any kind of number may be among
-            them, and two may be equal. None for all rows of the table.
+        :param keys: values of the index's columns, or None for all rows of the table.
+            Return at least the rows that have one of these values. They are values of
+            filters, so they may include None, numbers of any type, and duplicates.
         """
 
     def add_filter(

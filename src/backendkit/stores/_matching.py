@@ -43,14 +43,15 @@ def matcher(lookup: str, value: Any, negated: bool = False) -> Matcher:
     Return a function that tells whether a value of a column matches.
 
     :param lookup: one of :data:`COMPARISONS` or :data:`PATTERNS`.
-    :param value: what to compare to; see :meth:`NonrelQuery.add_filter`.
-    :param negated: whether to match what the lookup doesn't, NULL excepted.
-    :raises KeyError: the lookup isn't known.
-    :raises DataError: a regular expression is wrong.
+    :param value: the value to compare with; see :meth:`NonrelQuery.add_filter`.
+    :param negated: whether to match the values that the lookup doesn't match, except
+        NULL.
+    :raises KeyError: the lookup is unknown.
+    :raises DataError: the regular expression is invalid.
 
-    A comparison with NULL is unknown, and so is its negation: ``None`` as the
-    value matches nothing, and neither does a negated ``in`` whose list holds it.
-    NaN is NULL, as it is to SQLite.
+    A comparison with NULL is unknown, and so is its negation. So ``None`` matches
+    nothing, and neither does a negated ``in`` whose list contains ``None``. NaN counts
+    as NULL, as in SQLite.
     """
     if lookup == "isnull":
         if bool(value) != negated:

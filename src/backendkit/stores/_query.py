@@ -93,8 +93,8 @@ class NonrelQuery(ABC):
         Add one filter in the store's terms. :meth:`add_filter` calls this.
 
         :param operator: from ``OPERATORS_MAP`` or ``NEGATION_MAP``.
-        :param value: converted by :meth:`convert_value_for_db`, but for those of
-            ``isnull`` and of patterns.
+        :param value: converted by :meth:`convert_value_for_db`, except for the values
+            of ``isnull`` and of patterns.
         """
         raise NotSupportedError(
             f"{type(self).__qualname__} has to implement filter() or add_filter(),"
@@ -136,7 +136,9 @@ class NonrelQuery(ABC):
         return self.session.store.convert_value_for_db(ValueType(db_type), value)
 
     def convert_value_from_db(self, db_type: str, value: Any) -> Any:
-        """Return a value as Django sees it, by :meth:`Store.convert_value_from_db`."""
+        """Return a stored value as Django expects it, converted by
+        :meth:`Store.convert_value_from_db`.
+        """
         if value is None:
             return None
         return self.session.store.convert_value_from_db(ValueType(db_type), value)
@@ -181,8 +183,9 @@ class NonrelQuery(ABC):
         """
         Set columns of all rows that match; return how many match.
 
-        Called only where ``Capabilities.update`` is true, and without an order.
-        Raises as :meth:`Session.update`, and may have done a part of its work then.
+        The engine calls this only if ``Capabilities.update`` is true, and without an
+        order. It raises the same errors as :meth:`Session.update`, and may then have
+        done a part of its work.
 
         :param changes: values of the columns' types, or None, by name. None of the
             columns is the ``auto_increment`` column or one of the primary key.

@@ -19,10 +19,10 @@ from ._session import Row, Store
 
 class ReadOnlyStore(Store):
     """
-    A store that is only read, from what fits into memory: files, a small service.
+    A read-only store for data that fit into memory, such as files or a small service.
 
-    A subclass implements :meth:`read`. Each transaction calls it once, and sees what it
-    has returned until it ends. Filters, orders and joins are done by SQLite. All writes
+    A subclass implements :meth:`read`. Each transaction calls it once, and sees the
+    returned data until it ends. SQLite applies filters, orders and joins. All writes
     raise :exc:`NotSupportedError`.
     """
 
@@ -33,13 +33,13 @@ class ReadOnlyStore(Store):
         """
         Return the tables with their rows, by name.
 
-        Called by all threads. What hasn't changed since the last call is best returned
-        as it was then: the same table, the same rows. Decorate it with
-        :func:`safe_call`, and name the errors of what it calls in ``driver_errors``.
+        All threads call this. If a table hasn't changed since the last call, return the
+        same objects again. Decorate the method with :func:`safe_call`, and name the
+        driver's errors in ``driver_errors``.
         """
 
     def session(self) -> BufferedSession:
-        """Return a new session, which only reads."""
+        """Return a new, read-only session."""
         return _ReadOnlySession(self)
 
 

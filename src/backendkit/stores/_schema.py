@@ -87,18 +87,19 @@ class Column:
     """
     A column of a table.
 
-    :param name: the column's name, as written by the user; compared without
-        regard to ASCII case, as in SQLite. By the engine: what reaches a store,
-        here and for all names, is spelt as in the catalog.
-    :param type: what it holds.
-    :param nullable: whether None is allowed. Checked by the engine.
-    :param auto_increment: the store numbers rows that come with None here.
+    :param name: the column's name, as the user has written it. The engine ignores ASCII
+        case when it compares names, as SQLite does. It passes all names to a store as
+        the catalog spells them.
+    :param type: the type of its values.
+    :param nullable: whether None is allowed. The engine checks this.
+    :param auto_increment: whether the store assigns a number if the value is None.
     :param declared: the SQL type as declared, e.g. ``varchar(100)``.
-    :param max_length: characters (bytes for BYTES), None for no limit.
-        Informative: the engine doesn't enforce it, as SQLite doesn't.
-    :param max_digits: of a DECIMAL, in all; None for no limit.
-    :param decimal_places: of a DECIMAL, behind the point.
-    :param hidden: computed by the engine for an index, invisible in SQL.
+    :param max_length: the maximum number of characters (bytes for BYTES), or None for
+        no limit. The engine doesn't enforce it, as SQLite doesn't.
+    :param max_digits: the number of digits of a DECIMAL; None for no limit.
+    :param decimal_places: the number of digits of a DECIMAL after the decimal point.
+    :param hidden: whether the engine computes the column for an index. It is invisible
+        in SQL.
     """
 
     name: str
@@ -121,10 +122,10 @@ class Index:
     None: SQL's rule. Conditions and expressions never reach the store: the
     engine turns them into hidden columns.
 
-    :param name: unique in the database, never empty.
-    :param columns: names of the table's columns, hidden ones included.
-    :param unique: whether it is a constraint.
-    :param sql: the statement that made it, for the engine; the store keeps it.
+    :param name: the name, which is unique in the database and never empty.
+    :param columns: names of the table's columns, including hidden ones.
+    :param unique: whether it is a uniqueness constraint.
+    :param sql: the statement that created it. The store keeps it for the engine.
     """
 
     name: str
@@ -139,7 +140,7 @@ class ForeignKey:
     A foreign key. The engine enforces it; a store may keep it for other clients.
 
     :param columns: names of this table's columns.
-    :param table: name of the table referred to.
+    :param table: name of the referenced table.
     :param references: names of that table's columns.
     :param on_delete: SQL's action: ``NO ACTION``, ``CASCADE``, ``SET NULL`` …
     """
@@ -155,14 +156,15 @@ class Table:
     """
     A table. Immutable: a changed table is a new object.
 
-    :param name: unique in the database, without regard to ASCII case.
-    :param columns: in order; rows are tuples in this order.
-    :param primary_key: names of its columns; never empty, never NULL.
+    :param name: the name, which is unique in the database if ASCII case is ignored.
+    :param columns: the columns. Rows are tuples in this order.
+    :param primary_key: names of the columns of the primary key. There is at least one,
+        and they are never NULL.
     :param indexes: secondary indexes and uniqueness constraints.
-    :param foreign_keys: checked by the engine.
-    :param sql: the CREATE TABLE statement in SQLite's dialect: the engine's
-        source for defaults, checks and generated columns. The store keeps it. Where
-        it is empty the engine writes one from all of the above.
+    :param foreign_keys: the foreign keys. The engine checks them.
+    :param sql: the CREATE TABLE statement in SQLite's dialect, from which the engine
+        reads defaults, checks and generated columns. The store keeps it. If it is
+        empty, the engine generates one from the other arguments.
     """
 
     name: str
@@ -211,7 +213,7 @@ class Table:
 
     def unique_values(self, row: tuple[Any, ...]) -> list[tuple[str, tuple[Any, ...]]]:
         """
-        Return what no other row may have: pairs of unique index and values in it.
+        Return the values that no other row may have, with their unique indexes.
 
         "" is the primary key. Of an index that isn't, None equals nothing, as in
         SQL: with None among the values there is no pair.
@@ -229,9 +231,9 @@ class Table:
         """
         Number a row that comes with None in the ``auto_increment`` column, if any.
 
-        :param last: the largest number that was ever given or seen.
+        :param last: the largest number that was ever assigned or inserted.
         :returns: the row, and the largest number then.
-        :raises OperationalError: there is no number left below 2 ** 63.
+        :raises OperationalError: no number below 2 ** 63 is left.
         """
         at = self.auto_increment
         if at is None:
@@ -261,7 +263,8 @@ class Table:
         """
         Read what :meth:`to_json` wrote.
 
-        :raises DatabaseError: it isn't that, or a newer version wrote it.
+        :raises DatabaseError: the document isn't a table, or a newer version has
+            written it.
         """
         try:
             return cls._from_json(document)
@@ -299,9 +302,9 @@ class Table:
 
     def check(self) -> None:
         """
-        Check that its parts are of the right types and name what is there.
+        Check that all parts have the right types, and refer to existing columns.
 
-        :raises ValueError: something isn't.
+        :raises ValueError: a part has another type, or refers to a missing column.
         """
         columns, keys = self.columns, self.foreign_keys
         parts: tuple[Any, ...] = (*columns, *self.indexes, *keys)
@@ -351,8 +354,8 @@ class Catalog:
     """
     All tables of a database as one transaction sees them.
 
-    :param version: changes whenever any table does; equal versions of one
-        store mean equal catalogs. Compared with ``==`` only.
+    :param version: a value that changes with each change of a table. Equal versions of
+        a store mean equal catalogs. It is only compared with ``==``.
     :param tables: by name.
     """
 
@@ -360,7 +363,7 @@ class Catalog:
     tables: Mapping[str, Table]
 
     def named(self, name: str) -> Table | None:
-        """Return a table by its name in any case; None if there is none."""
+        """Return the table of this name, ignoring case, or None."""
         table = self.tables.get(name)
         if table is None:
             wanted = name.lower()

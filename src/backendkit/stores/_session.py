@@ -102,14 +102,13 @@ class Session(ABC):
     **Transactions.** Nothing may be read or written outside of a transaction. A
     transaction sees a snapshot of the data that were committed when it began (but see
     ``Capabilities.snapshots``), and its own writes. ``begin(write=False)`` promises not
-    to write until
-    :meth:`upgrade` is called. What ``commit`` acknowledged is durable, in so far as
-    the store is. Calls in the wrong state (no transaction, no right to write, a
-    second ``begin``, a closed session) raise :class:`InterfaceError`.
+    to write until :meth:`upgrade` is called. After ``commit`` has returned, the writes
+    are as durable as the store allows. Calls in the wrong state (no transaction, no
+    right to write, a second ``begin``, a closed session) raise :class:`InterfaceError`.
 
-    **Errors.** A method that raises may have done a part of its work: the
-    engine then rolls back to the savepoint that it set before. The session
-    stays usable, but for :class:`ConflictError`: then the transaction is over.
+    **Errors.** If a method raises, it may have done a part of its work. The engine then
+    rolls back to the savepoint that it has set before. The session stays usable, except
+    after :class:`ConflictError`, which ends the transaction.
     """
 
     #: The driver's exceptions for :func:`safe_call`, most specific first.

@@ -1,10 +1,10 @@
 """
-Backends in the shape that djangotoolbox taught, on today's Django.
+Runs backends that were written for djangotoolbox on today's Django.
 
-The classes have djangotoolbox's names and are subclassed as its guide says: a
+The classes have djangotoolbox's names, and you subclass them as its guide describes: a
 ``base.py`` with a ``DatabaseWrapper``, a ``compiler.py`` with a ``BackendQuery``. An
-adapter makes a :class:`backendkit.stores.Store` of them, so that joins, OR,
-aggregates, migrations and the admin work.
+adapter makes a :class:`backendkit.stores.Store` of them, so that joins, OR, aggregates,
+migrations and the admin work.
 """
 
 from .base import (

@@ -1,7 +1,7 @@
 """
-Tests that hold a store against the contract, for authors of stores.
+Tests that check a store against the contract, for authors of stores.
 
-Subclass :class:`StoreContract` and say how to open an empty store::
+Subclass :class:`StoreContract`, and define how to open an empty store::
 
     class TestMyStore(StoreContract):  # collected by pytest
         def make_store(self):
@@ -10,9 +10,9 @@ Subclass :class:`StoreContract` and say how to open an empty store::
     class MyStoreTests(StoreContract, unittest.TestCase):  # by unittest
         ...
 
-What the store's :class:`Capabilities` don't name isn't asked of it: such tests
-are skipped. What they do name is compared with :func:`matcher`, which says what
-SQL says. The tests need nothing but the standard library.
+Tests of features that the store's :class:`Capabilities` don't declare are skipped. All
+others compare the store with :func:`matcher`, which behaves as SQL does. The tests need
+only the standard library.
 
 A store that can't be written is held against :class:`ReadOnlyContract`, over the data
 that ``make_store()`` finds there.
