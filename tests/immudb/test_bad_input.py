@@ -284,7 +284,7 @@ class TestManyRows:
             with pytest.raises(
                 OperationalError,
                 match=r"too large: it has 1,[0-9]* changes, but the database takes"
-                r" 1,024 .* Nothing was written\. Split it, .*larger max_tx_entries",
+                r" at most 1,024 .* Nothing was written\. Split it, .*larger max_tx_entries",
             ):
                 write()
         assert not {"TxSQLExec", "SQLExec", "Commit"} & set(sent)
