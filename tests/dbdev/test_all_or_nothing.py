@@ -96,7 +96,7 @@ def test_native_dump(filled):
     for answer in ("", "n\n"):
         asked = filled.manage("dbdev_loaddump", "a.sql", answer=answer, status=1)
         assert "2 tables" in asked.out
-        assert "Aborted: no terminal" in asked.err
+        assert "Aborted" in asked.err
         assert filled.rows() == rows
     filled.manage("dbdev_reinit", "--noinput")
     # Nothing is lost: nobody is asked.

@@ -113,7 +113,7 @@ def test_a_commit_without_room_for_rows_fails(connection, monkeypatch):
     ):
         connection.execute("COMMIT")
     assert connection.in_transaction
-    with pytest.raises(dbapi.OperationalError, match="weren't kept"):
+    with pytest.raises(dbapi.OperationalError, match="the remaining rows were lost"):
         cursor.fetchall()
     monkeypatch.undo()
     connection.execute("COMMIT")

@@ -10,9 +10,9 @@ from django.test.utils import CaptureQueriesContext
 from .databases import OURS, opened
 from .models import Author, Book, Item
 
-#: A line: table, how it is read, how often, rows looked at, rows returned, seconds.
+#: A line: table, how it is read, how often, rows read, rows returned, seconds.
 STEP = re.compile(
-    r"measured: (\w+): (.*): (once|[\d,]+ times), ([\d,]+) rows? looked at,"
+    r"measured: (\w+): (.*): (once|[\d,]+ times), ([\d,]+) rows? read,"
     r" ([\d,]+) returned, (\d+\.\d{6}) s"
 )
 TOTAL = re.compile(r"measured: ([\d,]+) rows? in (\d+\.\d{6}) s")
