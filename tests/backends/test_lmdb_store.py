@@ -625,9 +625,7 @@ def test_readonly_and_then_for_writing(store, opened):
     alone = opened(readonly=True)
     reading = alone.session()
     reading.begin(write=False)
-    with pytest.raises(
-        OperationalError, match=r"for reading only\. End the open"
-    ):
+    with pytest.raises(OperationalError, match=r"for reading only\. End the open"):
         opened(timeout=0)
     reading.rollback()
     writes = opened()

@@ -92,7 +92,9 @@ class TestWhatIsAnError:
         ],
     )
     def test_rows_are_left_out(self, limited, query):
-        with pytest.raises(OperationalError, match="max_scan_rows: the query read more than 100 "):
+        with pytest.raises(
+            OperationalError, match="max_scan_rows: the query read more than 100 "
+        ):
             query()
 
     @pytest.mark.parametrize(
@@ -217,7 +219,9 @@ class TestWhatItSays:
         with opened("memory", tmp_path, max_scan_rows=9, native=native) as database:
             database.create(Author, Book, Item, Shelf)
             fill()
-            with pytest.raises(OperationalError, match="only looks up rows by unique indexes"):
+            with pytest.raises(
+                OperationalError, match="only looks up rows by unique indexes"
+            ):
                 list(Shelf.objects.filter(width=3))
 
     def test_in_the_terms_of_the_model(self, monkeypatch):
@@ -288,7 +292,9 @@ class TestWarning:
                 (record,) = caplog.records
                 assert record.name == LOGGER
                 text = record.getMessage()
-                assert text.startswith("warn_scan_rows: the query read more than 100 rows of table")
+                assert text.startswith(
+                    "warn_scan_rows: the query read more than 100 rows of table"
+                )
                 assert text.endswith("an index on nonrel_item (number).")
                 list(Shelf.objects.filter(width=1))
                 assert len(caplog.records) == 2
