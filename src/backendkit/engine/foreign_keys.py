@@ -495,6 +495,20 @@ def rows_referring(
     return filter(refers, rows_where(session, child, (), ()))
 
 
+def rows_of_keys(
+    session: Session, table: Table, keys: Sequence[_Values]
+) -> Iterator[Row]:
+    """Return the rows of some primary keys that are there, if it can be in one call."""
+    if len(keys) > 1 and len(table.primary_key) == 1:
+        (name,) = table.primary_key
+        columns = [column.name for column in table.columns]
+        query = _query_in(session, table, columns, name, [value for (value,) in keys])
+        if query is not None:
+            return query.fetch()
+    found = (session.get(table, key) for key in keys)
+    return (row for row in found if row is not None)
+
+
 def _query_in(
     session: Session,
     table: Table,

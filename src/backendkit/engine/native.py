@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 _GROWTH = 2
 #: How many rows of a slice are read by their keys, at most.
 _FIRST = 1000
+#: Slices of rows that are read before all the others, each so many times the last one.
+_SLICES, _MORE = 3, 4
 #: Bytes that they may take.
 _MEMORY = 4 * 1024 * 1024
 
@@ -576,9 +578,38 @@ class Prepared:
             rows = self._rows(running, filters, low, high)
             return join(running, rows, self._steps, self._pick, None, self._weigh)
         # A row may be left out, so that it isn't among those to count.
-        rows = self._rows(running, filters, 0, None, first=high is not None)
+        if high and running.connection.store.capabilities.remote:
+            rows = self._in_slices(running, filters, high)
+        else:
+            rows = self._rows(running, filters, 0, None, first=high is not None)
         rows = join(running, rows, self._steps, self._pick, high, self._weigh)
         return itertools.islice(rows, low, high) if low or high is not None else rows
+
+    def _in_slices(
+        self, running: Running, filters: Sequence[Filter], size: int
+    ) -> Iterator[Row]:
+        """
+        Return all rows, of which fewer are asked for at first.
+
+        A store across a network would begin to send them all, wanted or not.
+
+        :param size: of the first slice, in rows.
+        """
+        low, slices = 0, 0
+        while True:
+            number = 0
+            for number, row in enumerate(  # noqa: B007  # how many there were
+                self._rows(running, filters, low, low + size), 1
+            ):
+                yield row
+            if number < size:
+                return
+            low, slices = low + size, slices + 1
+            size *= _MORE
+            if slices == _SLICES:
+                # Skipping rows again and again would take longer than reading them.
+                yield from self._rows(running, filters, low, None)
+                return
 
     def _tests(
         self, filters: Sequence[Filter], places: Mapping[str, int] | None = None

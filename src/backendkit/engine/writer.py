@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apsw
@@ -27,13 +27,21 @@ from backendkit.stores import (
 from .computing import Batch
 from .declarations import Declarations
 from .errors import reraise
-from .foreign_keys import ForeignKeys, references_of, rows_referring, rows_where
+from .foreign_keys import (
+    ForeignKeys,
+    references_of,
+    rows_of_keys,
+    rows_referring,
+    rows_where,
+)
 from .values import CONVERSION_ERRORS, TO_SQLITE, all_to_store, to_store
 
 #: What ON DELETE may do to the rows that refer to a deleted one.
 _ACTIONS = frozenset({"CASCADE", "RESTRICT", "SET DEFAULT", "SET NULL"})
 #: Fewer rows are completed one by one.
 _FEW = 4
+#: Deleted rows that are asked for together, across a network.
+_TOGETHER = 1000
 
 
 class TableWriter:
@@ -636,9 +644,8 @@ class TableWriter:
         if not references or not self._foreign_keys.enforced:
             self._foreign_keys.note_unchecked(self.table)
             return self.session.delete(self.table, keys)
-        get = self.session.get
         distinct = dict.fromkeys(keys)
-        found = (old for key in distinct if (old := get(self.table, key)) is not None)
+        found = self._rows(list(distinct))
         total = 0
         weigh = weigher(self.table.columns)
         for olds in batches(found, max(len(distinct), 1), weigh):
@@ -650,6 +657,20 @@ class TableWriter:
                 self._foreign_keys.note_parent(self.table, old, None)
             total += len(olds)
         return total
+
+    def _rows(self, keys: Sequence[Key]) -> Iterator[Row]:
+        """Return the rows of some keys that are there."""
+        table, session = self.table, self.session
+        if not session.store.capabilities.remote or len(keys) <= _TOGETHER:
+            for key in keys:
+                old = session.get(table, key)
+                if old is not None:
+                    yield old
+            return
+        # More than what a transaction remembers: not each by a call of its own.
+        for start in range(0, len(keys), _TOGETHER):
+            some = keys[start : start + _TOGETHER]
+            yield from list(rows_of_keys(session, table, some))
 
     def _act(
         self,

@@ -46,6 +46,7 @@ class BufferedWrites(BufferedSchema):
         if buffer.before is not None:
             unknown = [key for key in changes if key not in buffer.rows]
             committed = self._committed(buffer.before, unknown)
+        replaced: list[tuple[Row, Row | None, Row]] = []
         for key, values in changes.items():
             entry, old = buffer.rows.get(key), committed.get(key)
             if entry is None and old is not None:
@@ -57,7 +58,18 @@ class BufferedWrites(BufferedSchema):
             row = list(now)
             for place, value in zip(places, values, strict=True):
                 row[place] = value
-            self._replace(buffer, now, old, tuple(row))
+            replaced.append((now, old, tuple(row)))
+        checked = self._check(table, [row for _, _, row in replaced])
+        # Looked up together. What one of them gives up, another one may take: of those
+        # that are taken now, it is looked again when it is their turn.
+        pairs = [
+            pair
+            for (before, _, _), new in zip(replaced, checked, strict=True)
+            for pair in _new_values(buffer, before, new)
+        ]
+        taken = self._taken(buffer, pairs, frozenset()) if len(pairs) > 1 else None
+        for (before, old, _), new in zip(replaced, checked, strict=True):
+            self._put_instead(buffer, before, old, new, taken)
 
     def replace(self, buffer: TableBuffer, now: Row, row: Row) -> None:
         committed: Row | None = None
@@ -74,13 +86,32 @@ class BufferedWrites(BufferedSchema):
 
         :param committed: it as committed, if it isn't in the buffer.
         """
+        (row,) = self._check(buffer.table, [row])
+        self._put_instead(buffer, now, committed, row, None)
+
+    def _put_instead(
+        self,
+        buffer: TableBuffer,
+        now: Row,
+        committed: Row | None,
+        row: Row,
+        taken: Mapping[str, set[tuple[Any, ...]]] | None,
+    ) -> None:
+        """
+        Replace a row by one that was checked, as :meth:`_replace` does.
+
+        :param taken: unique values that committed rows had before; None if that wasn't
+            looked up.
+        """
         table = buffer.table
-        (row,) = self._check(table, [row])
         if same(row, now):
             return
-        former = set(table.unique_values(now))
-        pairs = [pair for pair in table.unique_values(row) if pair not in former]
-        self._check_unique(buffer, pairs, self._taken(buffer, pairs, frozenset()))
+        pairs = _new_values(buffer, now, row)
+        if taken is None or any(
+            values in taken.get(index, ()) for index, values in pairs
+        ):
+            taken = self._taken(buffer, pairs, frozenset())
+        self._check_unique(buffer, pairs, taken)
         old_key, new_key = table.key_of(now), table.key_of(row)
         at = table.auto_increment
         if at is not None and row[at] is not None:
@@ -218,6 +249,14 @@ class BufferedWrites(BufferedSchema):
                 used = entry is not None and entry.row is not None
             if used or values in taken.get(index, ()):
                 raise UniqueViolation(buffer.table.name, buffer.table.unique[index])
+
+
+def _new_values(
+    buffer: TableBuffer, now: Row, row: Row
+) -> list[tuple[str, tuple[Any, ...]]]:
+    """Return the unique values, by index, that a row gets which it hasn't yet."""
+    former = set(buffer.table.unique_values(now))
+    return [pair for pair in buffer.table.unique_values(row) if pair not in former]
 
 
 def _moved_on(numbering: Numbering, number: int) -> Numbering:

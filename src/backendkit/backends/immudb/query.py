@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Look-ups of one statement: each is a SELECT of its own.
 LOOKUPS = 100
+#: Rows that a look-up is guessed to find where it may be more than one.
+_SEVERAL = 10
 #: The most look-ups that a query is made of; else the rows are gone through.
 _MANY = 10_000
 #: To look up a row takes as long as to read so many one after the other.
@@ -245,16 +247,17 @@ class ImmudbQuery(NonrelQuery):
 
     def _are_most(self, number: int) -> bool:
         """Whether it is faster to read the table than to look up so many rows of it."""
+        few = LOOKUPS if self._finds_one() else LOOKUPS // _SEVERAL
         # What a transaction has read, others can't change meanwhile: it takes no more.
-        if number <= self._part() or not self.session.reads_only:
+        if number <= few or not self.session.reads_only:
             return False
-        rows = number * (LOOKUPS // self._part())
+        rows = number * (LOOKUPS // few)
         return rows * _READ >= self.session.estimated_rows(self.table)
 
-    def _part(self) -> int:
-        """Return how many look-ups go into a statement: some may find several rows."""
+    def _finds_one(self) -> bool:
+        """Whether a look-up finds one row at most; else it may be several."""
         whole = len(self.table.unique.get(self.access.index, ()))
-        return LOOKUPS if self.access.equalities == whole else LOOKUPS // 10
+        return self.access.equalities == whole
 
     def _look_up(
         self,
@@ -270,7 +273,7 @@ class ImmudbQuery(NonrelQuery):
         if self._are_most(number):
             rows = self._picked(columns, lookups, rest)
         else:
-            if number > self._part():
+            if number > LOOKUPS:
                 self.session.alone = False  # it will be several statements
             rows = self._united(columns, names, values, rest)
         return self._sorted(rows, columns, low_mark, high_mark)
@@ -373,7 +376,9 @@ class ImmudbQuery(NonrelQuery):
     ) -> Iterator[Row]:
         kinds = [self.table.column(name).type for name in names]
         decode = decoder([self.table.column(name) for name in columns])
-        for part in _parts(values, self._part()):
+        # All that a statement finds comes in one answer, or in several.
+        few = self._finds_one() or self.session.is_small(self.table)
+        for part in _parts(values, LOOKUPS):
             texts, bound = [], []
             for one in part:
                 exact = [
@@ -384,7 +389,7 @@ class ImmudbQuery(NonrelQuery):
                 texts.append(sql)
                 bound += parameters
             sql = " UNION ALL ".join(texts)
-            batches = self.session.run_batches(sql, bound, few=True)
+            batches = self.session.run_batches(sql, bound, few=few)
             yield from self._decoded(batches, decode, len(columns))
 
     @staticmethod
