@@ -143,11 +143,20 @@ def pack(path, files, folder="django-9.1.2"):
     return path
 
 
+@pytest.fixture(scope="session")
+def bytecode(tmp_path_factory):
+    """Where children find modules compiled, Python's own among them."""
+    return tmp_path_factory.mktemp("bytecode")
+
+
 @pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """An empty cache folder."""
+def cache(tmp_path, monkeypatch, bytecode):
+    """An empty cache folder, but for bytecode: to compile it takes longer than a run."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "django-backendkit" / "django"
+    folder = tmp_path / "cache" / "django-backendkit" / "django"
+    folder.mkdir(parents=True)
+    (folder / "pycache").symlink_to(bytecode)
+    return folder
 
 
 @pytest.fixture

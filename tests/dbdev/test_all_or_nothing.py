@@ -62,7 +62,7 @@ def test_scripts(filled):
             answer = filled.manage(*command, "bad.sql", status=1)
             assert answer.err.startswith("CommandError: "), (name, command)
             assert filled.rows() == rows, (name, command)
-            assert filled.info().get("running") is not False
+        assert filled.info().get("running") is not False
     assert not list(filled.path.rglob("*aside*"))
 
 
