@@ -114,3 +114,81 @@ def test_migrations_are_stable(tmp_path, engine):
     )
     project.manage("migrate", "shop", "0002")
     project.manage("migrate", "shop", "zero")
+
+
+ITEMS = """
+    from django.db import models
+    from backendkit.fields import *
+
+    class Note(models.Model):
+        tags = ListField(models.CharField(max_length=20))
+        codes = SetField(models.IntegerField())
+
+        class Meta:
+            indexes = [ItemIndex(fields=["tags"], name="note_tags")]
+            constraints = [ItemUniqueConstraint(fields=["codes"], name="note_codes")]
+"""
+#: What a project may do next, as changes of its models.
+STEPS = [
+    [('name="note_tags"', 'name="note_labels"')],
+    [("tags = ", "labels = "), ('fields=["tags"]', 'fields=["labels"]')],
+    [("max_length=20", "max_length=30"), ("models.IntegerField", "models.FloatField")],
+    [
+        (
+            "        class Meta",
+            "        number = models.IntegerField(null=True)\n\n        class Meta",
+        )
+    ],
+    [("ItemUniqueConstraint", "models.UniqueConstraint")],
+    [("models.UniqueConstraint", "ItemUniqueConstraint"), ("Note", "Card")],
+    [("[ItemIndex", "[] and [ItemIndex")],
+    [("[] and [ItemIndex", "[ItemIndex")],
+]
+
+
+@pytest.mark.check
+@pytest.mark.parametrize(
+    "engine",
+    [
+        pytest.param("django.db.backends.sqlite3", marks=pytest.mark.soak),
+        "backendkit.backends.lmdb",
+    ],
+)
+def test_item_indexes_migrate(tmp_path, engine):
+    """Whatever changes, forwards and backwards, the rows are found; then nothing is left."""
+    project = Project(tmp_path, {"ENGINE": engine, "NAME": str(tmp_path / "db")})
+    text, name, field = ITEMS, "Note", "tags"
+    for number, step in enumerate([[], *STEPS]):
+        for old, new in step:
+            assert old in text
+            text = text.replace(old, new)
+            name = "Card" if "Card" in new else name
+            field = "labels" if "labels = " in new else field
+        project.write("shop/models.py", text)
+        # Renames are asked for, and confirmed. A second command finds nothing to do.
+        printed = project.script(f"""
+            from django.core.management import call_command
+            from django.db.migrations.questioner import InteractiveMigrationQuestioner as Q
+            from shop.models import *
+            Q.ask_rename = Q.ask_rename_model = lambda *_: True
+            call_command("makemigrations", "shop", verbosity=0)
+            call_command("migrate", verbosity=0)
+            call_command("makemigrations", check_changes=True, verbosity=0)
+            if {number} == 0:
+                for n in range(300):
+                    Note.objects.create(tags=[f"t{{n}}", "all"], codes={{n}})
+            found = {name}.objects.filter({field}__contains=["t7"])
+            print(found.count(), "seek items" in found.explain())
+        """)
+        has_index = engine.startswith("backendkit") and "[] and" not in text
+        assert printed == f"1 {has_index}\n", step
+    assert "backendkit.fields._" not in "".join(
+        one.read_text() for one in (tmp_path / "shop/migrations").glob("0*.py")
+    )
+    project.manage("migrate", "shop", "0002")
+    project.manage("migrate", "shop", "zero")
+    left = project.script("""
+        from django.db import connection
+        print(connection.introspection.table_names())
+    """)
+    assert left == "['django_migrations']\n"

@@ -57,6 +57,12 @@ def check_table(table: Table) -> None:
     :raises DatabaseError: a part of it isn't what it has to be.
     """
     check_names(table)
+    if table.items_of:
+        tokens = _created(table.sql, "INDEX", table.name)
+        _require(tokens[:1], ("ON",), "index", table.name, table.sql)
+        if not tokens[1:] or not _is_called(tokens[1], table.items_of):
+            raise _refused("index", table.name, table.sql)
+        return
     if not table.columns:
         tokens = _created(table.sql, "VIEW", table.name)
         _require(tokens[:1], ("AS", "("), "view", table.name, table.sql)

@@ -8,7 +8,7 @@ there is read back and carried out on the store, rows included.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from backendkit.stores import (
     UniqueViolation,
 )
 
-from . import definitions
+from . import definitions, items
 from .catalog_text import check_table
 from .ddl_text import created_as, ddl_name, trimmed
 from .declarations import is_view
@@ -118,7 +118,11 @@ def _follow(
     """
     declarations = connection.declarations
     declared = definitions.declared(declarations.sqlite, names)
-    tables = session.catalog().tables
+    tables = {
+        name: table
+        for name, table in session.catalog().tables.items()
+        if not table.items_of
+    }
     changed = {
         name
         for name in (declared.keys() | tables.keys() if names is None else names)
@@ -161,6 +165,55 @@ def _follow(
                 old,
                 definitions.read_table(declarations.sqlite, name, old),
             )
+    about = declared.keys() | tables.keys() if names is None else names
+    return changed | _follow_items(connection, session, about, declared)
+
+
+def _follow_items(
+    connection: Connection,
+    session: Session,
+    names: Collection[str],
+    declared: Mapping[str, definitions.Declared],
+) -> set[str]:
+    """
+    Carry out on the store what has changed in the mirror's item indexes.
+
+    :param names: of the tables whose indexes may have.
+    :returns: names of the indexes that have.
+    """
+    catalog = session.catalog().tables
+    before = {name: table for name, table in catalog.items() if table.items_of in names}
+    after = {
+        name: (base, sql)
+        for base, one in declared.items()
+        for name, sql in one.items.items()
+    }
+    changed = set()
+
+    def mirror() -> apsw.Connection:
+        return connection.declarations.sqlite
+
+    for name in sorted(before.keys() | after.keys()):
+        old = before.get(name)
+        if name not in after:
+            session.drop_table(name)
+        else:
+            base, sql = after[name]
+            if old is None:
+                if not session.store.capabilities.transactions:
+                    raise NotSupportedError(
+                        "A store without transactions has no index on items: it would"
+                        " go without an entry if a statement failed."
+                    )
+                new = items.item_table(name, catalog[base], sql)
+                session.create_table(new)
+                items.build(session, catalog[base], new, mirror)
+            elif (old.items_of, old.sql) != (base, sql):
+                # The table, or the column, has another name.
+                session.alter_table(name, replace(old, items_of=base, sql=sql))
+            else:
+                continue
+        changed.add(name)
     return changed
 
 

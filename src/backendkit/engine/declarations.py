@@ -26,6 +26,7 @@ from .computing import Computation
 from .database import Database
 from .definitions import ROWIDS
 from .errors import translated
+from .items import FUNCTION
 from .tokens import has_keyword, quote
 from .written import with_sql
 
@@ -88,6 +89,10 @@ class Declarations:
         if self._sqlite is None:
             self._sqlite = Database(few=True)
             self._setup(self._sqlite)
+            # It is only there to be named: the mirror has no rows.
+            self._sqlite.create_scalar_function(
+                FUNCTION, _nothing, 1, deterministic=True
+            )
             self._sqlite.authorizer = allows
         return self._sqlite
 
@@ -112,7 +117,8 @@ class Declarations:
             and catalog.tables.get(name) != table
         ]
         for name in changed:
-            self._drop(name)
+            if name in self._tables:  # an index goes with its table
+                self._drop(name)
         tables = catalog.tables.items()
         with translated():
             self._declare([table for name, table in tables if name not in self._tables])
@@ -142,26 +148,34 @@ class Declarations:
                 self._declare([table])
 
     def _drop(self, name: str) -> None:
-        kind = "VIEW" if is_view(self._tables.pop(name)) else "TABLE"
+        table = self._tables.pop(name)
+        kind = "INDEX" if table.items_of else "VIEW" if is_view(table) else "TABLE"
         self.sqlite.execute(f"DROP {kind} IF EXISTS {quote(name)}")
         self.forget(name)
+        for other in [one for one in self._tables.values() if one.items_of == name]:
+            del self._tables[other.name]
 
     def _declare(self, tables: Sequence[Table]) -> None:
         """
-        Make tables and views, and see that they are what the catalog says.
+        Make tables, views and item indexes, and see that they are as in the catalog.
 
         :raises DatabaseError: they aren't; then the mirror is empty.
         """
         try:
             complete = [*map(with_sql, tables)]
-            for table, declared in zip(tables, complete, strict=True):
+            # An index behind its table.
+            pairs = sorted(
+                zip(tables, complete, strict=True), key=lambda pair: pair[0].items_of
+            )
+            for table, declared in pairs:
                 check_table(declared)
                 self.sqlite.execute(declared.sql)
                 for index in declared.indexes:
                     if index.sql:
                         self.sqlite.execute(index.sql)
                 self._tables[table.name] = table
-            check_made(self.sqlite, [one for one in complete if not is_view(one)])
+            made = [one for one in complete if not (is_view(one) or one.items_of)]
+            check_made(self.sqlite, made)
         except BaseException:
             self.invalidate()
             raise
@@ -307,6 +321,10 @@ class Declarations:
         (row,) = database.execute(sql, tuple(values)).fetchall()
         database.execute(f"DELETE FROM {quote(table.name)}")
         return tuple(row)
+
+
+def _nothing(*_: Any) -> None:
+    return None
 
 
 def is_view(table: Table) -> bool:

@@ -21,6 +21,7 @@ from backendkit.stores import (
 
 from .catalog_text import TEXT
 from .ddl_text import index_parts
+from .items import indexed_column
 from .tokens import quote
 from .values import size_of, value_type
 
@@ -39,11 +40,13 @@ class Declared:
 
     :param sql: the statement that makes it, as SQLite keeps it.
     :param indexes: statements of its indexes, but for those of its constraints, by name.
+    :param items: statements of its item indexes, by name.
     """
 
     is_view: bool
     sql: str
     indexes: dict[str, str]
+    items: dict[str, str]
 
     def made(self, table: Table) -> bool:
         """Whether a table of the catalog is this one, unchanged."""
@@ -68,15 +71,17 @@ def declared(
         tuple(names or ()),
     )
     found: dict[str, Declared] = {}
-    indexes: dict[str, dict[str, str]] = {}
+    indexes: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
     for kind, name, table, sql in rows:
         if name.startswith("sqlite_"):
             continue
-        own = indexes.setdefault(table, {})
-        if kind == "index":
-            own[name] = sql
+        plain, items = indexes.setdefault(table, ({}, {}))
+        if kind != "index":
+            found[name] = Declared(kind == "view", sql, plain, items)
+        elif indexed_column(sql) is None:
+            plain[name] = sql
         else:
-            found[name] = Declared(kind == "view", sql, own)
+            items[name] = sql
     return found
 
 
@@ -161,6 +166,8 @@ def _indexes(
     for _, index_name, unique, origin, _ in listed:
         if origin == "pk" and not _collated(sqlite, index_name, known):
             continue
+        if origin == "c" and index_name not in statements:
+            continue  # an item index
         if origin in ("u", "pk"):
             # With a collation, more values are equal than the store thinks.
             parts = _plain_parts(sqlite, index_name)

@@ -36,12 +36,14 @@ class Handed:
 
     :param filters: all of them must hold; each is null-rejecting, and SQLite
         checks the same conditions again.
+    :param table: name of the table that they are on.
     """
 
-    __slots__ = ("filters",)
+    __slots__ = ("filters", "table")
 
-    def __init__(self, filters: Sequence[Filter]) -> None:
+    def __init__(self, filters: Sequence[Filter], table: str = "") -> None:
         self.filters = tuple(filters)
+        self.table = table
 
     def __repr__(self) -> str:
         # In logs it stands for its parameter; NULL means no filters, so that
@@ -136,6 +138,12 @@ class Running:
     def handed(self, number: int | None) -> Sequence[Filter]:
         """Return the filters noted under a number; none for None."""
         return () if number is None else self._handed[number].filters
+
+    def handed_to(self, table: str) -> Iterator[Filter]:
+        """Return the filters on a table, wherever the statement names it."""
+        for handed in self._handed:
+            if handed.table.lower() == table.lower():
+                yield from handed.filters
 
     def number(self, table: str, key: Key) -> int:
         """Return a rowid for a key that isn't an integer."""

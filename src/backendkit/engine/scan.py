@@ -26,6 +26,7 @@ from backendkit.stores import (
 )
 
 from .comparing import Bound, comparison
+from .item_search import LOOKUPS, narrowed
 from .limits import covered
 from .running import Filter as StoreFilter  # apsw names a method Filter
 from .running import timed
@@ -226,12 +227,7 @@ class Scan:
         values = iter(arguments)
         handed: Sequence[StoreFilter] = ()
         if plan.handed:
-            # A field says what type its column has; the catalog may know better.
-            handed = [
-                one
-                for one in self._running.handed(next(values))
-                if table.column(one.column).type == one.db_type
-            ]
+            handed = self._handed(self._running.handed(next(values)), entry)
         filters, complete = self._filters(plan, values)
         if filters is None:
             return iter(())
@@ -278,6 +274,26 @@ class Scan:
         if sort:
             rows = self._sorted(rows, plan, columns)
         return itertools.islice(rows, low, high)
+
+    def _handed(
+        self, given: Sequence[StoreFilter], entry: dict[str, Any] | None
+    ) -> list[StoreFilter]:
+        """Return the compiler's filters as those that the store may be given."""
+        table = self._virtual.table
+        # A field says what type its column has; the catalog may know better.
+        handed = [
+            one
+            for one in given
+            if one.lookup not in LOOKUPS
+            and table.column(one.column).type == one.db_type
+        ]
+        if len(handed) < len(given):
+            found = narrowed(self._running, table, given)
+            if found is not None:
+                handed.append(found[0])
+                if entry is not None:
+                    entry["call"] += f", looked up in {found[1]}"
+        return handed
 
     def _look(
         self,

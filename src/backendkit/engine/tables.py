@@ -12,6 +12,7 @@ from . import ddl
 from .catalog_text import check_names
 from .ddl_text import may_be_temporary, temporary_ddl
 from .declarations import is_view
+from .items import ItemIndex, ItemWriter, item_indexes
 from .sqltext import lists_are_literal
 from .tokens import quote
 from .vtab import Module
@@ -32,6 +33,8 @@ class Tables:
         self._connection = connection
         #: As it was when a statement last used it.
         self.catalog: Catalog | None = None
+        #: The item indexes of that catalog, by the table that they index.
+        self.items: dict[str, tuple[ItemIndex, ...]] = {}
         self._declared: dict[str, Table] = {}
         self._views: set[str] = set()
         # Whether this connection made temporary tables or views, SQLite's own.
@@ -43,7 +46,10 @@ class Tables:
         known = self.catalog
         if catalog is known or (known is not None and catalog.version == known.version):
             return
-        tables = catalog.tables
+        items = item_indexes(catalog)
+        tables = {
+            name: table for name, table in catalog.tables.items() if not table.items_of
+        }
         gone = [
             table
             for name, table in self._declared.items()
@@ -54,10 +60,10 @@ class Tables:
         new = [table for name, table in tables.items() if name not in self._declared]
         for table in new:
             self._declare(table)
-        if gone:
+        if gone or items != self.items:
             # Prepared statements hold on to the tables as they were.
             self._connection.forget_statements()
-        self.catalog = catalog
+        self.catalog, self.items = catalog, items
         self._connection.foreign_keys.use(gone, new)
 
     def _declare(self, table: Table) -> None:
@@ -132,6 +138,11 @@ class Tables:
         elif writer.computes:
             declarations.need(table)
         writer.session = session
+        indexes = self.items.get(table.name, ())
+        if not indexes:
+            writer.items = None
+        elif writer.items is None or writer.items.indexes != indexes:
+            writer.items = ItemWriter(table, indexes, lambda: declarations.sqlite)
         return writer
 
     # What SQLite has beside the catalog

@@ -20,6 +20,7 @@ from backendkit.stores import (
     weigher,
 )
 
+from .item_search import used_indexes
 from .limits import covered, index_columns
 from .scan import Scan
 from .seeking import Lookup, SQLRow, lookup_of
@@ -63,6 +64,7 @@ class Plan:
     :param label: what to call the index.
     :param limited: whether rows that it reads may turn out not to be wanted.
     :param sorting: the order that SQLite brings the rows into; () for none.
+    :param items: names of item indexes that the compiler's filters may be looked up in.
     """
 
     shapes: tuple[FilterShape, ...]
@@ -76,12 +78,18 @@ class Plan:
     label: str = ""
     limited: bool = False
     sorting: tuple[tuple[str, bool], ...] = ()
+    items: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """Return the plan for people, as EXPLAIN QUERY PLAN shows it."""
         access = self.access
+        rows = access.rows
         if access.equalities or access.ranged:
             words = [f"seek {self.label or 'primary key'}"]
+        elif self.items:
+            # If an item turns out to be in most rows, they are scanned.
+            words = [f"seek items in {', '.join(self.items)}"]
+            rows /= _HANDED
         else:
             words = [f"scan {self.label}" if self.label else "scan"]
         tests = [_SHAPES[s.lookup, s.negated].format(s.column) for s in self.shapes]
@@ -95,7 +103,7 @@ class Plan:
             words.append(f"in order of {', '.join(names)}")
         if self.limit:
             words.append("with LIMIT")
-        words.append(f"~{max(int(access.rows), 1)} rows")
+        words.append(f"~{max(int(rows), 1)} rows")
         return " ".join(words)
 
 
@@ -323,6 +331,7 @@ class VirtualTable:
             self._labels.get(access.index, access.index),
             left or has_limit or not covered(self.table, access, shapes + fixed),
             () if consumed else ordering,
+            used_indexes(self.connection.active, self.table) if handed >= 0 else (),
         )
         # How many rows there are is no part of a plan: they would be as many as rows.
         key = replace(plan, access=replace(access, rows=0.0, cost=0.0))
@@ -339,6 +348,8 @@ class VirtualTable:
         rows, cost = access.rows, access.cost
         if handed >= 0:
             rows /= _HANDED
+        if plan.items:
+            cost = min(cost, rows)
         if not (access.equalities or access.ranged) and shapes:
             rows, cost = rows / _UNINDEXED, cost / _UNINDEXED
         info.estimatedCost = cost

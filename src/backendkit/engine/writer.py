@@ -34,6 +34,7 @@ from .foreign_keys import (
     rows_referring,
     rows_where,
 )
+from .items import ItemWriter
 from .values import CONVERSION_ERRORS, TO_SQLITE, all_to_store, to_store
 
 #: What ON DELETE may do to the rows that refer to a deleted one.
@@ -55,6 +56,8 @@ class TableWriter:
     session: Session
     #: The number of the last row inserted, where the table numbers its rows.
     last_rowid: int | None = None
+    #: What keeps the table's item indexes; None if it has none.
+    items: ItemWriter | None = None
 
     def __init__(
         self,
@@ -287,6 +290,8 @@ class TableWriter:
                 result = self._numbered(keys, result)
         except UniqueViolation as error:
             raise self._named(error) from error
+        if self.items is not None:
+            self.items.insert(self.session, result)
         if result and self._rowid is not None:
             self.last_rowid = result[-1][self._rowid]
         if table.foreign_keys:
@@ -417,6 +422,8 @@ class TableWriter:
             old = self._existing(row, [table.positions[name] for name in names])
             if old is not None:
                 keys[table.key_of(old)] = None
+        if self.items is not None:
+            keys |= dict.fromkeys(self.items.owners(self.session, tuple(row)))
         return list(keys)
 
     # Changing and deleting
@@ -452,6 +459,8 @@ class TableWriter:
             self.session.update(table, key, row)
         except UniqueViolation as error:
             raise self._named(error) from error
+        if self.items is not None:
+            self.items.change(self.session, old, row)
         if table.foreign_keys:
             self._foreign_keys.note_child(table, row, old)
         if self._foreign_keys.referring(table):
@@ -470,6 +479,8 @@ class TableWriter:
         changed = {*numbers, *(batch.outputs if batch is not None else ())}
         if batch is None and self._expressions.needed:
             return False
+        if self.items is not None and self.items.touched(changed):
+            return False  # it takes the row as it was
         return not self._apart & changed and not self._foreign_keys.refers_to(
             self.table, changed
         )
@@ -605,7 +616,7 @@ class TableWriter:
             self.table
         ):
             self._foreign_keys.note_unchecked(self.table)
-            return self.session.delete(self.table, keys)
+            return self._remove(keys)
         if self._order_matters():
             return sum(map(self.delete, keys))
         return self._delete_with(keys)
@@ -643,13 +654,10 @@ class TableWriter:
         references = self._foreign_keys.referring(self.table)
         if not references or not self._foreign_keys.enforced:
             self._foreign_keys.note_unchecked(self.table)
-            return self.session.delete(self.table, keys)
-        distinct = dict.fromkeys(keys)
-        found = self._rows(list(distinct))
+            return self._remove(keys)
         total = 0
-        weigh = weigher(self.table.columns)
-        for olds in batches(found, max(len(distinct), 1), weigh):
-            self.session.delete(self.table, [self.table.key_of(old) for old in olds])
+        for olds in self._present(keys):
+            self._remove_rows(olds)
             for child, foreign_key in references:
                 if foreign_key.on_delete in _ACTIONS:
                     self._act(child, foreign_key, olds, waiting)
@@ -657,6 +665,23 @@ class TableWriter:
                 self._foreign_keys.note_parent(self.table, old, None)
             total += len(olds)
         return total
+
+    def _present(self, keys: Iterable[Key]) -> Iterator[Sequence[Row]]:
+        """Return the rows of some keys, as many at a time as memory has room for."""
+        distinct = list(dict.fromkeys(keys))
+        weigh = weigher(self.table.columns)
+        return batches(self._rows(distinct), max(len(distinct), 1), weigh)
+
+    def _remove(self, keys: Sequence[Key]) -> int:
+        """Delete rows, whatever refers to them; return how many there were."""
+        if self.items is None:
+            return self.session.delete(self.table, keys)
+        return sum(map(self._remove_rows, self._present(keys)))
+
+    def _remove_rows(self, rows: Sequence[Row]) -> int:
+        if self.items is not None:
+            self.items.delete(self.session, rows)
+        return self.session.delete(self.table, [*map(self.table.key_of, rows)])
 
     def _rows(self, keys: Sequence[Key]) -> Iterator[Row]:
         """Return the rows of some keys that are there."""

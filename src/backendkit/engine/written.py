@@ -33,7 +33,12 @@ def with_sql(table: Table) -> Table:
     One with hidden columns can't do without: they are computed by it.
     """
     columns = table.columns
-    if table.sql or not columns or any(column.hidden for column in columns):
+    if (
+        table.sql
+        or not columns
+        or table.items_of
+        or any(column.hidden for column in columns)
+    ):
         return table
     indexes = tuple(_with_sql(table, index) for index in table.indexes)
     columns = tuple(_with_type(table, column) for column in columns)

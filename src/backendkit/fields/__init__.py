@@ -8,6 +8,7 @@ they work on every database with a ``JSONField``.
 from ._blob import BlobField
 from ._collections import DictField, ListField, RawField, SetField
 from ._embedded import EmbeddedModel, EmbeddedModelField, EmbeddedModelListField
+from ._indexes import ItemIndex, ItemUniqueConstraint
 
 __all__ = [
     "BlobField",
@@ -15,6 +16,8 @@ __all__ = [
     "EmbeddedModel",
     "EmbeddedModelField",
     "EmbeddedModelListField",
+    "ItemIndex",
+    "ItemUniqueConstraint",
     "ListField",
     "RawField",
     "SetField",

@@ -12,6 +12,7 @@ from django.db import DataError, models
 from django.db.models.fields.json import KeyTransform
 
 from . import _lookups, forms
+from ._indexes import check_indexes
 from ._paths import Path, is_container, step
 from ._values import decode, encode, in_order, plain, public
 
@@ -148,6 +149,11 @@ class IterableField(StructuredField):
     container: ClassVar[type]
     keyed = False
 
+    @property
+    def has_items(self) -> bool:
+        """Whether an item index can be on it: by key, it has values instead."""
+        return not self.keyed
+
     def __init__(self, item_field: Any = None, *args: Any, **kwargs: Any) -> None:
         if isinstance(item_field, type) and issubclass(item_field, models.Field):
             item_field = item_field()
@@ -203,8 +209,9 @@ class IterableField(StructuredField):
         ):
             errors.append(
                 checks.Warning(
-                    "unique and db_index have no effect on an item field: no database"
-                    " has indexes or unique constraints on the items of a collection.",
+                    "unique and db_index have no effect on an item field.",
+                    hint="Declare an ItemIndex or an ItemUniqueConstraint in the model's"
+                    " Meta.",
                     obj=self,
                     id="backendkit.fields.W001",
                 )
@@ -220,6 +227,7 @@ class IterableField(StructuredField):
                 for error in self.item_field.check()
                 if error.level >= checks.ERROR
             )
+        errors.extend(check_indexes(self, kwargs.get("databases")))
         return errors
 
     def _check_default(self) -> list[Any]:

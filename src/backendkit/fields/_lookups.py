@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import NotSupportedError, models
 from django.db.models.lookups import FieldGetDbPrepValueMixin, Lookup, Transform
@@ -19,6 +19,9 @@ _SAME = (
 
 class _OfItems(FieldGetDbPrepValueMixin, Lookup):
     """A lookup that compares the items of two collections."""
+
+    #: What of the given items a row has, where an item index may answer: "all" or "any".
+    items: ClassVar[str | None] = None
 
     def _sides(self, compiler: Any, connection: Any) -> tuple[Compiled, Compiled]:
         lhs, lhs_params = self.process_lhs(compiler, connection)
@@ -107,6 +110,7 @@ class Contains(_OfItems):
     """All of the given items are there."""
 
     lookup_name = "contains"
+    items = "all"
 
     def as_sqlite(self, compiler: Any, connection: Any) -> Compiled:
         lhs, rhs = self._sides(compiler, connection)
@@ -152,6 +156,7 @@ class Overlap(_OfItems):
     """At least one of the given items is there."""
 
     lookup_name = "overlap"
+    items = "any"
 
     def as_sqlite(self, compiler: Any, connection: Any) -> Compiled:
         lhs, rhs = self._sides(compiler, connection)

@@ -92,6 +92,15 @@ class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
         self.turns: Turns = NO_TURNS if self.store_class.capabilities.remote else turns
         self._scans = Scans()
 
+    @property
+    def has_item_indexes(self) -> bool:
+        """
+        Whether a column may have an index on its items; ``backendkit.fields`` asks.
+
+        It is a table of the store (engine/items.py), and changes together with rows.
+        """
+        return self.store_class.capabilities.transactions
+
     # For a backend's author
 
     def open_store(self, name: str, options: Mapping[str, Any]) -> Store:

@@ -11,6 +11,7 @@ from django.db.models.fields import CharField, TextField
 from django.db.models.sql.where import AND
 
 from backendkit.engine.compiled import Pushed
+from backendkit.engine.item_search import ALL, ANY
 from backendkit.engine.running import Filter, Handed
 from backendkit.engine.tokens import unquote
 from backendkit.stores import Precision, ValueType
@@ -35,6 +36,9 @@ _PATTERNS = {
     lookups.StartsWith,
 }
 
+#: What of an item index answers a lookup, by the attribute ``items`` of its class: those
+#: of ``backendkit.fields`` have one.
+_ITEMS = {"all": ALL, "any": ANY}
 
 #: Stands behind a table that takes filters while a statement is put together: no text
 #: of SQL has it.
@@ -91,6 +95,13 @@ def handed_filters(query: Query, connection: BaseDatabaseWrapper) -> dict[str, H
             if filters:
                 found.setdefault(alias, []).extend(filters)
             continue
+        # As for patterns: nobody knows what a subclass means.
+        items = _ITEMS.get(vars(type(child)).get("items"))
+        if items is not None:
+            one = _of_items(child, items, connection)
+            if one is not None:
+                found.setdefault(child.lhs.alias, []).append(one)
+            continue
         if type(child) not in _PATTERNS:
             continue
         column, value = child.lhs, child.rhs
@@ -110,7 +121,30 @@ def handed_filters(query: Query, connection: BaseDatabaseWrapper) -> dict[str, H
         found.setdefault(column.alias, []).append(
             Filter(own, name, False, ValueType.STRING, str.__str__(value))
         )
-    return {alias: Handed(filters) for alias, filters in found.items()}
+    return {
+        alias: Handed(
+            filters,
+            unquote(connection.ops.quote_name(query.alias_map[alias].table_name)),
+        )
+        for alias, filters in found.items()
+        if alias in query.alias_map
+    }
+
+
+def _of_items(child: Any, items: str, connection: BaseDatabaseWrapper) -> Filter | None:
+    """Return a lookup on the items of a column as a filter; None if it isn't one."""
+    column, value = child.lhs, child.rhs
+    if (
+        not isinstance(column, Col)
+        or child.bilateral_transforms
+        or value is None
+        or hasattr(value, "resolve_expression")
+        or hasattr(value, "as_sql")
+    ):
+        return None
+    _, (document,) = child.get_db_prep_lookup(value, connection)
+    own = unquote(connection.ops.quote_name(column.target.column))
+    return Filter(own, items, False, ValueType.JSON, document)
 
 
 def _is_text(field: Any) -> bool:

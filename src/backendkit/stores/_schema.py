@@ -165,6 +165,9 @@ class Table:
     :param sql: the CREATE TABLE statement in SQLite's dialect, from which the engine
         reads defaults, checks and generated columns. The store keeps it. If it is
         empty, the engine generates one from the other arguments.
+    :param items_of: the table whose JSON arrays are indexed by their items, if the
+        engine keeps such an index here. ``sql`` is its CREATE INDEX statement then. To a
+        store, it is a table like any other. Empty for all other tables.
     """
 
     name: str
@@ -173,6 +176,7 @@ class Table:
     indexes: tuple[Index, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
     sql: str = field(default="", repr=False)
+    items_of: str = ""
 
     @cached_property
     def positions(self) -> dict[str, int]:
@@ -250,6 +254,9 @@ class Table:
     def document(self) -> dict[str, Any]:
         """Return what :meth:`to_json` writes, for a document with more in it."""
         found = {one.name: getattr(self, one.name) for one in fields(self)}
+        if not self.items_of:
+            # Releases that don't know it refuse it, and read everything else.
+            del found["items_of"]
         for name in ("columns", "indexes", "foreign_keys"):
             # Not asdict(): a large schema's tables are written again and again.
             found[name] = [
@@ -311,7 +318,8 @@ class Table:
         named = [self.primary_key]
         named += [one.columns for one in self.indexes]
         named += [one.columns for one in keys]
-        texts = [self.name, self.sql, *(name for names in named for name in names)]
+        texts = [self.name, self.sql, self.items_of]
+        texts += [name for names in named for name in names]
         texts += [name for one in keys for name in (one.table, *one.references)]
         texts += [name for one in keys for name in (one.on_delete,)]
         texts += [name for one in self.indexes for name in (one.name, one.sql)]
@@ -363,11 +371,16 @@ class Catalog:
     tables: Mapping[str, Table]
 
     def named(self, name: str) -> Table | None:
-        """Return the table of this name, ignoring case, or None."""
+        """
+        Return the table of this name, ignoring case, or None.
+
+        Tables that the engine keeps as an index on items have no name in SQL.
+        """
         table = self.tables.get(name)
         if table is None:
             wanted = name.lower()
             for other, candidate in self.tables.items():
                 if other.lower() == wanted:
-                    return candidate
-        return table
+                    table = candidate
+                    break
+        return None if table is None or table.items_of else table

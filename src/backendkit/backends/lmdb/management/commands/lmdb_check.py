@@ -10,8 +10,11 @@ import lmdb
 from django.core.management.base import CommandError, CommandParser
 
 from backendkit.backends.lmdb.management.base import LMDBCommand
+from backendkit.engine.database import Database
 from backendkit.engine.declarations import is_view
 from backendkit.engine.foreign_keys import ForeignKeys
+from backendkit.engine.item_check import index_differences
+from backendkit.engine.items import item_indexes
 from backendkit.kv import RecordSession
 from backendkit.kv.checking import DAMAGE, Checker
 from backendkit.nonrel.commands import REFUSED
@@ -67,6 +70,11 @@ class Command(LMDBCommand):
                     if found <= limit:
                         end = " (repaired)" if finding.repaired else ""
                         self.stdout.write(f"{finding}{end}")
+                for text, done in self._item_indexes(session, repair=repair):
+                    found += 1
+                    repaired += done
+                    if found <= limit:
+                        self.stdout.write(f"{text}{' (repaired)' if done else ''}")
                 for text in self._foreign_keys(session):
                     found += 1
                     if found <= limit:
@@ -97,6 +105,34 @@ class Command(LMDBCommand):
         self.stdout.write(summary)
         if repaired < found:
             sys.exit(_FOUND)
+
+    def _item_indexes(
+        self, session: RecordSession, *, repair: bool
+    ) -> Iterator[tuple[str, bool]]:
+        """Check the indexes on items, where what is read allows it."""
+        try:
+            catalog = session.catalog()
+            indexes = item_indexes(catalog)
+        except DAMAGE as error:
+            self.stderr.write(f"Indexes on items aren't checked: {error}")
+            return
+        sqlite = Database(few=True)
+        try:
+            for name, some in indexes.items():
+                base = catalog.tables[name]
+                for index in some:
+                    own = index.table.name
+                    try:
+                        for text, done in index_differences(
+                            session, base, index, lambda: sqlite, repair=repair
+                        ):
+                            yield f"{name}: index {own}: {text}", done
+                    except DAMAGE:
+                        self.stderr.write(
+                            f"{own}: not all items are checked: a row can't be read"
+                        )
+        finally:
+            sqlite.close()
 
     def _foreign_keys(self, session: RecordSession) -> Iterator[str]:
         """Check foreign keys, where what is read allows it."""
