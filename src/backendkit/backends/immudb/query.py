@@ -35,6 +35,8 @@ _MANY = 10_000
 _READ = 4
 #: Rows that are asked for in one answer.
 _ANSWER = 1000
+#: To skip fewer rows than this takes less than to count those behind them.
+_DEEP = 1000
 
 
 class ImmudbQuery(NonrelQuery):
@@ -93,6 +95,45 @@ class ImmudbQuery(NonrelQuery):
         few = self.access.unique or (
             high_mark is not None and high_mark - low_mark <= _ANSWER
         )
+        if few and high_mark is not None and self._is_deep(low_mark):
+            total = self._total()
+            high_mark = min(high_mark, total)
+            if high_mark <= low_mark:
+                return iter(())
+            if total - high_mark < low_mark:
+                # Nearer to the end: read backwards, and turned round.
+                forwards = self._ordering
+                self._ordering = [(name, not desc) for name, desc in forwards]
+                rows = list(self._slice(total - high_mark, total - low_mark, few=True))
+                self._ordering = forwards
+                return reversed(rows)
+        return self._slice(low_mark, high_mark, few=few)
+
+    def _is_deep(self, low_mark: int) -> bool:
+        """
+        Whether so many rows are skipped that it may be better to count all of them.
+
+        immudb reads each row that it skips, but only the keys of those that it counts.
+        """
+        if low_mark < _DEEP or self._conditions or not self._ordering:
+            return False
+        columns = self.session.index_columns(self.table, self.access)
+        names = [name for name, _ in self._ordering]
+        by_index = list(dict.fromkeys([*columns, *self.table.primary_key]))
+        return (
+            names == by_index[: len(names)]
+            and len({descending for _, descending in self._ordering}) == 1
+            and low_mark * 2 > self.session.estimated_rows(self.table)
+        )
+
+    def _slice(
+        self, low_mark: int, high_mark: int | None, *, few: bool
+    ) -> Iterator[Row]:
+        """
+        Return rows of one statement.
+
+        :param few: whether they fit into one answer, most likely.
+        """
         if not few and self.session.is_small(self.table):
             few = True
 
@@ -115,7 +156,24 @@ class ImmudbQuery(NonrelQuery):
             return 0
         if self._lookups() is not None or self._prefix() is not None:
             return sum(1 for _ in self.fetch())
+        return self._counted() if self._conditions else self._total()
 
+    def _total(self) -> int:
+        """Return how many rows the table has; if it is large, they are counted once."""
+        session = self.session
+        if not session.reads_only or session.is_small(self.table):
+            return self._counted()
+        session.alone = False  # it matters as of which transaction they are counted
+        until = session.until()
+        assert until is not None
+        shared = session.store.shared
+        known = shared.counted(self.table, until)
+        if known is None:
+            known = self._counted()
+            shared.note_count(self.table, until, known)
+        return known
+
+    def _counted(self) -> int:
         def run() -> Iterator[list[Row]]:
             # What COUNT(*) reads of an index, times in the wrong place aren't in.
             names = {name for name, _ in self._conditions}

@@ -57,6 +57,8 @@ class Shared:
         self._numbering = threading.Lock()
         #: About how many rows tables have.
         self._sizes: dict[str, int] = {}
+        #: Exactly how many, by table: as of a transaction of the database.
+        self._counts: dict[str, tuple[int, int]] = {}
         self._limit: int | None = None
         #: Of the server; None if nobody has asked.
         self.version: tuple[int, ...] | None = None
@@ -158,6 +160,16 @@ class Shared:
         with self._lock:
             if new or name in self._sizes:
                 self._sizes[name] = max(self._sizes.get(name, 0) + more, 0)
+
+    def counted(self, table: Table, tx: int) -> int | None:
+        """Return exactly how many rows a table has as of a transaction; None if unknown."""
+        then, number = self._counts.get(table.name, (None, 0))
+        return number if then == tx else None
+
+    def note_count(self, table: Table, tx: int, number: int) -> None:
+        """Note exactly how many rows a table has as of a transaction."""
+        with self._lock:
+            self._counts[table.name] = tx, number
 
     def forget_table(self, name: str) -> None:
         """Forget size and numbers of a table."""
