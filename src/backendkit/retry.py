@@ -1,9 +1,9 @@
 """
-Run a transaction again when another one got in its way.
+Run a transaction again after a conflict with another one.
 
-Stores whose writers don't wait for each other, and databases with serializable
-transactions, refuse a transaction that has read what another one changed meanwhile.
-Nothing of it was kept, and to run it again is the remedy::
+If writers don't wait for each other, or transactions are serializable, a database
+refuses a transaction that has read data which another one has changed meanwhile.
+Nothing of it was kept, so you can run it again::
 
     from backendkit.retry import retry
 

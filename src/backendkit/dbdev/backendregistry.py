@@ -1,5 +1,5 @@
 """
-Which engine has which backend.
+The development backends of the engines.
 
 ::
 
@@ -7,8 +7,9 @@ Which engine has which backend.
 
     backendregistry.register("django.db.backends.oracle", OracleBackend)
 
-What is registered here wins over entry points of the group ``backendkit.dbdev``
-(name: the engine; value: the class), and those win over the built-in backends.
+Backends that are registered here override entry points of the group
+``backendkit.dbdev`` (name: the engine; value: the class), and those override the
+built-in backends.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ _registered: dict[str, type[BaseDbdevBackend] | str] = {}
 
 def register(engine: str, backend: type[BaseDbdevBackend] | str) -> None:
     """
-    Use a backend for an engine, instead of the one that there may be.
+    Use a backend for an engine, and replace its present one.
 
     :param engine: as in ``DATABASES[…]["ENGINE"]``.
     :param backend: a subclass of :class:`~backendkit.dbdev.base.BaseDbdevBackend`,
@@ -63,7 +64,7 @@ def register(engine: str, backend: type[BaseDbdevBackend] | str) -> None:
 
 
 def unregister(engine: str) -> None:
-    """Take back what :func:`register` did, if it did."""
+    """Undo :func:`register`. No effect if the engine isn't registered."""
     _registered.pop(engine, None)
 
 
@@ -79,7 +80,7 @@ def for_database(
     Return the backend of an entry of ``DATABASES``.
 
     :param alias: for messages.
-    :raises DbdevError: it has none, or one that can't be used.
+    :raises DbdevError: the engine has no backend, or one that can't be used.
     """
     if "COMMAND" in (entry.get("DBDEV") or {}):
         return _complete(GENERIC)
@@ -98,7 +99,7 @@ def get(engine: str) -> type[BaseDbdevBackend]:
     """
     Return the backend of an engine.
 
-    :raises DbdevError: it has none, or it can't be imported.
+    :raises DbdevError: the engine has no backend, or it can't be imported.
     """
     backend = _registered.get(engine)
     if backend is None:

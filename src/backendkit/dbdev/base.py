@@ -29,15 +29,16 @@ __all__ = ["BaseDbdevBackend", "Command", "Finding", "Writer", "backend_of"]
 
 class BaseDbdevBackend(ProjectDatabase, abc.ABC):
     """
-    Keeps the development database of one alias.
+    Manages the development database of one alias.
 
     The module of a subclass has a dictionary ``DBSETTINGS``: the entry of
     ``DATABASES`` that :func:`backendkit.dbdev.dbsettings` starts from.
 
     :param command: the management command, for its ``stdout`` and ``stderr``.
     :param alias: as in ``DATABASES``.
-    :param database: its entry, if it isn't that of the project's ``DATABASES``.
-    :raises DbdevError: there is no such alias, or its entry was made for another one.
+    :param database: its entry, if it differs from the one in ``DATABASES``.
+    :raises DbdevError: there is no such alias, or its entry was created for another
+        one.
     """
 
     #: What the database is called in texts; by default from the name of the class.
@@ -60,42 +61,42 @@ class BaseDbdevBackend(ProjectDatabase, abc.ABC):
     @abc.abstractmethod
     def init(self) -> None:
         """
-        Create the database, and give its user the rights that are needed.
+        Create the database, and grant its user the necessary privileges.
 
-        What is there already stays as it is. A server runs afterwards.
+        An existing database doesn't change. Afterwards, the server is running.
         """
 
     @abc.abstractmethod
     def destroy(self) -> None:
-        """Stop the server, and remove the database's files. Backups stay."""
+        """Stop the server, and remove the database's files, but not the backups."""
 
     @abc.abstractmethod
     def run_database_server_in_foreground(self) -> None:
-        """Run the server until it ends, or Ctrl-C stops it."""
+        """Run the server until it ends or Ctrl-C stops it."""
 
     @abc.abstractmethod
     def start_database_server(self) -> None:
-        """Start the server in the background, unless it runs."""
+        """Start the server in the background, unless it is running."""
 
     @abc.abstractmethod
     def stop_database_server(self) -> None:
-        """Stop the server, if it runs."""
+        """Stop the server if it is running."""
 
     @abc.abstractmethod
     def backup(self, directory: Path) -> None:
         """
-        Write a backup to a directory that is there, and empty.
+        Write a backup to an existing, empty directory.
 
-        Checksums and a manifest are added by who calls this.
+        The caller adds checksums and a manifest.
         """
 
     @abc.abstractmethod
     def restore(self, directory: Path) -> None:
         """
-        Fill the database from what :meth:`backup` has written.
+        Fill the database from a backup that :meth:`backup` has written.
 
-        The backup has been checked. There are no data: those that were there are set
-        aside, and come back if this raises an error. :meth:`init` has run, unless
+        The backup was checked before, and the present data were set aside. They come
+        back if this raises an error. :meth:`init` has run, unless
         :attr:`restores_into_new` is False.
         """
 
@@ -121,12 +122,12 @@ class BaseDbdevBackend(ProjectDatabase, abc.ABC):
         return [self.instance.data]
 
     def is_initialised(self) -> bool:
-        """Whether there is a database."""
+        """Return whether there is a database."""
         path = self.data_paths()[0]
         return any(path.iterdir()) if path.is_dir() else path.exists()
 
     def is_running(self) -> bool:
-        """Whether a server runs; False where there is none."""
+        """Return whether the server runs. False if the engine has no server."""
         return False
 
     def quiesce(self) -> bool:
@@ -142,7 +143,7 @@ class BaseDbdevBackend(ProjectDatabase, abc.ABC):
         return {type(self).__name__}
 
     def info(self) -> dict[str, Any]:
-        """Return what ``dbdev_serverinfo`` tells."""
+        """Return the information that ``dbdev_serverinfo`` shows."""
         found = backups.listed(self.root_backupdir)
         return {
             "alias": self.alias,
@@ -162,7 +163,7 @@ class BaseDbdevBackend(ProjectDatabase, abc.ABC):
             return str(error)
 
     def findings(self) -> Iterator[Finding]:
-        """Iterate over what ``dbdev_doctor`` tells."""
+        """Yield the findings that ``dbdev_doctor`` shows."""
         yield from describing.findings(self)
 
     # One command at a time
@@ -170,7 +171,7 @@ class BaseDbdevBackend(ProjectDatabase, abc.ABC):
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """
-        Keep other commands from this database for a while.
+        Lock the database against other commands.
 
         What a killed command left is put in order first.
 
@@ -199,7 +200,7 @@ class BaseDbdevBackend(ProjectDatabase, abc.ABC):
     # Backups
 
     def reinit(self) -> None:
-        """Destroy the database, and create it anew."""
+        """Destroy the database, and create a new one."""
         self.destroy()
         self.init()
 
@@ -316,7 +317,7 @@ class BaseDbdevBackend(ProjectDatabase, abc.ABC):
     # For people
 
     def serverinfo(self) -> None:
-        """Write what the server is, and whether it runs."""
+        """Write information about the server, and whether it runs."""
         info = self.info()
         if "size" in info:
             info["size"] = readable_size(info["size"])
@@ -326,7 +327,7 @@ class BaseDbdevBackend(ProjectDatabase, abc.ABC):
 
     def guide(self) -> None:
         """
-        Write the commands and addresses that are of use with this database.
+        Write useful commands and addresses for this database.
 
         The template is ``dbdev/<class name in lower case>.rst``, or the same in
         ``django_dbdev/``, of this class or else of one that it inherits from; that of
@@ -335,7 +336,7 @@ class BaseDbdevBackend(ProjectDatabase, abc.ABC):
         self.stdout.write(describing.guide(self))
 
     def database_url(self) -> str:
-        """Return the database as one URL, its password included."""
+        """Return the URL of the database, including its password."""
         return describing.database_url(self)
 
 
@@ -344,6 +345,6 @@ def backend_of(command: Command, alias: str = DEFAULT_DB_ALIAS) -> BaseDbdevBack
     Return the backend of a database of the project.
 
     :param command: for what it writes.
-    :raises DbdevError: there is no such alias, or its engine has none that works.
+    :raises DbdevError: there is no such alias, or its engine has no working backend.
     """
     return backendregistry.for_database(entry_of_alias(alias), alias)(command, alias)

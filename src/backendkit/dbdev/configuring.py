@@ -39,15 +39,15 @@ def dbsettings(
     """
     Return an entry of ``DATABASES`` for a development database of this project.
 
-    A server's entry gets a port and a password of its own. Both are chosen once, and
-    kept in the project's data folder.
+    The entry of a server gets its own port and password. They are chosen once, and
+    stored in the project's data folder.
 
     :param engine: e.g. ``"postgresql"``, or an ``ENGINE``; ``"generic"``: a server whose
         command line is in ``DBDEV={"COMMAND": […]}``.
     :param project: the project's folder, ``BASE_DIR``.
     :param alias: the key in ``DATABASES``.
-    :param datadir: where data, logs and backups go; relative to ``project``.
-    :param changes: what shall differ: ``NAME="shop"``, ``OPTIONS={…}``.
+    :param datadir: the folder for data, logs and backups, relative to ``project``.
+    :param changes: entries to change: ``NAME="shop"``, ``OPTIONS={…}``.
     :raises django.core.exceptions.ImproperlyConfigured: the engine has no backend, or
         the folder can't be written.
     """

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 
 class DbdevError(Exception):
-    """It can't be done; the message says why, and what to do."""
+    """A command failed. The message says why, and what to do."""
 
 
 class MissingProgramError(DbdevError):
-    """A program isn't installed; the message says how to get it."""
+    """A program isn't installed. The message says how to install it."""
 
 
 class BackupError(DbdevError):
-    """A backup can't be used: it isn't one, is damaged, or is another engine's."""
+    """A backup can't be used: it is damaged, of another engine, or not a backup."""

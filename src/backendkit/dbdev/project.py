@@ -165,9 +165,9 @@ class ProjectDatabase:
 
     def check_programs(self) -> None:
         """
-        Check that all programs are there without which nothing works.
+        Check that all required programs are installed.
 
-        :raises MissingProgramError: one isn't.
+        :raises MissingProgramError: a program isn't installed.
         """
         old_settings.warn_of_unused(_settings())
         for program in self.programs():

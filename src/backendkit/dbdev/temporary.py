@@ -43,23 +43,23 @@ exec "$@" ${pid:+"$pid" "$when"}
 
 class TemporaryServer:
     """
-    A server of one's own on a free port, and a context manager that stops it.
+    A context manager that starts a separate server on a free port, and stops it.
 
     ::
 
         with TemporaryServer("immudb") as server:
             driver.connect(server.host, server.port, password=server.password)
 
-    It is a development database like others, in a folder of its own. If this process
-    is killed, the server is stopped, too. Django's settings have to be configured for
+    It is an ordinary development database in a folder of its own. If this process is
+    killed, the server is stopped, too. Django's settings have to be configured for
     those of Django's own backends that ask for some: PostgreSQL's.
 
     :param engine: as for :func:`backendkit.dbdev.dbsettings`.
-    :param root: the folder that all is kept in, made if it isn't there. A temporary
-        one, which :meth:`close` removes, if not given.
-    :param apart: whether it is in a process group of its own. If it isn't, who ends our
-        group ends it, and nothing else looks after it.
-    :param changes: what shall differ in its entry of ``DATABASES``: ``NAME="shop"``,
+    :param root: the folder for all files, which is created if it doesn't exist. By
+        default, a temporary folder, which :meth:`close` removes.
+    :param apart: whether the server has a process group of its own. If not, it ends
+        with the group of this process.
+    :param changes: entries to change in its entry of ``DATABASES``: ``NAME="shop"``,
         ``DBDEV={"OPTIONS": {"max-sessions": 1}}``.
     :raises DbdevError: the engine has no development backend, or no server.
     """
@@ -109,7 +109,7 @@ class TemporaryServer:
 
     @property
     def host(self) -> str:
-        """Where it listens."""
+        """The address on which the server listens."""
         return self.backend.host
 
     @property
@@ -150,9 +150,10 @@ class TemporaryServer:
 
     def start(self) -> None:
         """
-        Make what isn't there, start it, and wait until it can be used.
+        Create the database if it doesn't exist, start the server, and wait until it is
+        ready.
 
-        :raises DbdevError: a program is missing, or it doesn't start.
+        :raises DbdevError: a program is missing, or the server doesn't start.
         """
         if self._guard is None and self._apart:
             self._guard = self._guarded()
@@ -163,24 +164,24 @@ class TemporaryServer:
             self._tell(f"{state.pid} {state.started}")
 
     def stop(self) -> None:
-        """End it in an orderly way. Its data stay."""
+        """Stop the server cleanly, and keep its data."""
         if self._backend is not None:
             with self.backend.locked():
                 self.backend.quiesce()
 
     def kill(self) -> None:
-        """End it at once, as a power cut would. Its data stay."""
+        """Kill the server, as a power failure would, and keep its data."""
         server = serving.server_of(self._instance)
         if server is not None:
             process.stop(*server, [signal.SIGKILL], _TIMEOUT)
 
     def restart(self) -> None:
-        """Stop it and start it again, on the same data and port."""
+        """Stop the server and start it again, on the same data and port."""
         self.stop()
         self.start()
 
     def close(self) -> None:
-        """Stop it; remove its folder if that is a temporary one."""
+        """Stop the server, and remove its folder if that is temporary."""
         try:
             self.stop()
         finally:

@@ -31,7 +31,7 @@ class QuietCommand:
 
 class TestServers:
     """
-    Starts those servers that don't run, and stops those that it has started.
+    Starts servers that aren't running, and later stops those that it has started.
 
     :param aliases: as in ``DATABASES``; None: all whose entries come from
         :func:`backendkit.dbdev.dbsettings`.
@@ -49,9 +49,10 @@ class TestServers:
 
     def start(self) -> None:
         """
-        Start them, and make those that aren't there yet.
+        Start the servers, and create those that don't exist yet.
 
-        :raises DbdevError: one can't be. Those that were started are stopped again.
+        :raises DbdevError: a server can't be started. Those that were started are
+            stopped again.
         """
         try:
             for alias in self._aliases:
@@ -66,7 +67,7 @@ class TestServers:
             raise
 
     def stop(self) -> None:
-        """Stop those that :meth:`start` has started. Their data stay."""
+        """Stop the servers that :meth:`start` has started, and keep their data."""
         while self._started:
             backend = self._started.pop()
             with backend.locked():
@@ -84,7 +85,7 @@ class DbdevRunnerMixin:
     """
 
     def setup_databases(self, **kwargs: Any) -> Any:
-        """Start the servers before test databases are made."""
+        """Start the servers before the test databases are created."""
         self._servers = TestServers()
         self._servers.start()
         try:
@@ -94,7 +95,7 @@ class DbdevRunnerMixin:
             raise
 
     def teardown_databases(self, old_config: Any, **kwargs: Any) -> None:
-        """Stop the servers when the test databases are gone."""
+        """Stop the servers after the test databases were removed."""
         try:
             super().teardown_databases(old_config, **kwargs)  # type: ignore[misc]  # the runner has it
         finally:

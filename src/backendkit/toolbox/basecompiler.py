@@ -25,7 +25,7 @@ DriverErrors = Mapping[type[Exception], type[Exception]]
 
 class NonrelQuery:
     """
-    A query on one table. The author's ``BackendQuery`` is a subclass.
+    A query on one table. Your ``BackendQuery`` derives from this class.
 
     :param compiler: the author's ``SQLCompiler``.
     :param fields: what :meth:`fetch` has to return; ``field.column`` is the key.
@@ -34,7 +34,7 @@ class NonrelQuery:
     ``db_table`` and ``pk.column``.
 
     ``OPERATORS_MAP`` and ``NEGATION_MAP`` may be attributes of the class or, as in
-    djangotoolbox's template, of its module. Only lookups that they name are handed to
+    djangotoolbox's template, of its module. Only lookups that they contain are passed to
     :meth:`add_filter`, and SQLite checks the rows again.
     """
 
@@ -115,10 +115,10 @@ class NonrelQuery:
 
 class NonrelCompiler:
     """
-    What the author's ``SQLCompiler`` is made of: the conversions and the query's class.
+    The base class of your ``SQLCompiler``: the conversions, and the class of the query.
 
-    Django's own compilers write the SQL, and SQLite runs it. This class is called by the
-    adapter, for one table at a time.
+    Django's own compilers write the SQL, and SQLite runs it. The adapter calls this
+    class for one table at a time.
     """
 
     #: The author's ``BackendQuery``.
@@ -144,7 +144,7 @@ class NonrelCompiler:
 
 
 class NonrelInsertCompiler:
-    """Writes entities. The author's subclass has ``SQLCompiler`` as its second base."""
+    """Writes entities. Your subclass has ``SQLCompiler`` as its second base."""
 
     def insert(self, data: dict[str, Any], return_id: bool = False) -> Any:
         """

@@ -1,9 +1,9 @@
 """
-The immudb server of development and tests: find it, build it, how to run it.
+Finds and builds the immudb server for development and tests.
 
 ``backendkit.dbdev`` runs it.
 
-Nothing but the standard library is imported, so that ``python -m
+This module imports only the standard library, so that ``python -m
 backendkit.backends.immudb.server build`` works before anything is installed.
 """
 
@@ -35,7 +35,7 @@ HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(
 
 
 class ServerNotFound(Exception):
-    """No immudb on this machine; the message says how to get one."""
+    """There is no immudb on this machine. The message says how to get one."""
 
 
 class ServerError(Exception):

@@ -106,7 +106,7 @@ class BeyondSQL(Session):
         self._outside(DELETE_DATABASE, pb.DeleteDatabaseRequest(database=name))
 
     def server_info(self) -> ServerInfo:
-        """Return what the server says of itself."""
+        """Return the version, the id and the start time of the server."""
         answer = self._outside(SERVER_INFO, pb.ServerInfoRequest())
         return ServerInfo(
             version=answer.version.removeprefix("v"),
@@ -205,10 +205,10 @@ class BeyondSQL(Session):
         self, start: int, limit: int, *, backwards: bool = False, values: bool = False
     ) -> list[pb.Tx]:
         """
-        Return transactions as the server tells them: nothing of it is proven.
+        Return transactions as the server reports them, without proofs.
 
         :param start: the first one's id.
-        :param limit: how many at most; 2,500 is the server's own limit.
+        :param limit: the most transactions to return. The server's limit is 2,500.
         :param backwards: whether later ones come first.
         :param values: whether SQL's entries come with their values, not just digests.
         :raises ProgrammingError: there is no transaction of that id.

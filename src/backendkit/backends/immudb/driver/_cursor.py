@@ -20,10 +20,10 @@ Description = tuple[str, str, None, None, None, None, None]
 
 class Cursor:
     """
-    Runs statements of a connection and holds the rows of the last query.
+    Runs statements on a connection, and holds the rows of the last query.
 
-    All rows are fetched by :meth:`execute`; :meth:`Connection.stream` is for more
-    than fit into memory.
+    :meth:`execute` fetches all rows. If they don't fit into memory, use
+    :meth:`Connection.stream`.
     """
 
     #: Rows that :meth:`fetchmany` returns if it isn't told.
@@ -56,7 +56,7 @@ class Cursor:
 
     def execute(self, sql: str, parameters: Parameters = ()) -> Cursor:
         """
-        Run a statement, or several that answer with no rows; return the cursor.
+        Run a statement, or several that return no rows, and return the cursor.
 
         :param parameters: values of ``?`` in their order, or of ``@name`` by name.
         """
@@ -76,9 +76,9 @@ class Cursor:
 
     def executemany(self, sql: str, parameters: Iterable[Parameters]) -> Cursor:
         """
-        Run a statement once for each of several parameters; return the cursor.
+        Run a statement once for each set of parameters, and return the cursor.
 
-        It is all or nothing: outside of a transaction they are one.
+        Outside of a transaction, all of them run in one transaction.
         """
         self._begin()
         connection = self.connection
@@ -148,13 +148,13 @@ class Cursor:
         return row
 
     def setinputsizes(self, sizes: object) -> None:
-        """Do nothing: values are bound by their type."""
+        """Do nothing. Values are bound by their types."""
 
     def setoutputsize(self, size: int, column: int | None = None) -> None:
-        """Do nothing: values always come whole."""
+        """Do nothing. Values are always returned completely."""
 
     def close(self) -> None:
-        """Let go of the rows; once closed, nothing else works."""
+        """Release the rows. A closed cursor can't be used any more."""
         self._closed = True
         self._rows = None
 

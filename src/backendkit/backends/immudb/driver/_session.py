@@ -159,7 +159,7 @@ class Session:
         return Committed.of(answer)
 
     def rollback(self) -> None:
-        """Roll back the open transaction; without one, nothing happens."""
+        """Roll back the open transaction. No effect without one."""
         self._usable()
         transaction = self._transaction
         if transaction is None:

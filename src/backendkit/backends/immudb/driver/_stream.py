@@ -21,8 +21,8 @@ class Stream:
     """
     The rows of a query as they come: an iterator of lists of tuples.
 
-    In a transaction, another statement first receives the rest of it: the first MiB is
-    kept in memory, what is more in a temporary file.
+    If you run another statement in the same transaction, the driver first receives the
+    remaining rows. It keeps the first MiB in memory, and the rest in a temporary file.
 
     :ivar names: of the columns.
     :ivar types: immudb's names of their types.
@@ -111,7 +111,7 @@ class Stream:
         self._kept = iter(kept)
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         self._discarded = True
         self._first, self._kept = None, iter(())
         # In a transaction the rest is received, and dropped, before the next call: one

@@ -7,12 +7,12 @@ from django.db import DatabaseError
 
 class TamperedError(DatabaseError):
     """
-    What the server answered isn't proven, or isn't what is proven.
+    The server's answer isn't proven, or differs from what is proven.
 
-    The state of what was verified before stays as it was, and nothing of the answer is
-    kept. It is a :class:`django.db.DatabaseError`, as all errors of a database are, but
-    none that ``backendkit.retry`` runs again: asking again doesn't help. The driver's
-    error with the broken proof is its ``__cause__``.
+    The verified state doesn't change, and nothing of the answer is kept. It is a
+    :class:`django.db.DatabaseError`, as all errors of a database are, but none that
+    ``backendkit.retry`` runs again: asking again doesn't help. The driver's error with
+    the broken proof is its ``__cause__``.
     """
 
 
@@ -20,8 +20,8 @@ class MismatchError(TamperedError):
     """
     An object has other values than the row that was proven.
 
-    Either it was changed here since it was read, or the row was changed by others, or
-    what was read wasn't what the server has.
+    The object was changed since it was read, or others have changed the row, or the
+    server returned altered values.
 
     :param fields: names of the fields that differ.
     """
@@ -32,4 +32,4 @@ class MismatchError(TamperedError):
 
 
 class NotInLedgerError(TamperedError):
-    """There is no such row, says the server: it was deleted, never saved, or is kept back."""
+    """The server has no such row: it was deleted, never saved, or the server hides it."""

@@ -67,11 +67,11 @@ class Revision:
 @dataclass(frozen=True)
 class Change:
     """
-    What became of a row between two moments.
+    The difference of a row between two moments.
 
     :param action: ``"insert"``, ``"update"`` or ``"delete"``.
-    :param before: the object at the first moment; None if it wasn't there.
-    :param after: the object at the second moment; None if it isn't there.
+    :param before: the object at the first moment; None if it didn't exist.
+    :param after: the object at the second moment; None if it doesn't exist.
     :param fields: names of the fields that differ; all for an insert or a delete.
     :param tx: the last transaction between them that wrote the row.
     :param time: when that was; see :class:`Revision`.
