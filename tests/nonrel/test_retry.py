@@ -216,7 +216,7 @@ class TestWhere:
         """As if in a transaction."""
         transaction.set_autocommit(False)
         try:
-            with pytest.raises(TransactionManagementError, match="autocommit off"):
+            with pytest.raises(TransactionManagementError, match="while autocommit is off"):
                 retry(list)()
         finally:
             transaction.rollback()
