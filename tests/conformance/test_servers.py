@@ -201,7 +201,7 @@ def test_a_server_that_is_down_is_one_clear_line(archive, capfd):
         assert main(["run", ENGINE, "basic", "--archive", archive, *args]) == 2
     (line,) = capfd.readouterr().err.splitlines()
     assert "can't create a test database" in line
-    assert "Is the server up? Its address and user are given by --option HOST" in line
+    assert "Is the server running? Set its address and user with --option HOST" in line
 
 
 @pytest.mark.check

@@ -86,7 +86,7 @@ DAMAGES = [
         "isn't the manifest of a backup",
     ),
     (change_manifest(format=99), "another version"),
-    (change_manifest(backend="OracleBackend"), "of another kind"),
+    (change_manifest(backend="OracleBackend"), "a backup of another database"),
     (
         change_manifest(files={"../../state.json": {"size": 1, "sha256": ""}}),
         "outside of the backup",

@@ -216,7 +216,9 @@ class TestWhere:
         """As if in a transaction."""
         transaction.set_autocommit(False)
         try:
-            with pytest.raises(TransactionManagementError, match="while autocommit is off"):
+            with pytest.raises(
+                TransactionManagementError, match="while autocommit is off"
+            ):
                 retry(list)()
         finally:
             transaction.rollback()
