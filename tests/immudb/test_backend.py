@@ -1,6 +1,7 @@
 """The backend as a project has it: settings, errors, test databases, the shell."""
 
 import contextlib
+import io
 import subprocess
 import sys
 import warnings
@@ -328,3 +329,38 @@ def test_a_statement_that_meets_another_writer_is_run_again(item, monkeypatch):
         assert item.objects.get().number == 31
     finally:
         other.close()
+
+
+def test_the_digits_of_decimals(database):
+    """inspectdb writes them; other databases keep numbers of any digits."""
+    from django.core.management import call_command
+    from django.db import connection, models
+
+    from tests.nonrel.models import Registry
+
+    class Price(models.Model):
+        amount = models.DecimalField(max_digits=12, decimal_places=3, null=True)
+        other = models.DecimalField(max_digits=5, decimal_places=0)
+
+        class Meta:
+            app_label = "prices"
+            apps = Registry()
+
+    database.create(Price)
+    out = io.StringIO()
+    call_command("inspectdb", stdout=out)
+    assert "amount = models.DecimalField(max_digits=12, decimal_places=3" in (
+        out.getvalue()
+    )
+    assert "other = models.DecimalField(max_digits=5, decimal_places=0)" in (
+        out.getvalue()
+    )
+    with connection.cursor() as cursor:
+        described = connection.introspection.get_table_description(
+            cursor, "prices_price"
+        )
+    assert [(one.precision, one.scale) for one in described] == [
+        (None, None),
+        (12, 3),
+        (5, 0),
+    ]

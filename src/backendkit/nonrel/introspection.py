@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 import apsw
@@ -11,6 +12,9 @@ from django.db.backends.sqlite3.introspection import (
 )
 
 from backendkit.engine.tokens import quote
+
+#: The digits of a declared decimal, and how many of them are behind the point.
+_DIGITS = re.compile(r"\s*decimal\s*\(\s*(\d+)\s*,\s*(\d+)\s*\)\s*\Z", re.IGNORECASE)
 
 
 class NonrelFieldLookupDict(FlexibleFieldLookupDict):
@@ -33,6 +37,18 @@ class NonrelDatabaseIntrospection(DatabaseIntrospection):
     """
 
     data_types_reverse = NonrelFieldLookupDict()
+
+    def get_table_description(self, cursor: Any, table_name: str) -> list[Any]:
+        """Return Django's description of a table, with the digits of decimals."""
+        described = []
+        for one in super().get_table_description(cursor, table_name):
+            digits = _DIGITS.match(one.type_code)
+            described.append(
+                one
+                if digits is None
+                else one._replace(precision=int(digits[1]), scale=int(digits[2]))
+            )
+        return described
 
     def _get_column_collations(self, cursor: Any, table_name: str) -> dict[str, str]:
         """Return the collations of columns: from SQLite, Django reads its SQL."""
