@@ -11,6 +11,7 @@ from django.db.models.functions import Concat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from backendkit.backends.immudb.ledger import as_of
 from backendkit.backends.lmdb.management.commands import lmdb_check
 from backendkit.fields import (
     DictField,
@@ -348,6 +349,29 @@ def test_raw_sql(rows):
         assert not Note.objects.filter(tags__contains=["a"])
         cursor.execute(f"DELETE FROM {table}")
     assert_right(rows)
+
+
+def test_the_past_of_a_ledger(rows):
+    """An index has the rows of the present: those of the past are found without it."""
+    if rows.engine != "immudb":
+        pytest.skip("only a ledger has a past")
+    index, *_ = Note._meta.indexes
+    with connection.schema_editor() as editor:
+        editor.remove_index(Note, index)
+    note = Note.objects.create(tags=["old"])
+    Note.objects.bulk_create(Note(tags=["other"]) for _ in range(20))
+    with connection.connection.store.other() as other:
+        then = other.state().txId
+    with connection.schema_editor() as editor:
+        editor.add_index(Note, index)
+    note.tags = ["new"]
+    note.save()
+    for lookup in ("contains", "overlap"):
+        past = as_of(Note.objects.filter(**{f"tags__{lookup}": ["old"]}), then)
+        assert [one.pk for one in past] == [note.pk]
+        assert not Note.objects.filter(**{f"tags__{lookup}": ["old"]})
+        past = as_of(Note.objects.filter(**{f"tags__{lookup}": ["new"]}), then)
+        assert not past.exists()
 
 
 def test_flush(rows):

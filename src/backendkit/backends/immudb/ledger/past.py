@@ -169,6 +169,10 @@ class PastSession(ImmudbSession):
         *,
         few: bool = False,
     ) -> Access:
+        if table.items_of:
+            # An index on items may be younger than the rows that are read. For one that
+            # has to be scanned, the engine scans the rows.
+            filters = ()
         by_key = dataclasses.replace(table, indexes=())
         return super()._access(by_key, filters, ordering, few=few)
 
