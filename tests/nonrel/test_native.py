@@ -12,7 +12,7 @@ from django.db.models import Avg, Count, F, Max, Min, Q, Sum
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
-from .databases import opened
+from .databases import ENGINES, opened
 from .models import Author, Book, Item, registry
 
 
@@ -442,3 +442,35 @@ class TestGroups:
             ("nonrel_book", 2009),
             ("nonrel_author", 3),
         ]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_least_and_the_greatest_at_once(engine, tmp_path):
+    """Each by an index, if there is one for all of them; be most values NULL or none."""
+    from django.db.models import Max, Min
+
+    from tests.nonrel.test_dates import Event
+
+    start = datetime.datetime(2026, 1, 1)
+    with opened(engine, tmp_path) as database:
+        database.create(Event)
+        both = {"low": Min("at"), "high": Max("at"), "last": Max("pk")}
+        assert Event.objects.aggregate(**both) == dict.fromkeys(both)
+        Event.objects.bulk_create([Event(at=None)] * 60)
+        assert Event.objects.aggregate(**both) == {
+            "low": None,
+            "high": None,
+            "last": 60,
+        }
+        Event.objects.bulk_create(
+            [Event(at=start + datetime.timedelta(days=n)) for n in (5, 3, 8)]
+        )
+        found = Event.objects.aggregate(**both)
+        assert [found["low"].day, found["high"].day, found["last"]] == [4, 9, 63]
+        some = Event.objects.filter(at__lt=start + datetime.timedelta(days=6))
+        assert [one.day for one in some.aggregate(Max("at"), Min("at")).values()] == [
+            6,
+            4,
+        ]
+        assert some.aggregate(Max("at"), Min("at"), n=Count("pk"))["n"] == 2
+        assert some.aggregate(Max("at", default=start), low=Min("at"))["low"].day == 4

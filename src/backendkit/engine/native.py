@@ -47,6 +47,8 @@ _GROWTH = 2
 _FIRST = 1000
 #: Slices of rows that are read before all the others, each so many times the last one.
 _SLICES, _MORE = 3, 4
+#: Rows in which the first value that isn't NULL is looked for.
+_VALUES = 10
 #: Bytes that they may take.
 _MEMORY = 4 * 1024 * 1024
 
@@ -77,6 +79,7 @@ class Read:
         those and *descending*, outermost first.
     :param grouping: of ``groups``: what becomes of the rows, columns and those of the
         steps behind them.
+    :param parts: of ``several``: reads of the same rows, each with one value.
     """
 
     table: str
@@ -88,6 +91,7 @@ class Read:
     pick: tuple[int, ...] = ()
     joined_ordering: tuple[tuple[int, bool], ...] = ()
     grouping: Grouping | None = None
+    parts: tuple[Read, ...] = ()
 
 
 def prepare(connection: Connection, read: Read) -> Prepared:
@@ -178,6 +182,7 @@ class Prepared:
         #: Whether filters leave out rows that the access reads.
         self._left_over = True
         self._total = 0
+        self._parts = [Prepared(connection, one, table, tables) for one in read.parts]
         self._join(connection, tables)
 
     def _join(self, connection: Connection, tables: Mapping[str, Table]) -> None:
@@ -273,7 +278,15 @@ class Prepared:
             return iter([(1,)] if self._any(running, filters, low) else [])
         if what == "count":
             return iter([(self._count(running, filters),)])
+        if what == "several":
+            return iter([tuple(self._each(running, filters))])
         return iter([(self._total_of(running, filters),)])
+
+    def _each(self, running: Running, filters: Sequence[Filter]) -> Iterator[Any]:
+        running.session.alone = False  # all of them are of one moment
+        for part in self._parts:
+            ((value,),) = part.run(running, filters, 0, None)
+            yield value
 
     def keys(self, running: Running, filters: Sequence[Filter]) -> list[Row]:
         """Return the columns of all rows: for a write that changes them then."""
@@ -595,6 +608,7 @@ class Prepared:
 
         :param size: of the first slice, in rows.
         """
+        running.session.alone = False  # there may be several queries
         low, slices = 0, 0
         while True:
             number = 0
@@ -650,9 +664,11 @@ class Prepared:
         """Return the least, the greatest or the sum; None without rows."""
         (name,) = self.read.columns
         column = self.table.column(name)
-        rows = self._rows(
-            running, filters, 0, None, first=self.read.what in ("min", "max")
-        )
+        at_end = self.read.what in ("min", "max")
+        if at_end and running.connection.store.capabilities.remote:
+            rows = self._in_slices(running, filters, _VALUES)
+        else:
+            rows = self._rows(running, filters, 0, None, first=at_end)
         values = (row[0] for row in rows if row[0] is not None)
         if self.read.what == "sum":
             total = count = 0

@@ -240,6 +240,9 @@ class Planner:
                 raise Unknown
             pairs.append((self._place(by.expression), bool(by.descending)))
         what, columns = "rows", []
+        if len(query.annotation_select) > 1:
+            plan.prepared = self._ends(query, table, tuple(shapes))
+            return None
         if query.annotations:
             (annotation,) = query.annotation_select.values()
             if annotation.__class__ is Value:
@@ -270,6 +273,27 @@ class Planner:
         if what != "rows":
             return None
         return plan.prepared.picked()
+
+    def _ends(
+        self, query: Query, alias: str, shapes: tuple[FilterShape, ...]
+    ) -> Prepared:
+        """Return a read of least and greatest values, each by an index."""
+        if query.select or query.default_cols or query.is_sliced:
+            raise Unknown
+        name = self._bare(query.model._meta.db_table)
+        table = self._connection.catalog().tables.get(name)
+        if table is None:
+            raise Unknown
+        first = {table.primary_key[0], *(index.columns[0] for index in table.indexes)}
+        parts = []
+        for annotation in query.annotation_select.values():
+            column = self._column(annotation.get_source_expressions()[0], alias)
+            if column not in first:
+                raise Unknown  # SQLite finds all of them in one scan
+            what = AGGREGATES[annotation.__class__]
+            parts.append(Read(name, (column,), shapes, what=what))
+        read = Read(name, (), shapes, what="several", parts=tuple(parts))
+        return prepare(self._connection, read)
 
     def _make_groups(self, compiler: SQLCompiler, found: Found) -> Plan:
         query = compiler.query

@@ -7,6 +7,7 @@ known whether something matters, the query has no shape.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import Avg, Count, Max, Min, Sum, Value, lookups
@@ -94,10 +95,12 @@ def shape_of_rows(
     if query.order_by or query.default_ordering:
         shape += _order_shapes(query)
     if query.annotations:
-        if len(annotations) != 1 or len(query.annotations) != 1:
+        if len(query.annotations) != len(annotations):
             raise Unknown
         base_alias(query)
-        (annotation,) = annotations.values()
+        if len(annotations) > 1:
+            shape += _ends_shapes(annotations.values(), table)
+        annotation, *_ = annotations.values()
         if existence and annotation.__class__ is Value:
             shape.append("exists")
         else:
@@ -317,6 +320,13 @@ def _annotation_shape(annotation: Any) -> Any:
     if annotation.__class__ in TOTALS:
         return _aggregate_shape(annotation, None)
     return _column_shape(annotation)
+
+
+def _ends_shapes(annotations: Iterable[Any], table: str) -> list[Any]:
+    """Return what tells apart several of the least and greatest values."""
+    if any(annotation.__class__ not in (Max, Min) for annotation in annotations):
+        raise Unknown
+    return [_aggregate_shape(annotation, table) for annotation in annotations]
 
 
 def _aggregate_shape(annotation: Any, table: str | None) -> Any:
