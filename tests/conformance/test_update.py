@@ -686,7 +686,7 @@ def test_an_update_is_right_here_and_changes_nothing_elsewhere(
             if one.verdict.deviation and outcomes[one.result.id] in TEXTS:
                 # No range of servers holds one whose version isn't known.
                 assert server is None
-                assert f"{one.result.id}: fails, but is listed" in out.getvalue()
+                assert f"{one.result.id} fails, but is only listed" in out.getvalue()
             elif one.verdict.deviation:
                 # Nobody excuses those, and Django's own marks aren't in the file.
                 assert outcomes[one.result.id] in {Outcome.LOST, Outcome.XPASSED}

@@ -135,7 +135,7 @@ def test_server_of_another_container(make, server_engine):
         before=server_engine.before + hidden,
     )
     said = project.manage("dbdev_startserver", status=1).err
-    assert "a server that this command can't see uses" in said
+    assert "another server, which this command can't see, uses" in said
     assert started_at(pid) is not None
     project.configure(
         {"default": server_engine.settings()}, before=server_engine.before

@@ -204,7 +204,7 @@ def test_tables_cannot_be_changed(database, service):
     with service.writing() as session:
         before = session.catalog()
     for sql in ("CREATE TABLE t (id integer PRIMARY KEY)", "DROP TABLE examples_book"):
-        with pytest.raises(NotSupportedError, match="tables that can't be changed"):
+        with pytest.raises(NotSupportedError, match=r"tables of .* can't be changed"):
             run("default", sql)
     with service.writing() as session:
         assert session.catalog().tables == before.tables
