@@ -92,8 +92,8 @@ DAMAGES = [
         "outside of the backup",
     ),
     (lambda backup: data_file(backup).unlink(), "is missing"),
-    (lambda backup: os.truncate(data_file(backup), 99), "isn't what it was"),
-    (flip, "isn't what it was"),
+    (lambda backup: os.truncate(data_file(backup), 99), "has changed since the backup"),
+    (flip, "has changed since the backup"),
 ]
 
 
