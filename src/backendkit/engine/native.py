@@ -29,7 +29,7 @@ from backendkit.stores import (
 from .declarations import is_view
 from .grouping import Grouping, Groups
 from .joining import PreparedStep, Step, join
-from .limits import Look, covered
+from .limits import Look, covered, index_columns
 from .numbers import INT64
 from .parameters import InexactError, value_converter
 from .running import Filter, timed
@@ -283,7 +283,13 @@ class Prepared:
         return iter([(self._total_of(running, filters),)])
 
     def _each(self, running: Running, filters: Sequence[Filter]) -> Iterator[Any]:
-        running.session.alone = False  # all of them are of one moment
+        session = running.session
+        for part in self._parts:
+            access = part.access(session, few=True)
+            columns = index_columns(part.table, access.index)
+            if columns[access.equalities :][:1] != part.read.columns:
+                raise InexactError  # one scan finds all of them
+        session.alone = False  # all of them are of one moment
         for part in self._parts:
             ((value,),) = part.run(running, filters, 0, None)
             yield value
