@@ -11,7 +11,7 @@ from django.db import Error, IntegrityError, connection, models, transaction
 from django.db.models import Count, F, Q, Value
 from django.db.models.functions import Concat
 
-from .databases import run
+from .databases import opened, run
 from .models import Item, Registry, model
 
 NAMES = [
@@ -76,10 +76,17 @@ def is_reserved(name):
     return name.lower().startswith("sqlite_")
 
 
-@pytest.fixture
-def guarded(ours):
+# A name goes through the same SQL whatever store is below.
+@pytest.fixture(
+    params=[
+        "lmdb",
+        *(pytest.param(one, marks=pytest.mark.check) for one in ("memory", "buffered")),
+    ]
+)
+def guarded(request, tmp_path, _unblocked):
     """A database of ours with a table that has to survive, and its content."""
-    yield from guard(ours)
+    with opened(request.param, tmp_path) as database:
+        yield from guard(database)
 
 
 @contextlib.contextmanager
