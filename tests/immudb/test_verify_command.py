@@ -86,6 +86,7 @@ def test_all_tables_are_proven(item, connection):
     assert (status, errors) == (0, "")
     lines = out.splitlines()
     assert [line.partition(":")[0] for line in lines[:-1]] == [
+        "backendkit_journal",
         "backendkit_meta",
         "backendkit_numbers",
         "backendkit_tables",
@@ -95,7 +96,7 @@ def test_all_tables_are_proven(item, connection):
     ]
     assert "nonrel_item: 29 rows" in lines
     assert "theirs: 5 rows" in lines
-    assert lines[-1].startswith("Verified 37 rows of 6 tables, as of transaction ")
+    assert lines[-1].startswith("Verified 37 rows of 7 tables, as of transaction ")
 
 
 def test_json(item, states):

@@ -71,6 +71,11 @@ class TableChange:
             or bool(self.fill)
         )
 
+    @property
+    def filled(self) -> bool:
+        """Whether rows that aren't in ``rows`` get another value than NULL."""
+        return any(value is not None for value in self.fill.values())
+
     def convert(self, row: Row) -> Row:
         """Return a committed row in the columns of ``after``."""
         assert self.before is not None

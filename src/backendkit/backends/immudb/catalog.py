@@ -31,14 +31,17 @@ from .names import logical, physical
 from .types import is_sized
 
 PREFIX = "backendkit_"
-#: The version of the catalog: one row.
+#: The version of the catalog, and what is said of large transactions: see ``gate``.
 META = "backendkit_meta"
 #: Definitions, by name.
 TABLES = "backendkit_tables"
 #: The last number that was given, by table.
 NUMBERS = "backendkit_numbers"
 
-OWN = frozenset({META, TABLES, NUMBERS})
+#: What large transactions are going to change.
+JOURNAL = "backendkit_journal"
+
+OWN = frozenset({META, TABLES, NUMBERS, JOURNAL})
 
 CREATE_OWN = tuple(
     f"CREATE TABLE IF NOT EXISTS {name} ({columns})"
@@ -46,6 +49,10 @@ CREATE_OWN = tuple(
         (META, "id INTEGER, version INTEGER, PRIMARY KEY (id)"),
         (TABLES, "name VARCHAR[490], definition VARCHAR, PRIMARY KEY (name)"),
         (NUMBERS, "name VARCHAR[490], given INTEGER, PRIMARY KEY (name)"),
+        (
+            JOURNAL,
+            "journal INTEGER, part INTEGER, data BLOB, PRIMARY KEY (journal, part)",
+        ),
     )
 )
 

@@ -5,49 +5,100 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Container, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from backendkit.stores import Catalog, Error, Row, Table, TableChange
+from backendkit.stores import (
+    Catalog,
+    Error,
+    Key,
+    Row,
+    Table,
+    TableChange,
+)
 
 from . import changes as statements
+from . import journal
 from .catalog import CREATE_OWN, META, NUMBERS, TABLES, Schema, Stored
 from .changes import Statement
+from .journal import Action
 from .names import physical, quoted
+from .sending import send_all
 from .times import far_times
-from .types import check_rows, decoder
+from .types import check_rows
 
 if TYPE_CHECKING:
     from .driver import Connection
-    from .shared import Shared
-
-#: Bytes and statements of one request, about. While the server runs it, we make the next.
-_REQUEST, _STATEMENTS = 128_000, 500
+    from .gate import Gate
+    from .session import ImmudbSession
 
 
 class Commit:
     """
     One commit: the statements, and what the catalog is then.
 
-    :param connection: in the transaction.
+    :param session: in the transaction.
     :param schema: the tables as they are committed.
+    :param large: whether it has more entries than a transaction of immudb's.
     """
 
-    def __init__(self, shared: Shared, connection: Connection, schema: Schema) -> None:
-        self._shared = shared
-        self._connection = connection
+    def __init__(
+        self,
+        session: ImmudbSession,
+        schema: Schema,
+        changes: Sequence[TableChange],
+        *,
+        large: bool,
+    ) -> None:
+        self._session = session
+        self._shared = session.store.shared
+        self._connection = session.connection
         self._schema = schema
+        self._changes = changes
+        self._large = large
         self._stored = dict(schema.stored)
         self._waiting: list[Statement] = []
         self._changed = False
         #: Tables that are made anew, with all their rows.
         self._copied: set[str] = set()
+        #: Rows that such tables had and keep.
+        self._kept: list[Iterable[Action]] = []
         self._definitions: dict[str, Stored | None] = {}
         #: What is done after the commit. If it isn't, nobody misses it.
         self._later: list[Statement] = []
+        self._begin(changes)
 
-    def run(self, changes: Sequence[TableChange]) -> None:
-        """Send all statements but the commit."""
+    @property
+    def redefines(self) -> bool:
+        """Whether definitions of tables change."""
+        return self._changed
+
+    def run(self, gate: Gate | None = None) -> None:
+        """
+        Send all statements but the commit.
+
+        :param gate: what the gate is then, if it isn't as it was.
+        """
+        actions = list(self._actions())
+        rows = (statements.of_action(*action) for action in actions)
+        last = [] if gate is None else [journal.set_gate(gate)]
+        send_all(self._connection, itertools.chain(self._waiting, *rows, last))
+
+    def write_journal(self, beside: Connection) -> Gate:
+        """
+        Write what happens to rows to a journal.
+
+        :param beside: a connection in no transaction.
+        :return: the gate that names it.
+        """
+        return journal.write(beside, self._actions())
+
+    def run_definitions(self, gate: Gate) -> None:
+        """Send what isn't in the journal, and the gate."""
+        send_all(self._connection, [*self._waiting, journal.set_gate(gate)])
+
+    def _begin(self, changes: Sequence[TableChange]) -> None:
+        """Find out what has to be sent."""
         self._changed = any(
             change.before != change.after or self._brings_far_times(change)
             for change in changes
@@ -55,21 +106,23 @@ class Commit:
         if self._changed:
             self._define(changes)
         self._number(changes)
-        self._send(itertools.chain(self._waiting, self._rows(changes)))
 
-    def _rows(self, changes: Sequence[TableChange]) -> Iterator[Statement]:
-        """Return the statements that change rows."""
-        for change in changes:
+    def _actions(self) -> Iterator[Action]:
+        """Return what happens to rows."""
+        for kept in self._kept:
+            yield from kept
+        for change in self._changes:
             after = change.after
             if after is None or not change.rows:
                 continue
+            stored = self._stored[after.name]
             if after.name in self._copied:
                 rows = [row.new for row in change.rows if row.new is not None]
-                yield from statements.insert(after, rows)
-            else:
-                yield from statements.write_rows(
-                    self._stored[after.name], change.rows, same=change.before == after
-                )
+                yield Action(after, "insert", rows)
+                continue
+            same = change.before == after
+            for verb, some in statements.row_actions(stored, change.rows, same=same):
+                yield Action(after, verb, some)
 
     def _define(self, changes: Sequence[TableChange]) -> None:
         if not self._schema.version:
@@ -77,7 +130,7 @@ class Commit:
         stored, former = self._stored, self._schema.stored
         definitions = self._definitions
         altered: list[tuple[TableChange, str]] = []
-        copies: dict[int, list[Row]] = {}
+        copies: dict[int, Iterable[list[Row]]] = {}
         for number, change in enumerate(changes):
             before, after = change.before, change.after
             if before is None or before == after:
@@ -92,8 +145,10 @@ class Commit:
                 one = Stored(after, {}, frozenset())
                 stored[after.name] = definitions[after.name] = one
                 continue
-            if statements.needs_copy(former[before.name], change):
-                copies[number] = self._all_rows(before)
+            if statements.needs_copy(former[before.name], change) or (
+                self._large and change.filled
+            ):
+                copies[number] = self._session.all_rows(before)
             # By another name first: names may be exchanged.
             step = after.name
             if physical(step) != physical(before.name):
@@ -133,14 +188,8 @@ class Commit:
         # name after it.
         return f"{self._schema.version + 1} {table.name}"
 
-    def _all_rows(self, table: Table) -> list[Row]:
-        names = ", ".join(quoted(column.name) for column in table.columns)
-        rows = self._connection.query(f"SELECT {names} FROM {quoted(table.name)}").rows
-        decode = decoder(table.columns)
-        return rows if decode is None else decode(rows)
-
     def _copy(
-        self, change: TableChange, step: str, rows: list[Row], number: int
+        self, change: TableChange, step: str, rows: Iterable[list[Row]], number: int
     ) -> None:
         """Make a table anew, with the rows that aren't changed."""
         after = change.after
@@ -154,16 +203,25 @@ class Commit:
         self._waiting += more
         self._waiting.append((f"DROP TABLE {quoted(step)}", ()))
         changed = {row.key for row in change.rows}
-        kept = [
-            change.convert(row)
-            for row in rows
-            if change.before.key_of(row) not in changed
-        ]
-        checked = check_rows(after, kept, made.lengths)
-        self._waiting += statements.insert(after, checked)
+        self._kept.append(self._rewritten(change, made, rows, changed))
         self._stored[after.name] = made
         self._definitions[after.name] = made
         self._copied.add(after.name)
+
+    @staticmethod
+    def _rewritten(
+        change: TableChange,
+        made: Stored,
+        rows: Iterable[list[Row]],
+        changed: Container[Key],
+    ) -> Iterator[Action]:
+        """Return the rows of a copied table that aren't changed, as they will be."""
+        before, after = change.before, change.after
+        assert before is not None
+        assert after is not None
+        for some in rows:
+            kept = [change.convert(r) for r in some if before.key_of(r) not in changed]
+            yield Action(after, "insert", check_rows(after, kept, made.lengths))
 
     def _brings_far_times(self, change: TableChange) -> bool:
         """Whether rows bring the first times that an index has in the wrong place."""
@@ -243,29 +301,13 @@ class Commit:
             return False
         return change.reset or not self._shared.numbered(after.name, change.number)
 
-    def _send(self, waiting: Iterable[Statement]) -> None:
-        """Send statements, as many at a time as a request takes."""
-        texts: list[str] = []
-        bound: list[Any] = []
-        size = 0
-        for sql, parameters in waiting:
-            more = len(sql) + statements.size(parameters)
-            if texts and (size + more > _REQUEST or len(texts) >= _STATEMENTS):
-                self._connection.send("; ".join(texts), bound)
-                texts, bound, size = [], [], 0
-            texts.append(sql)
-            bound += parameters
-            size += more
-        if texts:
-            self._connection.run("; ".join(texts), bound)
-
-    def done(self, changes: Sequence[TableChange]) -> None:
+    def done(self) -> None:
         """Tell the other sessions of the process what is committed now."""
         for sql, parameters in self._later:
             with contextlib.suppress(Error):
                 self._connection.run(sql, parameters)
         shared = self._shared
-        for change in changes:
+        for change in self._changes:
             before, after = change.before, change.after
             if before is not None and (
                 after is None or before.name != after.name or change.reset

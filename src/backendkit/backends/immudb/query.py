@@ -146,7 +146,7 @@ class ImmudbQuery(NonrelQuery):
             if low_mark:
                 sql += " OFFSET ?"
                 parameters.append(low_mark)
-            return self.session.run_batches(sql, parameters, few=few)
+            return self.session.run_batches(sql, parameters, self.table, few=few)
 
         columns = [self.table.column(name) for name in self.columns]
         return self._decoded(self._settled(run), decoder(columns), len(columns))
@@ -180,7 +180,7 @@ class ImmudbQuery(NonrelQuery):
             known = names & time_columns(self.table) <= self._placed
             counted = "*" if known else quoted(self.table.primary_key[0])
             sql, parameters = self._from(f"COUNT({counted})", self._conditions)
-            return iter([self.session.run_query(sql, parameters)])
+            return iter([self.session.run_query(sql, parameters, self.table)])
 
         ((number,),) = itertools.chain.from_iterable(self._settled(run))
         return int(number)
@@ -393,7 +393,9 @@ class ImmudbQuery(NonrelQuery):
             texts.append(sql)
             bound += parameters
         few = self.session.is_small(self.table)
-        batches = self.session.run_batches(" UNION ALL ".join(texts), bound, few=few)
+        batches = self.session.run_batches(
+            " UNION ALL ".join(texts), bound, self.table, few=few
+        )
         decode = decoder([self.table.column(name) for name in columns])
         rows = self._decoded(batches, decode, len(columns))
         return self._sorted(rows, columns, low_mark, high_mark)
@@ -417,7 +419,7 @@ class ImmudbQuery(NonrelQuery):
         sql, parameters = self._select(wide, rest)
         decode = decoder(found)
         few = self.session.is_small(self.table)
-        for batch in self.session.run_batches(sql, parameters, few=few):
+        for batch in self.session.run_batches(sql, parameters, self.table, few=few):
             rows = batch
             for place, known in wanted:
                 rows = [row for row in rows if row[place] in known]
@@ -447,7 +449,7 @@ class ImmudbQuery(NonrelQuery):
                 texts.append(sql)
                 bound += parameters
             sql = " UNION ALL ".join(texts)
-            batches = self.session.run_batches(sql, bound, few=few)
+            batches = self.session.run_batches(sql, bound, self.table, few=few)
             yield from self._decoded(batches, decode, len(columns))
 
     @staticmethod

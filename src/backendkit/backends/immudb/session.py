@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from backendkit import clock
 from backendkit.stores import (
     Access,
     BufferedSession,
     Catalog,
     ConflictError,
+    Error,
     FilterShape,
     IntegrityError,
     InterfaceError,
     NonrelQuery,
+    OperationalError,
     ProgrammingError,
     Row,
     Table,
@@ -24,9 +28,12 @@ from backendkit.stores import (
 )
 
 from . import changes as statements
-from .catalog import Schema, Stored, read_version
+from .asides import Asides, is_too_much
+from .catalog import Schema, Stored
 from .commits import Commit
 from .conditions import exact
+from .gate import LEASE, PAUSE, UNDECIDED, Gate, read_gate
+from .journal import abandon, finish, new_gate, prepare, set_gate
 from .names import quoted
 from .prefixes import PREFIX_LOOKUPS
 from .query import LOOKUPS, ImmudbQuery, _parts, point
@@ -38,8 +45,13 @@ if TYPE_CHECKING:
     from .driver import Connection
     from .store import ImmudbStore
 
+T = TypeVar("T")
+
 #: With more rows than this, they come in several messages.
 _SMALL = 1500
+#: Of a table with more rows than this, all of them aren't read in immudb's transaction:
+#: by default it takes note of 100,000 entries.
+_ASIDE = 30_000
 _LOWER, _UPPER = frozenset({"gt", "gte"}), frozenset({"lt", "lte"})
 _RANGES = _LOWER | _UPPER
 
@@ -54,7 +66,6 @@ class ImmudbSession(BufferedSession):
     """
 
     store: ImmudbStore
-    more_changes = "use a database that was created with a larger max_tx_entries"
 
     def __init__(self, store: ImmudbStore, *, reading: bool = False) -> None:
         super().__init__(store)
@@ -62,6 +73,11 @@ class ImmudbSession(BufferedSession):
         self._connection: Connection | None = None
         self._schema: Schema | None = None
         self._until: int | None = None
+        #: What is read outside of immudb's transaction, and tables that are read in it.
+        self._asides = Asides(store, 0)
+        self._read_tables: dict[str, Table] = {}
+        #: The last large transaction when this one began, and whether it has read.
+        self._generation, self._has_read = 0, False
         #: Numbers taken in the transaction: table, first and how many.
         self._numbers: list[tuple[str, int, int]] = []
 
@@ -71,7 +87,11 @@ class ImmudbSession(BufferedSession):
         connection = self.store.acquire()
         try:
             # What follows is read as of that moment, if it is so fresh.
-            self._schema, self._until = self.store.shared.schema(connection)
+            shared = self.store.shared
+            self._schema, self._until = shared.schema(connection)
+            self._generation, self._has_read = shared.generation, False
+            self._asides = Asides(self.store, shared.opened)
+            self._read_tables = {}
             self.alone = False
             if not self._reading:
                 connection.begin()
@@ -95,6 +115,11 @@ class ImmudbSession(BufferedSession):
                     connection.rollback()
             finally:
                 self.store.release(connection)
+
+    @property
+    def connection(self) -> Connection:
+        """The connection, in the transaction."""
+        return self._used()
 
     def _used(self) -> Connection:
         if self._connection is None:
@@ -127,25 +152,141 @@ class ImmudbSession(BufferedSession):
         if not self._reading or self.alone:
             return None
         if self._until is None:
-            self._until = self._used().state().txId
+            _, self._until = self.store.shared.schema(self._used(), age=0)
         return self._until
 
-    def run_query(self, sql: str, parameters: Sequence[Any]) -> list[Row]:
-        """Return all rows of a query."""
-        rows: list[Row] = self._used().query(sql, parameters).rows
+    def run_query(self, sql: str, parameters: Sequence[Any], table: Table) -> list[Row]:
+        """Return all rows of a query of a table."""
+
+        def ask(connection: Connection) -> list[Row]:
+            rows: list[Row] = connection.query(sql, parameters).rows
+            return rows
+
+        if table.name not in self._asides:
+            self._read_tables[table.name] = table
+            try:
+                return self._whole(lambda: ask(self._used()))
+            except OperationalError as error:
+                if self._reading or not is_too_much(error):
+                    raise
+            self._set_aside()
+        with self.store.other() as connection:
+            rows = self._whole(lambda: ask(connection))
+            self._asides.check()
         return rows
 
+    def _whole(self, ask: Callable[[], T]) -> T:
+        """
+        Return an answer in which no large transaction is half there.
+
+        :param ask: asks the server.
+        :raises ConflictError: one was committed since the transaction began.
+        """
+        if self._reading and not self.alone:
+            return ask()  # as of a moment when there was none
+        while True:
+            looked, generation = self._look(), self._generation
+            found = ask()
+            self._has_read = True
+            if clock.monotonic() - looked < LEASE:
+                return found
+            # It took so long that one may have begun before it was answered.
+            self._look()
+            if self._generation == generation:
+                return found
+
+    def _look(self) -> float:
+        """
+        Return the moment of the last look at the gate, which was open.
+
+        :raises ConflictError: it isn't, or has been closed since something was read in
+            a transaction that may write.
+        """
+        connection, shared = self._used(), self.store.shared
+        if self._reading:
+            shared.schema(connection)
+            looked = shared.looked
+        else:
+            looked = shared.watch(connection)
+        if shared.generation != self._generation:
+            if self._has_read and not self._reading:
+                raise ConflictError("a large transaction was committed meanwhile")
+            self._generation = shared.generation
+        return looked
+
     def run_batches(
-        self, sql: str, parameters: Sequence[Any], *, few: bool
+        self, sql: str, parameters: Sequence[Any], table: Table, *, few: bool
     ) -> Iterator[list[Row]]:
         """
-        Run a query and return its rows, some at a time.
+        Run a query of a table and return its rows, some at a time.
 
         :param few: whether they fit into one answer, most likely.
         """
         if few:
-            return iter([self.run_query(sql, parameters)])
-        return self._used().stream(sql, parameters)
+            return iter([self.run_query(sql, parameters, table)])
+        if not self._reading and self._estimated_rows(table) > _ASIDE:
+            self._asides.add(table)
+        if table.name in self._asides:
+            return self._aside(sql, parameters)
+        self._read_tables[table.name] = table
+        if self._reading:
+            return self._stream(sql, parameters)
+        return self._limited(sql, parameters)
+
+    def _stream(self, sql: str, parameters: Sequence[Any]) -> Iterator[list[Row]]:
+        rows: Iterator[list[Row]] = self._whole(
+            lambda: self._used().stream(sql, parameters)
+        )
+        return rows
+
+    def _limited(self, sql: str, parameters: Sequence[Any]) -> Iterator[list[Row]]:
+        """Return the rows of a query; go on aside where it has read too much."""
+        number = 0
+        try:
+            for batch in self._stream(sql, parameters):
+                yield batch
+                number += len(batch)
+        except OperationalError as error:
+            if not is_too_much(error):
+                raise
+        else:
+            return
+        self._set_aside()
+        # It is the same rows in the same order: nobody has written the table.
+        for batch in self._aside(sql, parameters):
+            if number < len(batch):
+                yield batch[number:]
+            number = max(number - len(batch), 0)
+
+    def _aside(self, sql: str, parameters: Sequence[Any]) -> Iterator[list[Row]]:
+        """Run a query outside of immudb's transaction."""
+        with self.store.other() as connection:
+            rows = self._whole(lambda: connection.stream(sql, parameters))
+            # They are as of its beginning.
+            self._asides.check()
+            try:
+                yield from rows
+            finally:
+                rows.close()
+
+    def _set_aside(self) -> None:
+        """Begin a transaction of immudb's anew: what was read is read aside now."""
+        connection = self._used()
+        connection.rollback()
+        for table in self._read_tables.values():
+            self._asides.add(table)
+        self._read_tables = {}
+        connection.begin()
+        self._asides.check()
+
+    def all_rows(self, table: Table) -> Iterator[list[Row]]:
+        """Return all rows of a committed table."""
+        columns = [column.name for column in table.columns]
+        names = ", ".join(map(quoted, columns))
+        sql = f"SELECT {names} FROM {quoted(table.name)}"
+        decode = decoder(table.columns)
+        for rows in self.run_batches(sql, (), table, few=self.is_small(table)):
+            yield rows if decode is None else decode(rows)
 
     def is_small(self, table: Table) -> bool:
         """Whether a table's rows fit into one answer, most likely."""
@@ -172,11 +313,8 @@ class ImmudbSession(BufferedSession):
         rows that it has read since.
         """
         assert self._schema is not None
-        with contextlib.ExitStack() as stack:
-            connection = self._used()
-            if connection.in_transaction:
-                connection = stack.enter_context(self.store.other())
-            is_same = read_version(connection) == self._schema.version
+        version = read_gate(self._used().beside()).version
+        is_same = version == self._schema.version
         if not is_same:
             self.store.shared.forget_schema()
         return is_same
@@ -274,7 +412,7 @@ class ImmudbSession(BufferedSession):
                         tests.append(one_test.sql or "")
                         parameters.append(value)
                 texts.append(head + " AND ".join(tests))
-            rows = self.run_query(" UNION ALL ".join(texts), parameters)
+            rows = self.run_query(" UNION ALL ".join(texts), parameters, table)
             yield from rows if decode is None else decode(rows)
 
     # Writing
@@ -315,52 +453,132 @@ class ImmudbSession(BufferedSession):
         return first
 
     def _size(self, change: TableChange) -> int:
-        size = len(change.rows) + 1
         before, after = change.before, change.after
+        size = len(change.rows) + 1
+        if before is not None and after is not None and size * 2 > SAFE_ENTRIES:
+            if before == after:
+                size = 1 + statements.weight(self.stored(before), change.rows)
+            else:
+                size *= 2
         if after is not None and before != after:
             # In immudb's catalog, each column and index is an entry, too.
             size += len(after.columns) + len(after.indexes) + 3
         if before is not None and after is not None and before != after:
             stored = self.stored(before)
-            filled = any(value is not None for value in change.fill.values())
-            if filled or statements.needs_copy(stored, change):
-                size += (
-                    self._used()
-                    .query(f"SELECT COUNT(*) FROM {quoted(before.name)}")
-                    .rows[0][0]
-                )
+            if change.filled or statements.needs_copy(stored, change):
+                # Not in the transaction, where it would be read by that.
+                count = f"SELECT COUNT(*) FROM {quoted(before.name)}"
+                size += self._used().beside().query(count).rows[0][0]
         return size
 
-    def _check_size(self, changes: Sequence[TableChange]) -> None:
-        if sum(map(self._size, changes)) > SAFE_ENTRIES:
-            with self.store.other() as connection:
-                self.max_changes = self.store.shared.limit(connection)
-            super()._check_size(changes)
+    def _limit(self) -> int:
+        """Return how many entries a transaction of immudb's may have."""
+        with self.store.other() as connection:
+            return self.store.shared.limit(connection) or SAFE_ENTRIES
 
     def _apply(self, changes: Sequence[TableChange]) -> None:
         connection, schema = self._used(), self._schema
         assert schema is not None
         # From here on nobody knows whether rows have them.
         self._numbers.clear()
-        version = read_version(connection)
-        if version != schema.version:
+        gate = read_gate(connection)
+        if gate.version != schema.version:
             self.store.shared.forget_schema()
             raise ConflictError("the tables have changed since the transaction began")
-        applying = Commit(self.store.shared, connection, schema)
+        if gate.closed:
+            raise ConflictError("a large transaction is being applied")
+        size = sum(map(self._size, changes))
+        large = size > SAFE_ENTRIES and size > self._limit()
+        named = Gate()
+        if large:
+            with self.store.other() as beside:
+                made = prepare(beside)
+            if made:
+                # For immudb's transaction, the tables have changed since it began.
+                self._set_aside()
         try:
-            applying.run(changes)
-            connection.commit()
+            applying = Commit(self, schema, changes, large=large)
+            if large:
+                with self.store.other() as beside:
+                    named = applying.write_journal(beside)
+            if self._asides or (large and applying.redefines):
+                self._decide(applying, gate, named)
+            elif large:
+                applying.run_definitions(named)
+            else:
+                applying.run()
+            committed = connection.commit()
+            if not large:  # else the gate is closed now
+                self.store.shared.note(committed)
         except IntegrityError as error:
             # Uniqueness was looked at: somebody else has committed the row since.
             self._forget(changes)
             raise ConflictError(
                 f"another transaction has committed first: {error}"
             ) from error
-        except BaseException:
+        except BaseException as error:
             # Be it a conflict, or that no answer came, and it was made.
             self._forget(changes)
+            if is_too_much(error) and not self._asides:
+                # What is written is read, too.
+                self._set_aside()
+                return self._apply(changes)
             raise
-        applying.done(changes)
+        applying.done()
+        if large:
+            self._finish(named.journal)
+        return None
+
+    def _decide(self, applying: Commit, gate: Gate, named: Gate) -> None:
+        """
+        Close the gate, look whether what was read aside is the same, and commit.
+
+        A large transaction that makes a table anew waits until everybody has noticed the
+        gate: nobody may see the new table before its rows.
+
+        :param named: the gate with the journal, if it is a large transaction.
+        """
+        connection, large = self._used(), bool(named.journal)
+        named = (named if large else new_gate())._replace(version=gate.version)
+        undecided = named._replace(progress=UNDECIDED)
+        connection.run(*set_gate(undecided))
+        connection.commit()  # what was read in the transaction is as it was
+        try:
+            if large and applying.redefines:
+                time.sleep(PAUSE)
+            self._asides.check()
+            connection.begin()
+            _require(read_gate(connection) == undecided)
+            if large:
+                applying.run_definitions(named)
+            else:
+                applying.run(named._replace(journal=-named.journal))
+            committed = connection.commit()
+            if not large:  # else the gate is closed now
+                self.store.shared.note(committed)
+        except BaseException:
+            if connection.in_transaction:
+                connection.rollback()
+            with contextlib.suppress(Error), self.store.other() as beside:
+                abandon(beside, undecided)
+            raise
+
+    def _finish(self, number: int) -> None:
+        """Apply the journal of a large transaction, which is committed."""
+        for last in (False, False, True):
+            try:
+                with self.store.other() as connection:
+                    finish(connection, number, self._limit())
+                    self.store.shared.schema(connection, age=0)
+            except (OperationalError, ConflictError) as error:
+                if last:
+                    raise OperationalError(
+                        "The transaction is committed, but not all of it is in its"
+                        " tables yet. Do not run it again: the next client that connects"
+                        f" to the database finishes it. The reason: {error}"
+                    ) from error
+            else:
+                return
 
     def _forget(self, changes: Sequence[TableChange]) -> None:
         """Ask the server anew for what a commit would have told."""
@@ -369,3 +587,9 @@ class ImmudbSession(BufferedSession):
                 self.store.shared.forget_numbers(change.before.name)
             if change.before != change.after:
                 self.store.shared.forget_schema()
+
+
+def _require(ours: bool) -> None:
+    """Raise ConflictError if the gate isn't as we have closed it."""
+    if not ours:
+        raise ConflictError("another client has taken this transaction for abandoned")

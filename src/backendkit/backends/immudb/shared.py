@@ -16,15 +16,18 @@ from backendkit.stores import (
     tell_children,
 )
 
-from .catalog import NUMBERS, Schema, read_names, read_schema, read_version
+from . import journal
+from .catalog import NUMBERS, Schema, read_names, read_schema
+from .gate import LEASE, Gate, read_gate
 from .names import quoted
 
 if TYPE_CHECKING:
     from .driver import Connection
+    from .driver._results import Committed
     from .ledger.tables import Followed
 
-#: Seconds after which it is looked whether the tables are still the same, before a
-#: transaction that only reads; one that writes finds out in any case.
+#: Seconds after which it is looked whether other clients have made tables or dropped
+#: some; what we change is noticed as the gate is.
 CATALOG_AGE = 1.0
 #: The fewest and the most numbers that are taken at once.
 _FEWEST, _MOST = 16, 1024
@@ -49,9 +52,15 @@ class Shared:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._schema: Schema | None = None
-        self._checked = 0.0
+        self._checked = self._named = 0.0
         #: The database's last transaction when it was looked at last.
         self._state: int | None = None
+        #: The journal that was applied last, as the gate has it: another one is there
+        #: after each large transaction.
+        self.generation = 0
+        #: The moment of the last look at the gate, which was open, by our clock; and a
+        #: transaction after which it was.
+        self.looked, self.opened = 0.0, 0
         #: The numbers that were taken, by table, and how many were taken last.
         self._blocks: dict[str, tuple[range, int]] = {}
         self._numbering = threading.Lock()
@@ -83,34 +92,91 @@ class Shared:
     # Tables
 
     def schema(
-        self, connection: Connection, age: float = CATALOG_AGE
+        self, connection: Connection, age: float = LEASE
     ) -> tuple[Schema, int | None]:
         """
         Return the tables, and the database's last transaction if it was asked for.
 
+        No large transaction is half applied as of that transaction, and none is for the
+        next :data:`LEASE` seconds. If one is being applied, this waits for it.
+
+        :param connection: in no transaction.
         :param age: seconds for which nobody has to look whether they are the same.
         """
         schema = self._schema
         now = clock.monotonic()
-        if schema is not None and now - self._checked < age:
+        # With no age, that another thread has looked meanwhile doesn't help.
+        if age and schema is not None and now - self._checked < age:
             return schema, None
         # First: a change after it is noticed later.
-        state = connection.state().txId
-        if schema is None or not self._is_same(schema, connection, state):
+        now, state, gate = self._look(connection)
+        if schema is None or not self._is_same(schema, connection, gate, now):
             schema = self._read(connection)
-        self._checked, self._state = now, state
+        self._state, self._checked = state, now
         return schema, state
 
-    def _is_same(self, schema: Schema, connection: Connection, state: int) -> bool:
+    def _look(self, connection: Connection) -> tuple[float, int, Gate | None]:
         """
-        Return whether the tables are still these.
+        Wait until no large transaction is being applied.
 
-        :param state: the database's last transaction.
+        :return: the moment of the look, by our clock; the last transaction then; the
+            gate as of it, None if nothing has been committed since the last look.
         """
-        if state == self._state:
+        while True:
+            now = clock.monotonic()
+            state = connection.state().txId
+            if state == self._state and self._schema is not None:
+                self.opened, self.looked = state, now
+                return now, state, None
+            gate = read_gate(connection, state)
+            if not gate.closed:
+                self._note(gate, state, now)
+                return now, state, gate
+            limit = self.limit(connection) or SAFE_ENTRIES
+            journal.wait(connection, limit, connection.timeout)
+
+    def _note(self, gate: Gate, state: int, now: float) -> None:
+        with self._lock:
+            if state >= self.opened:  # else another thread has looked since
+                # In this order: who sees the last sees the first.
+                self.generation, self.opened, self.looked = gate.journal, state, now
+
+    def note(self, committed: Committed | None) -> None:
+        """Note a commit of ours: the gate was open then."""
+        if committed is not None:
+            self.opened = max(self.opened, committed.tx)
+
+    def watch(self, connection: Connection) -> float:
+        """
+        Return the moment of the last look at the gate; look again if that is long ago.
+
+        :param connection: may be in a transaction: it isn't asked in it.
+        :raises ConflictError: a large transaction is being applied.
+        """
+        now, looked = clock.monotonic(), self.looked
+        if now - looked < LEASE:
+            return looked
+        state = connection.state().txId
+        if state == self.opened:
+            self.looked = now
+            return now
+        gate = read_gate(connection.beside())
+        if gate.closed:
+            raise ConflictError("a large transaction is being applied")
+        self._note(gate, state, now)
+        return now
+
+    def _is_same(
+        self, schema: Schema, connection: Connection, gate: Gate | None, now: float
+    ) -> bool:
+        """Return whether the tables are still these."""
+        if gate is None:
             return True  # nothing at all has been committed
-        if schema.version != read_version(connection):
+        if schema.version != gate.version:
             return False
+        if now - self._named < CATALOG_AGE:
+            return True
+        self._named = now
         names = read_names(connection)
         return schema.catalog.version[1] <= names and not names - self._known(schema)
 
@@ -135,7 +201,8 @@ class Shared:
     def set_schema(self, schema: Schema) -> None:
         """Note what has just been committed."""
         with self._lock:
-            self._schema, self._checked = schema, clock.monotonic()
+            # Not the moment of the last look: the answer may have taken long.
+            self._schema = schema
 
     # Sizes
 

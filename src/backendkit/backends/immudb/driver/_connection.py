@@ -131,6 +131,17 @@ def _read(path: str | os.PathLike[str] | None) -> bytes | None:
         raise stores.InterfaceError(f"{path} can't be read: {error}") from error
 
 
+class Beside:
+    """Queries on a connection that are no part of its open transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def query(self, sql: str, parameters: Parameters = ()) -> Rows:
+        """Return all rows of a query, as they are committed; few of them."""
+        return self._connection._query_beside(sql, parameters)
+
+
 class Connection(Verifier):
     """
     A session with the server, see :func:`connect`.
@@ -216,6 +227,13 @@ class Connection(Verifier):
         decoder, rows = self._query(sql, parameters)
         return Rows(decoder.names, decoder.types, rows)
 
+    def _query_beside(self, sql: str, parameters: Parameters) -> Rows:
+        self._usable()
+        request = pb.SQLQueryRequest(sql=sql)
+        bind(request.params, analyze(sql), parameters)
+        decoder, rows = parse(self._outside(UNARY_QUERY, request))
+        return Rows(decoder.names, decoder.types, rows)
+
     def _query(
         self, sql: str, parameters: Parameters
     ) -> tuple[Decoder, list[tuple[Any, ...]]]:
@@ -231,6 +249,10 @@ class Connection(Verifier):
             self._large.add(sql)
         stream = self._stream(request, self.timeout)
         return stream.decoder, [row for batch in stream for row in batch]
+
+    def beside(self) -> Beside:
+        """Return what asks as if no transaction was open, on the same session."""
+        return Beside(self)
 
     def stream(
         self,

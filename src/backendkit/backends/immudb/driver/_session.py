@@ -229,6 +229,8 @@ class Session:
                 error.code() is grpc.StatusCode.UNAVAILABLE
                 and (repeat or never_sent(error))
             )
+            if self._transaction is not None and transaction_lost(error):
+                raise self._failure(self._transaction, error, ends=False) from error
             if not again or self._transaction is not None:
                 raise self._answer(error, repeat=repeat) from error
             if session_lost(error):
