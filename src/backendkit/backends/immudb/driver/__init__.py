@@ -34,7 +34,7 @@ from backendkit.stores import (
     Warning,  # noqa: A004  # PEP 249 prescribes this name
 )
 
-from ._connection import Connection, connect
+from ._connection import Beside, Connection, connect
 from ._cursor import Cursor
 from ._errors import TamperedError
 from ._results import Committed, DatabaseInfo, Rows, ServerInfo
@@ -69,6 +69,7 @@ __all__ = [
     "NUMBER",
     "ROWID",
     "STRING",
+    "Beside",
     "Binary",
     "Committed",
     "ConflictError",
