@@ -63,6 +63,15 @@ def test_same(a, b):
     assert differ(a, b) is None
 
 
+def test_two_reasons_to_fail():
+    """An UPDATE of several rows may meet either first."""
+    taken = Raised(IntegrityError, "UNIQUE constraint failed: t.a")
+    large = Raised(DataError, "… (it is out of the range of 64 bits).")
+    assert differ(taken, large) is None
+    assert differ(large, taken)
+    assert differ(0, large)
+
+
 def test_order():
     """Order matters where the query's order is total."""
     assert differ([1, 2], [2, 1])
