@@ -280,6 +280,17 @@ class TestManyRows:
         assert objects.all().delete()[0] == 2301
         assert not objects.exists()
 
+    def test_large_values_in_many_rows(self, thing, monkeypatch):
+        """A message has at most 32 MiB, and so has a row of the journal."""
+        from backendkit.backends.immudb import session, shared
+
+        monkeypatch.setattr(session, "SAFE_ENTRIES", 20)
+        monkeypatch.setattr(shared.Shared, "limit", lambda self, connection: 20)
+        sizes = [1_500_000] * 24 + [1, 30_000_000, 3] + [1] * 30
+        thing.objects.bulk_create([thing(text="x" * size) for size in sizes])
+        found = thing.objects.exclude(text=None).order_by("pk").values_list("text")
+        assert [len(text) for (text,) in found.iterator(chunk_size=2)] == sizes
+
     def test_nobody_sees_a_copied_table_without_its_rows(self, thing):
         """It is made anew, and its rows come in parts."""
         import threading

@@ -135,12 +135,12 @@ def write(connection: Connection, actions: Iterable[Action]) -> Gate:
     waiting: list[Any] = []
     size = rows = 0
     for count, data in _parts(actions):
+        if waiting and size + len(data) > _REQUEST:
+            _insert(connection, waiting)
+            waiting, size = [], 0
         waiting += journal, rows, data
         rows += count
         size += len(data)
-        if size > _REQUEST or len(waiting) >= 3 * _ROWS:
-            _insert(connection, waiting)
-            waiting, size = [], 0
     _insert(connection, waiting)
     return new_gate(rows, journal)
 
@@ -160,17 +160,30 @@ def _parts(actions: Iterable[Action]) -> Iterator[tuple[int, bytes]]:
     for table, verb, rows in actions:
         start = 0
         while start < len(rows):
-            some = rows[start : start + min(_ROWS - number, _ROWS // 8)]
-            data = _pack(some)
-            part.append(_Action(table.name, verb, msgspec.Raw(data)))
-            start += len(some)
-            number += len(some)
-            size += len(data)
-            if number >= _ROWS or size >= _BYTES:
+            count = _fitting(rows, start, _ROWS - number, _BYTES - size)
+            if not count and part:
                 yield number, _pack(part)
                 part, number, size = [], 0, 0
+                continue
+            count = count or 1  # which is larger than a part, and goes alone
+            data = _pack(rows[start : start + count])
+            part.append(_Action(table.name, verb, msgspec.Raw(data)))
+            start += count
+            number += count
+            size += len(data)
     if part:
         yield number, _pack(part)
+
+
+def _fitting(rows: Sequence[Row], start: int, most: int, room: int) -> int:
+    """Return how many of the next rows have so many bytes at most, about."""
+    count = 0
+    for row in rows[start : start + most]:
+        room -= statements.size(row)
+        if room < 0:
+            break
+        count += 1
+    return count
 
 
 def set_gate(gate: Gate) -> Statement:

@@ -570,7 +570,7 @@ class ImmudbSession(BufferedSession):
                 with self.store.other() as connection:
                     finish(connection, number, self._limit())
                     self.store.shared.schema(connection, age=0)
-            except (OperationalError, ConflictError) as error:
+            except Error as error:
                 if last:
                     raise OperationalError(
                         "The transaction is committed, but not all of it is in its"
