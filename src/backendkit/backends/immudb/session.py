@@ -487,7 +487,8 @@ class ImmudbSession(BufferedSession):
             raise ConflictError("the tables have changed since the transaction began")
         if gate.closed:
             raise ConflictError("a large transaction is being applied")
-        size = sum(map(self._size, changes))
+        # A definition may come with the rows of each table, and the catalog's version.
+        size = sum(map(self._size, changes)) + len(changes) + 1
         large = size > SAFE_ENTRIES and size > self._limit()
         named = Gate()
         if large:
