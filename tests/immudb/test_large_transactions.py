@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from backendkit.backends.immudb import gate, journal
+from backendkit.backends.immudb import session as sessions
 from backendkit.backends.immudb import shared as known
 from backendkit.backends.immudb.catalog import CREATE_OWN, JOURNAL, META
 from backendkit.stores import Column, Index, OperationalError, Table, ValueType
@@ -343,6 +344,27 @@ class TestServer:
         own.stop()
         own.start()
         assert rounds(stores()) == {7: rows}
+
+
+class TestForeignClients:
+    def test_a_row_that_is_inserted_meanwhile(self, own, stores, monkeypatch):
+        """It comes after the commit: the transaction's own row replaces it."""
+        store = stores()
+        fill(store, 10)
+        finish = journal.finish
+
+        def late(*arguments):
+            with connected(own) as connection:
+                connection.run("INSERT INTO event (id, round) VALUES (1000, 77)")
+            monkeypatch.undo()
+            finish(*arguments)
+
+        monkeypatch.setattr(sessions, "finish", late)
+        with writing(store) as session:
+            table = session.catalog().tables["event"]
+            session.insert(table, [(n, 0, "") for n in range(10, 10 + ROWS)])
+        assert rounds(stores()) == {0: 10 + ROWS}
+        check_rest(store)
 
 
 class TestFormats:

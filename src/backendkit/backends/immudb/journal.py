@@ -211,6 +211,8 @@ class Applying:
         self._journal = journal
         self._limit = min(limit, _APPLIED)
         self._stored: dict[str, Stored] = {}
+        #: Whether rows that it inserts may be there.
+        self._replaces = False
         self._part: tuple[int, list[Action]] = (0, [])
 
     def run(self, gate: Gate) -> None:
@@ -302,7 +304,14 @@ class Applying:
                 return None
             journal = -self._journal if ends else self._journal
             moved = gate._replace(journal=journal, progress=done)
-            rows = (statements.of_action(*action) for action in actions)
+            rows = (
+                statements.of_action(
+                    table,
+                    "upsert" if self._replaces and verb == "insert" else verb,
+                    some,
+                )
+                for table, verb, some in actions
+            )
             send_all(connection, [*itertools.chain(*rows), set_gate(moved)])
             connection.commit()
         except ConflictError:
@@ -310,13 +319,16 @@ class Applying:
         except IntegrityError as error:
             connection.rollback()
             moved = read_gate(connection)
-            if moved == gate:
+            if moved != gate:
+                # Somebody else has applied the part since the gate was read.
+                return moved
+            if self._replaces:
                 raise OperationalError(
-                    "A large transaction was committed, and can't be applied: another"
-                    f" client has inserted a row that it inserts, too ({error})."
+                    f"A large transaction was committed, and can't be applied: {error}"
                 ) from error
-            # Somebody else has applied the part since the gate was read.
-            return moved
+            # A client that knows no gate has inserted a row that was committed before.
+            self._replaces = True
+            return None
         except OperationalError as error:
             if "max number of entries" not in str(error) or self._limit <= 8:
                 raise
