@@ -49,7 +49,6 @@ def releases(cache, monkeypatch):
 
     monkeypatch.setattr(_archive, "installed_django", lambda: None)
     monkeypatch.setattr(_archive, "_download", refuse)
-    cache.mkdir(parents=True)
     for version, plans in {
         "5.2.7": {"one": {"one.T.a": "pass"}},
         "6.0.1": {"one": {"one.T.a": "pass"}, "new": {"new.T.a": "pass"}},
