@@ -24,7 +24,7 @@ def rows(database, monkeypatch):
         Moment(at=draw.choice(times), group=n % 4) for n in range(ROWS)
     )
     monkeypatch.setattr("backendkit.backends.immudb.query._DEEP", 5)
-    monkeypatch.setattr("backendkit.backends.immudb.session._SMALL", 10)
+    monkeypatch.setattr("backendkit.backends.immudb.reading._SMALL", 10)
     return draw
 
 

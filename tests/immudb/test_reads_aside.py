@@ -30,13 +30,13 @@ def settings_of_database(shared, arguments):
 @pytest.fixture(params=[True, False], ids=["estimated", "found_out"])
 def trap(request, database, monkeypatch):
     """A table of 1,300 rows; whether it is known beforehand that it is large."""
-    from backendkit.backends.immudb import session
+    from backendkit.backends.immudb import reading
 
     from . import models
 
-    monkeypatch.setattr(session, "_ASIDE", 300 if request.param else 10**9)
+    monkeypatch.setattr(reading, "_ASIDE", 300 if request.param else 10**9)
     # Answers of more than one message, too.
-    monkeypatch.setattr(session, "_SMALL", 300)
+    monkeypatch.setattr(reading, "_SMALL", 300)
     database.create(models.Parent, models.Trap)
     models.Trap.objects.bulk_create([models.Trap(password=n) for n in range(1_300)])
     return models.Trap

@@ -189,7 +189,7 @@ def large(monkeypatch):
     """Let every table be taken for one that an index is worth it for."""
     monkeypatch.setattr(Shared, "size", lambda *_: 10**6)
     # And be read in the transaction all the same.
-    monkeypatch.setattr("backendkit.backends.immudb.session._ASIDE", 10**9)
+    monkeypatch.setattr("backendkit.backends.immudb.reading._ASIDE", 10**9)
 
 
 def test_answers_are_those_of_sqlite(oracle, zone, large):
