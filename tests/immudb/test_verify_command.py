@@ -162,7 +162,7 @@ def test_a_row_that_was_never_written(item, proxy):
     proxy.change = lie
     status, _, errors = verify()
     assert status == 1
-    assert errors.startswith("nonrel_item: row 33: it is read, but the server has no")
+    assert errors.startswith("nonrel_item: row 33: the server returned the row, but has no proof of it")
 
 
 @pytest.mark.check

@@ -66,6 +66,8 @@ class ImmudbQuery(NonrelQuery):
         self._whole = False
         #: Columns whose ranges and order the index tells, of those of times.
         self._placed: frozenset[str] = frozenset()
+        #: Columns that may have far times, as far as the transaction knows.
+        self._misplaced: frozenset[str] = frozenset()
         #: Whether it does only if the catalog is still the one that says so.
         self._relies = False
 
@@ -175,10 +177,11 @@ class ImmudbQuery(NonrelQuery):
 
     def _counted(self) -> int:
         def run() -> Iterator[list[Row]]:
-            # What COUNT(*) reads of an index, times in the wrong place aren't in.
-            names = {name for name, _ in self._conditions}
-            known = names & time_columns(self.table) <= self._placed
-            counted = "*" if known else quoted(self.table.primary_key[0])
+            # COUNT(*) compares what the index has, where a far time is another one:
+            # it may be between two others there.
+            times = {name for name, _ in self._conditions} & time_columns(self.table)
+            known = self._relies and times.isdisjoint(self._misplaced)
+            counted = quoted(self.table.primary_key[0]) if times and not known else "*"
             sql, parameters = self._from(f"COUNT({counted})", self._conditions)
             return iter([self.session.run_query(sql, parameters, self.table)])
 
@@ -220,6 +223,7 @@ class ImmudbQuery(NonrelQuery):
         """
         times = self._ranged_times()
         self._placed, self._relies, self._whole = frozenset(), False, False
+        self._misplaced = misplaced
         if not times:
             return
         sides: dict[str, set[bool | None]] = {}
