@@ -157,5 +157,5 @@ def test_killed_script(make, server_engine):
     project.configure(entry, before=server_engine.before + killed)
     write(project, "a.sql", "DROP TABLE shop_part;")
     project.manage("dbdev_load_sqldump", "--no-reinit", "a.sql", status=-9)
-    assert "as they were" in project.manage("dbdev_startserver").err
+    assert "were restored" in project.manage("dbdev_startserver").err
     assert project.rows() == rows
