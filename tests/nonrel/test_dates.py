@@ -100,3 +100,21 @@ def test_an_index_finds_them(engine, tmp_path):
         assert "compiler's filters" in calls
         kind = connection.connection.catalog().tables["dates_event"].column("at").type
         assert kind is ValueType.DATETIME
+
+
+@pytest.mark.parametrize("engine", [*OURS, "sqlite3"])
+def test_bounds_that_are_expressions(engine, tmp_path):
+    """They are no dates that an index could be asked for."""
+    start = datetime.datetime(2026, 3, 6, 1)
+    with opened(engine, tmp_path) as database:
+        database.create(Event)
+        Event.objects.bulk_create(
+            Event(at=start + datetime.timedelta(days=n)) for n in range(5)
+        )
+        day = models.functions.TruncDate(models.F("at"))
+        last = datetime.date(2026, 3, 8)
+        for bounds, number in (((day, last), 3), ((day, day), 5), ((last, day), 3)):
+            assert Event.objects.filter(at__date__range=bounds).count() == number
+        assert Event.objects.filter(at__date=day).count() == 5
+        assert Event.objects.filter(at__date__gt=models.Value(last)).count() == 2
+        assert not Event.objects.filter(at__date__lt=day).exists()

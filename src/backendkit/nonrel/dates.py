@@ -55,7 +55,10 @@ def date_filters(
     ):
         return "", []
     wanted = lookup.rhs if isinstance(lookup, lookups.Range) else [lookup.rhs] * 2
-    if any(date.__class__ is not real.date for date in wanted):
+    # A range of expressions is an expression.
+    if not isinstance(wanted, list | tuple) or any(
+        date.__class__ is not real.date for date in wanted
+    ):
         return "", []
     column, tzinfo = column.lhs, column.tzinfo
     has_low, has_high, outside = DATES[type(lookup)]
