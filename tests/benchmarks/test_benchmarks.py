@@ -78,7 +78,7 @@ def test_django_on_immudb_finds_what_other_clients_find(tmp_path):
     page.write_text(f"before\n\n{immudb_clients.HEADING}\n\nFORMER\n", encoding="utf-8")
     immudb_clients.write(tmp_path, lines, report.Machine(found["facts"]))
     text = page.read_text(encoding="utf-8")
-    assert text.startswith("before\n\n## immudb\n\nDjango")
+    assert text.startswith("before\n\n## immudb\n\nThis table")
     assert "FORMER" not in text
     fragment = tmp_path / "internals/benchmarks-immudb.txt"
     for line in lines:
