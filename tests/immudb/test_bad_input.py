@@ -265,7 +265,7 @@ class TestManyRows:
         with pytest.raises(ZeroDivisionError), transaction.atomic():
             objects.all().delete()
             assert not objects.exists()
-            1 / 0  # noqa: B018
+            1 / 0  # noqa: B018  # fails
         run("UPDATE nonrel_thing SET text = 'u'")
         with transaction.atomic():
             for start in (0, 600):
@@ -274,7 +274,7 @@ class TestManyRows:
                 )
             with pytest.raises(ZeroDivisionError), transaction.atomic():
                 objects.update(text="w")
-                1 / 0  # noqa: B018
+                1 / 0  # noqa: B018  # fails
         assert objects.filter(text="v").count() == 1201
         assert objects.filter(text="u").count() == 1100
         assert objects.all().delete()[0] == 2301

@@ -85,7 +85,7 @@ def test_the_last_page_is_read_from_the_end(rows, monkeypatch):
         ]
 
 
-def test_rows_are_counted_once_as_long_as_nothing_is_committed(rows, queries):  # noqa: F811
+def test_rows_are_counted_once_as_long_as_nothing_is_committed(rows, queries):  # noqa: F811  # the fixture
     def count():
         assert Moment.objects.count() == wanted
 

@@ -64,7 +64,10 @@ class Asides:
         """
         if not self._tables:
             return
-        from .ledger.log import last_transaction, transactions  # noqa: PLC0415
+        from .ledger.log import (  # noqa: PLC0415  # as above
+            last_transaction,
+            transactions,
+        )
 
         last = last_transaction(self._store)
         first = min(seen for _, seen in self._tables.values()) + 1
