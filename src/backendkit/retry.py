@@ -28,7 +28,6 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -38,7 +37,8 @@ from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
 from django.db.transaction import TransactionManagementError
 
 from backendkit import clock
-from backendkit.stores import ConflictError
+from backendkit.backoff import Backoff, Pace
+from backendkit.stores import ConflictError, UnknownOutcomeError
 
 __all__ = ["is_conflict", "retry"]
 
@@ -61,9 +61,9 @@ def retry(function: Callable[P, R], /) -> Callable[P, R]: ...
 def retry(
     *,
     using: str | None = None,
-    attempts: int = 5,
-    timeout: float | None = None,
-    delay: float = 0.02,
+    attempts: int | None = None,
+    timeout: float | None = 30.0,
+    delay: float | None = None,
     longest: float = 1.0,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 
@@ -73,33 +73,34 @@ def retry(
     /,
     *,
     using: str | None = None,
-    attempts: int = 5,
-    timeout: float | None = None,
-    delay: float = 0.02,
+    attempts: int | None = None,
+    timeout: float | None = 30.0,
+    delay: float | None = None,
     longest: float = 1.0,
 ) -> Any:
     """
     Return a function that runs in a transaction, again after a conflict.
 
     A decorator, with arguments or without. Before each further attempt it sleeps for a
-    random time, which is up to ``delay`` seconds at first and up to twice as long each
-    time ("full jitter").
+    random time. The longest such time is twice what an attempt takes, as this process
+    has measured it, and doubles with each attempt ("full jitter").
 
     In a :class:`~django.test.TestCase`, whose own transaction can't be run again, there
     is one attempt.
 
     :param using: alias of the database; None for the default one.
-    :param attempts: how often it is run at most, at least 1.
+    :param attempts: how often it is run at most, at least 1; None for no limit.
     :param timeout: seconds from the first attempt's beginning, after which no other one
         begins; None for no limit.
-    :param delay: see above, in seconds.
+    :param delay: the longest time to sleep before the second attempt, in seconds; None
+        to measure.
     :param longest: seconds to sleep at most.
     :raises django.db.transaction.TransactionManagementError: called in an ``atomic()`` block of the same
         database, by ``ATOMIC_REQUESTS`` as well, or with autocommit off: a part of a
         transaction can't be run again.
     :raises TypeError: decorates a coroutine function or a generator function.
     """
-    if attempts < 1:
+    if attempts is not None and attempts < 1:
         raise ValueError(f"attempts has to be at least 1, not {attempts}")
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -114,14 +115,16 @@ def retry(
                     " after it has returned. Decorate a plain function."
                 )
 
+        pace = Pace()
+
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
             alias = using or DEFAULT_DB_ALIAS
             most = 1 if _in_test_case(alias, function) else attempts
-            began = clock.monotonic()
-            number = 1
+            backoff = Backoff(pace, step=delay, longest=longest, budget=timeout)
             while True:
                 committed: list[bool] = []
+                began = clock.monotonic()
                 try:
                     with transaction.atomic(using=alias):
                         # The first hook: others may fail after the commit.
@@ -130,14 +133,17 @@ def retry(
                 except Error as error:
                     if committed or not is_conflict(error):
                         raise
-                    pause = random.uniform(0, min(longest, delay * 2 ** (number - 1)))  # noqa: S311  # no secret
-                    late = clock.monotonic() - began + pause
-                    if number >= most or (timeout is not None and late > timeout):
-                        error.add_note(f"retry: gave up after {number} attempts")
+                    pace.note(clock.monotonic() - began)
+                    number = backoff.runs
+                    pause = None if number == most else backoff.pause()
+                    if pause is None:
+                        error.add_note(
+                            f"retry: gave up after {number} attempts in"
+                            f" {backoff.elapsed:.1f} s"
+                        )
                         raise
                     logger.info("%s: attempt %d: %s", run.__qualname__, number, error)
                 time.sleep(pause)
-                number += 1
 
         return run
 
@@ -173,9 +179,14 @@ def is_conflict(error: BaseException) -> bool:
 
     Itself or one that it came from, as ``__cause__`` or ``__context__``: a
     :exc:`~backendkit.stores.ConflictError`; an error with SQLSTATE 40001 (serialization
-    failure) or 40P01 (deadlock); SQLite's "database is locked".
+    failure) or 40P01 (deadlock); SQLite's "database is locked". If there is also an
+    :exc:`~backendkit.stores.UnknownOutcomeError` among them, it may not: the transaction
+    may have been committed.
     """
-    return any(map(_is_conflict, _chain(error)))
+    chain = list(_chain(error))
+    if any(isinstance(one, UnknownOutcomeError) for one in chain):
+        return False
+    return any(map(_is_conflict, chain))
 
 
 def _is_conflict(error: BaseException) -> bool:

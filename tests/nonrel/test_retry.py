@@ -16,9 +16,10 @@ from django.db.models import Sum
 from django.db.transaction import TransactionManagementError
 from django.test import TestCase
 
+from backendkit import backoff, clock
 from backendkit import retry as module
 from backendkit.retry import is_conflict, retry
-from backendkit.stores import ConflictError
+from backendkit.stores import ConflictError, UnknownOutcomeError
 
 from .databases import OtherThread
 from .models import Item
@@ -38,10 +39,15 @@ def our_item(ours):
 
 @pytest.fixture
 def slept(monkeypatch):
-    """Don't sleep, but note for how long."""
-    pauses = []
-    monkeypatch.setattr(module.time, "sleep", pauses.append)
-    monkeypatch.setattr(module.random, "uniform", lambda low, high: high)
+    """Don't sleep, but note for how long, and let the clock show it."""
+    pauses, now = [], clock.monotonic
+
+    class Time:
+        sleep = staticmethod(pauses.append)
+
+    monkeypatch.setattr(module, "time", Time)
+    monkeypatch.setattr(clock, "monotonic", lambda: now() + sum(pauses))
+    monkeypatch.setattr(backoff.random, "uniform", lambda low, high: high)
     return pauses
 
 
@@ -122,7 +128,7 @@ class TestAttempts:
         """Nothing of a failed attempt is there in the next one."""
         found = []
 
-        @retry(attempts=3)
+        @retry(delay=0.02)
         def work():
             found.append(Item.objects.count())
             Item.objects.create(code="b")
@@ -144,7 +150,8 @@ class TestAttempts:
 
         with pytest.raises(OperationalError, match="met") as caught:
             work()
-        assert caught.value.__notes__ == ["retry: gave up after 4 attempts"]
+        (note,) = caught.value.__notes__
+        assert note.startswith("retry: gave up after 4 attempts in 5.")
         assert slept == [1, 2, 2.5]
 
     def test_time(self, item, slept):
@@ -156,7 +163,24 @@ class TestAttempts:
 
         with pytest.raises(OperationalError):
             work()
-        assert slept == [10, 20]
+        assert slept == [10]
+
+    def test_by_default(self, item, slept):
+        """There is a time for all attempts, and pauses follow what an attempt takes."""
+        took = []
+
+        @retry
+        def work():
+            took.append(clock.monotonic())
+            slept.append(0.1)  # the clock goes on
+            conflict()
+
+        with pytest.raises(OperationalError):
+            work()
+        assert 28 < sum(slept) <= 30.2
+        pauses = [one for one in slept if one != 0.1]
+        assert 0.2 <= pauses[0] < 0.4
+        assert pauses[3:] == [1.0] * len(pauses[3:])
 
     def test_other_errors(self, item, slept):
         """What isn't a conflict is raised at once, whatever it came from."""
@@ -172,6 +196,22 @@ class TestAttempts:
             with pytest.raises(type(error), match="no"):
                 work()
         assert slept == []
+
+    def test_unknown_outcome(self, item, slept):
+        """What may have been committed isn't run again, even after a conflict."""
+        ran = []
+
+        @retry
+        def work():
+            ran.append(1)
+            try:
+                conflict()
+            except OperationalError:
+                raise OperationalError("no answer") from UnknownOutcomeError("no")
+
+        with pytest.raises(OperationalError, match="no answer"):
+            work()
+        assert (ran, slept) == ([1], [])
 
     def test_after_the_commit(self, item, slept):
         """A conflict in a hook that runs after the commit isn't the transaction's."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from backendkit import clock
+from backendkit.backoff import Backoff, Pace
 from backendkit.stores import (
     ConflictError,
     Error,
@@ -24,9 +25,6 @@ from .commands import command_of
 from .foreign_keys import ForeignKeys
 
 Result = TypeVar("Result")
-
-#: Seconds, of which a random part is waited before a statement is run again.
-PAUSES = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16)
 
 #: Sessions to read by that are kept for statements to come.
 _SPARE = 8
@@ -76,6 +74,8 @@ class Transactions:
         self._before_end = before_end
         self._readers_of = readers_of
         self._immediate = immediate
+        #: What a statement that commits by itself takes.
+        self._pace = Pace()
         #: Whether nothing may be written; see :meth:`refuse_writes`.
         self._read_only = False
         self._session = self._new_session()
@@ -195,15 +195,22 @@ class Transactions:
         since.
 
         :param run: runs it, in :meth:`writing`.
-        :raises ConflictError: in a transaction, or time after time.
+        :raises ConflictError: in a transaction; or time after time, for as long as the
+            store has patience.
         """
-        if not self.lasting:
-            for pause in PAUSES:
-                try:
-                    return run()
-                except ConflictError:
-                    time.sleep(random.uniform(0, pause))  # noqa: S311  # no secret
-        return run()
+        if self.lasting:
+            return run()
+        backoff = Backoff(self._pace, budget=self._store.patience)
+        while True:
+            began = clock.monotonic()
+            try:
+                return run()
+            except ConflictError:
+                self._pace.note(clock.monotonic() - began)
+                pause = backoff.pause()
+                if pause is None:
+                    raise
+            time.sleep(pause)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Session]:

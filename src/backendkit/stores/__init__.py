@@ -29,6 +29,7 @@ from ._errors import (
     ProgrammingError,
     ReadOnlyDatabaseError,
     UniqueViolation,
+    UnknownOutcomeError,
     Warning,  # noqa: A004  # PEP 249 prescribes this name
     safe_call,
     shown,
@@ -113,6 +114,7 @@ __all__ = [
     "TableChange",
     "Turns",
     "UniqueViolation",
+    "UnknownOutcomeError",
     "ValueType",
     "VerifiedStore",
     "Warning",

@@ -1,5 +1,5 @@
 """
-The exceptions of the contract: PEP 249's tree, and two that say more.
+The exceptions of the contract: PEP 249's tree, and some that say more.
 
 Django maps exceptions of these names to its own (``django.db.utils``), so a
 store raises the class that fits and never needs to know Django.
@@ -83,6 +83,14 @@ class ConflictError(OperationalError):
     Another transaction has committed a change to data that this one has read.
 
     Nothing of this transaction was kept. You can run it again.
+    """
+
+
+class UnknownOutcomeError(OperationalError):
+    """
+    No answer came, so that nobody knows whether the transaction was committed.
+
+    Don't run it again without looking what is there.
     """
 
 

@@ -74,6 +74,11 @@ class GuardedStore(Guard, Store):
         """Those of the store."""
         return self.inner.driver_errors
 
+    @property
+    def patience(self) -> Any:  # type: ignore[override]  # as above
+        """The store's."""
+        return self.inner.patience
+
     def session(self) -> Session:
         """Return a guarded session."""
         return GuardedSession(self, self._opened("session"))

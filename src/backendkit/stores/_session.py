@@ -31,6 +31,9 @@ class Store(ABC):
     capabilities: ClassVar[Capabilities]
     #: The driver's exceptions for :func:`safe_call`, most specific first.
     driver_errors: ClassVar[Mapping[type[Exception], type[Error]]] = {}
+    #: Seconds for which a statement outside of a transaction is run again after a
+    #: :class:`ConflictError`; None for ever. No run begins after them.
+    patience: float | None = 30.0
 
     @abstractmethod
     def session(self) -> Session:

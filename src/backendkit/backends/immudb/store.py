@@ -64,6 +64,7 @@ class ImmudbStore(Store):
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._options = dict(options)
+        self.patience = options.get("timeout", self.patience)
         self.place: Place = (
             str(options.get("host", "127.0.0.1")),
             int(options.get("port", 3322)),

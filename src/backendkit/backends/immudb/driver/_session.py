@@ -146,7 +146,7 @@ class Session:
         except grpc.RpcError as error:
             self._note(error)
             if connection_lost(error) and not never_sent(error):
-                raise stores.OperationalError(
+                raise stores.UnknownOutcomeError(
                     "no answer to the commit: it is unknown whether the transaction"
                     f" was committed ({translate(error)})"
                 ) from error
@@ -250,7 +250,7 @@ class Session:
         found = translate(error)
         if repeat or not connection_lost(error) or never_sent(error):
             return found
-        return stores.OperationalError(
+        return stores.UnknownOutcomeError(
             f"no answer: it is unknown whether the statement was executed ({found})"
         )
 
