@@ -20,7 +20,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.text import Truncator
 
-from .ledger import TamperedError, history, verify
+from .ledger import TamperedError, verify
 
 if TYPE_CHECKING:
     from django.contrib.admin.models import LogEntry
@@ -136,11 +136,13 @@ class LedgerAdmin(admin.ModelAdmin):
             return response
         obj = response.context_data["object"]
         try:
-            revisions = list(history(self.model, obj.pk, using=using))
+            revisions = self._revisions(obj.pk, using)
         except NotSupportedError as error:
             response.context_data["ledger_problem"] = str(error)
             revisions = []
-        paginator = self.get_paginator(request, revisions[::-1], self.history_per_page)
+        # Only those that the page shows are asked for.
+        newest_first = range(len(revisions))[::-1]
+        paginator = self.get_paginator(request, newest_first, self.history_per_page)
         page = paginator.get_page(request.GET.get(PAGE_VAR, 1))
         first = len(revisions) - page.end_index()
         lines = self._lines(
@@ -166,6 +168,12 @@ class LedgerAdmin(admin.ModelAdmin):
 
     # What happened
 
+    def _revisions(self, pk: Any, using: str) -> Sequence[Revision]:
+        """Return the revisions of an object, the oldest first."""
+        from .ledger.revisions import versions  # noqa: PLC0415  # gRPC is loaded when used
+
+        return versions(self.model, pk, using=using)
+
     def _using(self, request: HttpRequest) -> str | None:
         """Return the alias of the database; None if it isn't immudb."""
         alias: str = self.get_queryset(request).db
@@ -179,7 +187,7 @@ class LedgerAdmin(admin.ModelAdmin):
             return None
         try:
             pk = self.opts.pk.to_python(object_id)
-            revisions = list(history(self.model, pk, using=using))
+            revisions = self._revisions(pk, using)
         except (ValidationError, ValueError, NotSupportedError):
             return None
         if not revisions or not revisions[-1].deleted:

@@ -224,3 +224,21 @@ class BeyondSQL(Session):
             noWait=True,
         )
         return list(self._outside(TX_SCAN, request).txs)
+
+    def headers(
+        self, start: int, limit: int, *, backwards: bool = False
+    ) -> list[pb.TxHeader]:
+        """
+        Return transactions' headers as the server reports them, without proofs.
+
+        Its arguments and errors are those of :meth:`transactions`.
+        """
+        request = pb.TxScanRequest(
+            initialTx=start,
+            limit=limit,
+            desc=backwards,
+            # Of no kind are the entries sent.
+            entriesSpec=pb.EntriesSpec(),
+            noWait=True,
+        )
+        return [one.header for one in self._outside(TX_SCAN, request).txs]

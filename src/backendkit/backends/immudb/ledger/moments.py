@@ -62,8 +62,8 @@ def _last_until(store: ImmudbStore, wanted: float, last: int) -> int:
     while low < high:
         middle = (low + high + 1) // 2
         with store.other() as connection:
-            (one,) = connection.transactions(middle, 1)
-        if one.header.ts <= wanted:
+            (one,) = connection.headers(middle, 1)
+        if one.ts <= wanted:
             low = middle
         else:
             high = middle - 1

@@ -7,7 +7,8 @@ import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, overload
 
 from django.db.models import Model
 
@@ -21,12 +22,24 @@ from .moments import Moment, transaction_of
 from .rows import Rows, time_of
 from .scratch import Scratch
 
+if TYPE_CHECKING:
+    from backendkit.backends.immudb.driver import Connection
+
 #: Rows that are looked up at once.
 _PART = 100
-#: Transactions of which the log is read at once.
-SHORT = 5_000
-#: Transactions that are read while one question is answered.
-READ = 100
+#: Rows that are asked for one by one; the versions of more are read from the log.
+FEW = 20
+#: Transactions that are read while the versions of a row are asked for, for each of them.
+READ = 400
+#: By how much an entry makes it longer to read a transaction.
+_ENTRY = 0.5
+#: Questions that are asked for a row that is deleted, however short the log is, and for
+#: each transaction of a longer one, by how many entries these have.
+ASKED, ASKED_EACH = 2_000.0, 0.1
+#: Transactions whose sizes are looked at, at each end of the log.
+_SAMPLE = 20
+#: How often it is tried to count versions of a row that is being written.
+_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -98,8 +111,8 @@ def revisions(
     """
     Go through all versions of a model's rows, the oldest first.
 
-    Those of one row are asked for if the log is long. Otherwise it is read from its
-    beginning, some transactions at a time.
+    Those of a few rows are asked for. Others are read from the log, from its beginning,
+    some transactions at a time.
 
     :param pks: primary keys of the rows that are wanted; all if not given.
     """
@@ -107,44 +120,130 @@ def revisions(
     keys = None if pks is None else [rows.key(pk) for pk in pks]
     with rows.wrapper.wrap_database_errors:
         until = rows.until or last_transaction(rows.store)
-        asked = None
-        if keys is not None and len(keys) == 1 and until > SHORT:
-            asked = _asked(rows, keys[0], until)
-    return _read(rows, keys, until) if asked is None else asked
+        asked = None if keys is None else _asked(rows, keys, until)
+    return _read(rows, keys, until) if asked is None else iter(asked)
 
 
-def _asked(rows: Rows, key: tuple[Any, ...], until: int) -> Iterator[Revision] | None:
-    """Go through the versions of one row; None if they have to be looked for."""
-    if any(physical(column.name) == REVISION for column in rows.stored.table.columns):
+def versions(model: type[Model], pk: Any, *, using: str) -> Sequence[Revision]:
+    """
+    Return all versions of a row, the oldest first.
+
+    The server is asked for a version when it is looked at, if the transactions that wrote
+    them were asked for.
+    """
+    rows = Rows(model, using)
+    keys = [rows.key(pk)]
+    with rows.wrapper.wrap_database_errors:
+        until = rows.until or last_transaction(rows.store)
+        asked = _asked(rows, keys, until)
+    return list(_read(rows, keys, until)) if asked is None else asked
+
+
+class _Asked(Sequence[Revision]):
+    """
+    Versions of which the transactions are known.
+
+    :param places: for each its transaction, the row's key, and its number.
+    """
+
+    def __init__(
+        self, rows: Rows, places: Sequence[tuple[int, tuple[Any, ...], int]]
+    ) -> None:
+        self._rows = rows
+        self._places = places
+        self._found: dict[int, Revision] = {}
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, place: int) -> Revision: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Revision]: ...
+    def __getitem__(self, place: int | slice) -> Revision | Sequence[Revision]:
+        if isinstance(place, slice):
+            return [self[one] for one in range(*place.indices(len(self)))]
+        place = range(len(self))[place]
+        if place not in self._found:
+            self._found[place] = self._ask(*self._places[place])
+        return self._found[place]
+
+    def __iter__(self) -> Iterator[Revision]:
+        # Not kept: there may be any number of them.
+        return itertools.starmap(self._ask, self._places)
+
+    def _ask(self, tx: int, key: tuple[Any, ...], number: int) -> Revision:
+        rows = self._rows
+        with rows.wrapper.wrap_database_errors, rows.store.other() as connection:
+            # The indexes had them when they were asked which transactions these are.
+            answer = connection.verifiable_get(rows.physical, key, at=tx, wait=False)
+            row = Table.of(answer).decode(answer.sqlEntry.value)
+        header = answer.verifiableTx.dualProof.targetTxHeader
+        deleted = answer.sqlEntry.metadata.deleted
+        return Revision(tx, time_of(header.ts), number, deleted, rows, row)
+
+
+def _asked(
+    rows: Rows, keys: Sequence[tuple[Any, ...]], until: int
+) -> Sequence[Revision] | None:
+    """Return the versions of some rows; None if it is better to look for them."""
+    if len(keys) > FEW or any(
         # immudb would take that one for its own.
+        physical(column.name) == REVISION
+        for column in rows.stored.table.columns
+    ):
         return None
+    places = []
     with rows.store.other() as connection:
-        past = rows.past(connection, key)
+        for key in dict.fromkeys(keys):
+            txs = _writes(rows, connection, key)
+            if txs is None:
+                return None
+            places += [
+                (tx, key, number) for number, tx in enumerate(txs, 1) if tx <= until
+            ]
+    places.sort(key=itemgetter(0))
+    return _Asked(rows, places)
+
+
+def _writes(
+    rows: Rows, connection: Connection, key: tuple[Any, ...]
+) -> list[int] | None:
+    """Return which transactions wrote a row, or None."""
+    past = rows.past(connection, key)
+    for _ in range(_TRIES):
         total = past.revisions()
         last = int(connection.state().txId)
-        if past.revisions() != total:
-            # It is being written: nobody can tell when all are found.
-            return None
-        found, rest = past.writes(total, last, last / READ)
+        if past.revisions() == total:
+            break
+    else:
+        # It is being written: nobody can tell when all are found.
+        return None
+    if not total:
+        return []
+
+    def read() -> float:
+        """Return what it takes to read the log, in transactions of one entry."""
+        return last * (1 + _ENTRY * _entries(connection, last))
+
+    if total * READ > last and total * READ > read():
+        return None
+    found, rest = past.writes(total, last, lambda: max(ASKED, ASKED_EACH * read()))
     if rest:
         wanted = rows.ledger_table().row_key(key)
         for after, to in rest:
             for one in rows.log(after + 1, to, values=False):
                 found += [one.header.id for e in one.entries if e.key == wanted]
-    return _told(rows, key, [tx for tx in sorted(found) if tx <= until])
+    return sorted(found)
 
 
-def _told(rows: Rows, key: tuple[Any, ...], txs: Sequence[int]) -> Iterator[Revision]:
-    """Go through the versions that these transactions wrote."""
-    for number, tx in enumerate(txs, 1):
-        with rows.wrapper.wrap_database_errors, rows.store.other() as connection:
-            answer = connection.verifiable_get(
-                rows.physical, key, at=tx, wait=number == 1
-            )
-            row = Table.of(answer).decode(answer.sqlEntry.value)
-        header = answer.verifiableTx.dualProof.targetTxHeader
-        deleted = answer.sqlEntry.metadata.deleted
-        yield Revision(tx, time_of(header.ts), number, deleted, rows, row)
+def _entries(connection: Connection, last: int) -> float:
+    """Return about how many entries a transaction of the log has."""
+    some = [
+        *connection.headers(1, _SAMPLE),
+        *connection.headers(last, _SAMPLE, backwards=True),
+    ]
+    return sum(one.nentries for one in some) / len(some)
 
 
 def _read(rows: Rows, keys: Sequence[Any] | None, until: int) -> Iterator[Revision]:
