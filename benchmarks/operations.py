@@ -26,8 +26,9 @@ from .groups import (
     VALUES,
 )
 from .shop.models import Book, Document, Sale, Stock
-from .shop.rows import WORDS, sale
+from .shop.rows import sale
 from .shop.tables import create_tables, drop_tables
+from .words import WORDS
 
 
 def _nothing(calls: int) -> None:

@@ -15,6 +15,8 @@ COLUMNS = ("", *NAMES.values(), "LMDB : SQLite", "quartiles", "target", "met")
 MEAN = "geometric mean of the operations"
 #: Begins the part of the page that another module writes.
 IMMUDB = "## immudb"
+#: Begins that of a third one, behind it.
+MILLION = "<!-- immudb_million -->"
 
 
 @dataclass(frozen=True)

@@ -5,34 +5,10 @@ import random
 from dataclasses import dataclass
 from decimal import Decimal
 
+from benchmarks.words import WORDS
+
 from .models import Author, Book, Document, Sale, Stock
 
-WORDS = [
-    "amber",
-    "bridge",
-    "cedar",
-    "dusk",
-    "ember",
-    "field",
-    "garden",
-    "harbour",
-    "island",
-    "journey",
-    "kettle",
-    "lantern",
-    "meadow",
-    "night",
-    "orchard",
-    "paper",
-    "quarry",
-    "river",
-    "stone",
-    "tower",
-    "under",
-    "valley",
-    "winter",
-    "yellow",
-]
 COUNTRIES = ["AT", "BR", "CA", "DK", "EG", "FR", "GH", "HU", "IN", "JP"]
 FIRST_DAY = datetime.date(2024, 1, 1)
 

@@ -1,0 +1,1 @@
+"""The log after the migrations."""

@@ -1,0 +1,1 @@
+"""The log as it is before the migrations: while it is loaded."""

@@ -1,0 +1,28 @@
+"""Words that rows are made of."""
+
+WORDS = [
+    "amber",
+    "bridge",
+    "cedar",
+    "dusk",
+    "ember",
+    "field",
+    "garden",
+    "harbour",
+    "island",
+    "journey",
+    "kettle",
+    "lantern",
+    "meadow",
+    "night",
+    "orchard",
+    "paper",
+    "quarry",
+    "river",
+    "stone",
+    "tower",
+    "under",
+    "valley",
+    "winter",
+    "yellow",
+]
