@@ -202,7 +202,13 @@ class BeyondSQL(Session):
         return answer
 
     def transactions(
-        self, start: int, limit: int, *, backwards: bool = False, values: bool = False
+        self,
+        start: int,
+        limit: int,
+        *,
+        backwards: bool = False,
+        values: bool = False,
+        digests: bool = False,
     ) -> list[pb.Tx]:
         """
         Return transactions as the server reports them, without proofs.
@@ -211,15 +217,18 @@ class BeyondSQL(Session):
         :param limit: the most transactions to return. The server's limit is 2,500.
         :param backwards: whether later ones come first.
         :param values: whether SQL's entries come with their values, not just digests.
+        :param digests: whether the entries that aren't SQL's come, too, with digests.
         :raises ProgrammingError: there is no transaction of that id.
         """
+        entries = pb.EntriesSpec(sqlEntriesSpec=VALUES if values else NO_VALUES)
+        if digests:
+            entries.kvEntriesSpec.CopyFrom(NO_VALUES)
+            entries.zEntriesSpec.CopyFrom(NO_VALUES)
         request = pb.TxScanRequest(
             initialTx=start,
             limit=limit,
             desc=backwards,
-            entriesSpec=pb.EntriesSpec(
-                sqlEntriesSpec=VALUES if values else NO_VALUES,
-            ),
+            entriesSpec=entries,
             # Its index of keys and values isn't needed, so nobody has to wait for it.
             noWait=True,
         )

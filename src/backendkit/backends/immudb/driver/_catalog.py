@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import struct
+from typing import Any
 
 from ._proofs import require
 from ._rows import DATABASE, PRIMARY, SIZED, SQL, TYPES, Column, Table
@@ -109,3 +110,46 @@ class Catalog:
                 columns = dict(sorted(draft.columns.items()))
                 return Table(number, columns, draft.key)
         return None
+
+    def tables(self) -> dict[str, Table]:
+        """
+        Return all tables by name.
+
+        :raises ProofError: one has no primary key.
+        """
+        return {
+            draft.name: Table(
+                number, dict(sorted(draft.columns.items())), draft.key
+            ).checked()
+            for number, draft in self._tables.items()
+            if draft.name is not None
+        }
+
+    def document(self) -> list[Any]:
+        """Return all that is known, for JSON."""
+        return [
+            [
+                number,
+                draft.name,
+                [[at, *dataclasses.astuple(one)] for at, one in draft.columns.items()],
+                draft.key,
+            ]
+            for number, draft in self._tables.items()
+        ]
+
+    @classmethod
+    def of(cls, document: list[Any]) -> Catalog:
+        """Return what :meth:`document` was made of."""
+        catalog = cls()
+        for number, name, columns, key in document:
+            known = {at: Column(*rest) for at, *rest in columns}
+            catalog._tables[number] = Draft(name, known, tuple(key))
+        return catalog
+
+
+def table_of(key: bytes) -> int | None:
+    """Return the id of the table that an entry of the catalog is about."""
+    for prefix in (TABLE, COLUMN, INDEX):
+        if key.startswith(prefix) and len(key) >= len(prefix) + 8:
+            return int.from_bytes(key[len(prefix) + 4 : len(prefix) + 8], "big")
+    return None

@@ -12,6 +12,7 @@ from backendkit import stores
 from backendkit.backends.immudb.arguments import complaint
 
 from . import immudb_pb2 as pb
+from ._audited import Auditor
 from ._cursor import Cursor
 from ._link import Settings
 from ._methods import EXEC, QUERY, TX_EXEC, TX_QUERY, UNARY_QUERY
@@ -19,7 +20,6 @@ from ._results import Committed, Rows
 from ._statements import analyze
 from ._stream import Stream
 from ._values import Decoder, Parameters, bind, parse
-from ._verified import Verifier
 
 TOO_LARGE = "result size limit reached"
 
@@ -142,7 +142,7 @@ class Beside:
         return self._connection._query_beside(sql, parameters)
 
 
-class Connection(Verifier):
+class Connection(Auditor):
     """
     A session with the server, see :func:`connect`.
 
@@ -260,17 +260,22 @@ class Connection(Verifier):
         parameters: Parameters = (),
         *,
         timeout: float | None = None,
+        raw: bool = False,
     ) -> Stream:
         """
         Run a query whose rows aren't kept all at once.
 
         :param timeout: seconds in which all rows have to be read; no limit by itself,
             because the time that the reader takes counts, too.
+        :param raw: whether times come as microseconds since 1970, and UUIDs as text.
+            Python has no times after the year 9999, but immudb has.
         """
         request = self._request(pb.SQLQueryRequest, sql, parameters, is_query=True)
-        return self._stream(request, timeout)
+        return self._stream(request, timeout, raw=raw)
 
-    def _stream(self, request: pb.SQLQueryRequest, timeout: float | None) -> Stream:
+    def _stream(
+        self, request: pb.SQLQueryRequest, timeout: float | None, *, raw: bool = False
+    ) -> Stream:
         request.acceptStream = True
         transaction = self._transaction
 
@@ -285,7 +290,7 @@ class Connection(Verifier):
         else:
             self._settle()
             call, first = self._inside(transaction, start, ends=False)
-        stream = Stream(self, transaction, call, first)
+        stream = Stream(self, transaction, call, first, raw=raw)
         if transaction is not None:
             transaction.stream = stream
         return stream

@@ -34,11 +34,13 @@ class Stream:
         transaction: Transaction | None,
         call: Any,
         first: bytes,
+        *,
+        raw: bool = False,
     ) -> None:
         self._session = session
         self._transaction = transaction
         self._call = call
-        self.decoder, rows = parse(first)
+        self.decoder, rows = parse(first, raw=raw)
         self.names = self.decoder.names
         self.types = self.decoder.types
         self._first: list[tuple[Any, ...]] | None = rows

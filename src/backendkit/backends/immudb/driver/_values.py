@@ -209,7 +209,9 @@ def _from_microseconds(value: int) -> datetime.datetime:
         ) from None
 
 
-CONVERTERS: dict[str, Callable[[Any], Any]] = {
+Converter = Callable[[Any], Any]
+
+CONVERTERS: dict[str, Converter] = {
     "TIMESTAMP": _from_microseconds,
     "UUID": uuid.UUID,
 }
@@ -220,9 +222,12 @@ class Decoder:
     Makes tuples of the rows of one query.
 
     :param columns: immudb's description of them.
+    :param raw: whether values stay as they are sent: times are microseconds since 1970,
+        and UUIDs are text.
     """
 
-    def __init__(self, columns: Sequence[pb.Column]) -> None:
+    def __init__(self, columns: Sequence[pb.Column], *, raw: bool = False) -> None:
+        self._convert = {} if raw else CONVERTERS
         self.names = tuple(_plain(column.name) for column in columns)
         self.types = tuple(column.type for column in columns)
 
@@ -238,23 +243,32 @@ class Decoder:
             raise InternalError("immudb sent rows that don't fit their columns")
         if len(rows) <= FEW:
             types = self.types * len(rows)
-            decoded = list(map(_decoded, values, types))
+            decoded = [
+                _decoded(value, kind, self._convert)
+                for value, kind in zip(values, types, strict=True)
+            ]
             places = range(0, len(values), width or 1)
             return [tuple(decoded[place : place + width]) for place in places]
         # Protobuf's own classes for single values cost more than all the rest.
         columns = [values[place::width] for place in range(width)]
-        return list(zip(*map(_column, columns, self.types), strict=True))
+        found = [
+            _column(column, kind, self._convert)
+            for column, kind in zip(columns, self.types, strict=True)
+        ]
+        return list(zip(*found, strict=True))
 
 
-def _column(encoded: list[bytes], kind: str) -> Sequence[Any]:
+def _column(
+    encoded: list[bytes], kind: str, convert: Mapping[str, Converter]
+) -> Sequence[Any]:
     parsed = pb.SQLValues.FromString(b"".join(encoded))
     # A list of its own: protobuf's are slow to go through.
     values: list[Any] = getattr(parsed, FIELDS.get(kind, "null"))[:]
     if len(values) + len(parsed.null) != len(encoded) or kind not in FIELDS:
         # An expression may have values of another type than it says.
-        return [_decoded(one, kind) for one in encoded]
-    if kind in CONVERTERS:
-        values = list(map(CONVERTERS[kind], values))
+        return [_decoded(one, kind, convert) for one in encoded]
+    if kind in convert:
+        values = list(map(convert[kind], values))
     if parsed.null:
         rest = iter(values)
         return [None if one == NULL else next(rest) for one in encoded]
@@ -262,19 +276,21 @@ def _column(encoded: list[bytes], kind: str) -> Sequence[Any]:
 
 
 @functools.lru_cache(maxsize=1_000)
-def _decoder(columns: tuple[bytes, ...]) -> Decoder:
-    return Decoder([pb.Column.FromString(column) for column in columns])
+def _decoder(columns: tuple[bytes, ...], *, raw: bool = False) -> Decoder:
+    return Decoder([pb.Column.FromString(column) for column in columns], raw=raw)
 
 
-def _decoded(encoded: bytes, kind: str) -> Any:
+def _decoded(encoded: bytes, kind: str, convert: Mapping[str, Converter]) -> Any:
     value = pb.SQLValue.FromString(encoded)
     field = value.WhichOneof("value")
     if field is None or field == "null":
         return None
     found = getattr(value, field)
     if field == "ts":
-        return _from_microseconds(found)
-    return uuid.UUID(found) if kind == "UUID" else found
+        kind = "TIMESTAMP"
+    elif kind != "UUID":
+        return found
+    return convert[kind](found) if convert else found
 
 
 def _plain(name: str) -> str:
@@ -284,8 +300,12 @@ def _plain(name: str) -> str:
     return name
 
 
-def parse(data: bytes) -> tuple[Decoder, list[tuple[Any, ...]]]:
-    """Return the rows of an answer that has its columns, and what decodes more of them."""
+def parse(data: bytes, *, raw: bool = False) -> tuple[Decoder, list[tuple[Any, ...]]]:
+    """
+    Return the rows of an answer that has its columns, and what decodes more of them.
+
+    :param raw: whether values stay as they are sent, see :class:`Decoder`.
+    """
     result = pb.SQLQueryResult.FromString(data)
-    decoder = _decoder(tuple(result.columns))
+    decoder = _decoder(tuple(result.columns), raw=raw)
     return decoder, decoder.rows(result)
