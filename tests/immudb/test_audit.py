@@ -45,15 +45,13 @@ def open_audit(proxy, connect, path):
 
 def run(audit):
     """Audit all tables; return the differences."""
-    problem = audit.prove()
-    if problem is not None:
-        return [problem]
     found = []
     try:
+        audit.prove()
         for name in audit.tables():
             compared = audit.compare(name, lambda: None)
             found += compared.differences if compared else []
-        found += audit.compare_names()
+        found += audit.compare_names() or []
     except auditing.Unproven as error:
         found.append(error.found)
     return found
@@ -263,7 +261,7 @@ class TestLies:
         rows = ", ".join(f"({number}, 'x')" for number in range(100, 400))
         connection.run(f"INSERT INTO t (id, v) VALUES {rows}")
         proxy.edit_rows("t", lambda rows: rows[:7])
-        assert audit.prove() is None
+        audit.prove()
         found = audit.compare("t", lambda: None)
         assert (len(found.differences), found.count, found.rows) == (100, 300, 7)
 

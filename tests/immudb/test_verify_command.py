@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("grpc", reason="needs the extra immudb")
 
 from django.core.management import CommandError, call_command
+from django.db import connections
 from django.test import override_settings
 
 from backendkit.dbdev import ports
@@ -104,7 +105,12 @@ def test_json(item, states):
     found = json.loads(out)
     assert found["database"] == "default"
     assert found["broken"] is None
-    assert {"table": "nonrel_item", "rows": 30} in found["tables"]
+    (table,) = (one for one in found["tables"] if one["table"] == "nonrel_item")
+    assert (table["rows"], table["differences"]) == (30, 0)
+    assert table["as_of"] == found["state"]["tx"] == found["transactions_proven"]
+    assert found["signature"] == {"key": None, "checked": False}
+    assert found["known_state"] is found["checkpoint"] is None
+    assert "no state of it was known" in found["not_proven"][0]
     (remembered,) = json.loads(states.read_text())["databases"].values()
     assert found["state"] == {"tx": remembered["tx"], "hash": remembered["hash"]}
 
@@ -327,6 +333,208 @@ def test_states_that_cannot_be_read(item, states):
     states.write_text("{")
     with pytest.raises(CommandError, match=r"states\.json"):
         verify()
+
+
+class TestCheckpoint:
+    """The next run goes on where the last one was."""
+
+    @pytest.fixture
+    def checkpoint(self, tmp_path):
+        return tmp_path / "checkpoint"
+
+    def run(self, checkpoint, *more):
+        status, out, errors = verify("--json", "--checkpoint", str(checkpoint), *more)
+        return status, json.loads(out), errors
+
+    def test_only_what_is_new_is_proven(self, item, checkpoint):
+        status, first, _ = self.run(checkpoint)
+        assert status == 0
+        assert first["checkpoint"] is None
+        assert checkpoint.stat().st_mode & 0o777 == 0o600
+        item.objects.filter(pk=5).update(note="changed")
+        item.objects.filter(pk=6).delete()
+        status, second, _ = self.run(checkpoint)
+        assert status == 0
+        assert second["checkpoint"] == second["known_state"] == first["state"]
+        assert second["state"]["tx"] == first["state"]["tx"] + 2
+        assert second["transactions_proven"] == 2
+        rows = {one["table"]: one["rows"] for one in second["tables"]}
+        assert rows["nonrel_item"] == 29
+        assert self.run(checkpoint)[1]["transactions_proven"] == 0
+        assert [one.name for one in checkpoint.parent.glob(".*")] == []
+
+    def test_rows_of_before_are_compared(self, item, checkpoint, proxy):
+        """And it is kept, since what was proven is right."""
+        assert self.run(checkpoint)[0] == 0
+        item.objects.filter(pk=5).update(note="the-other-note")
+        proxy.leave_out("nonrel_item", 16)
+        status, found, _ = self.run(checkpoint)
+        assert status == 1
+        assert found["transactions_proven"] == 1
+        (one,) = found["differences"]
+        assert (one["kind"], one["primary_key"]) == ("hidden", [17])
+        proxy.honest()
+        status, found, _ = self.run(checkpoint)
+        assert (status, found["transactions_proven"]) == (0, 0)
+
+    def test_history_that_is_not_proven(self, item, checkpoint, proxy):
+        """The old one stays."""
+        assert self.run(checkpoint)[0] == 0
+        before = checkpoint.read_bytes()
+        item.objects.filter(pk=5).update(note="the-other-note")
+        proxy.change = lambda name, data: data[:-9] if name == "TxScan" else data
+        status, found, _ = self.run(checkpoint)
+        assert (status, found["state"], found["tables"]) == (1, None, [])
+        assert checkpoint.read_bytes() == before
+
+    def test_the_state_is_lost(self, item, checkpoint, states, proxy, connection):
+        """The checkpoint's is proven to be the beginning of what is there."""
+        old = connection.state()
+        item.objects.filter(pk=5).update(note="changed")
+        assert self.run(checkpoint)[0] == 0
+        states.unlink()
+        proxy.pretend_last(old)
+        status, found, _ = self.run(checkpoint)
+        assert status == 1
+        assert "the server has no transaction" in found["broken"]["problem"]
+        proxy.honest()
+        status, found, _ = self.run(checkpoint)
+        assert (status, found["known_state"]) == (0, None)
+        assert "no state" not in found["not_proven"][0]
+
+    @pytest.mark.parametrize("known", [True, False], ids=["known", "forgotten"])
+    def test_another_history(self, item, checkpoint, proxy, states, known):
+        """A database that was made again: it isn't the one of the checkpoint."""
+        from backendkit.backends.immudb import auditing
+
+        assert self.run(checkpoint)[0] == 0
+        (name,) = json.loads(states.read_text())["databases"]
+        history = auditing.load(str(checkpoint), name)
+        with history.versions:
+            history.state = type(history.state)(history.state.tx, bytes(32))
+            auditing.save(str(checkpoint), name, history)
+        if not known:
+            states.unlink()
+        status, found, _ = self.run(checkpoint)
+        assert status == 1
+        problem = found["broken"]["problem"]
+        assert "was made of another history than the database has" in problem
+        assert "remove the checkpoint" in problem
+        assert found["tables"] == []
+
+    def test_of_another_database(self, item, checkpoint, states):
+        assert self.run(checkpoint)[0] == 0
+        settings = connections["default"].settings_dict
+        options = {**settings["OPTIONS"], "identity": "other"}
+        with default({**settings, "OPTIONS": options}):
+            with pytest.raises(CommandError) as caught:
+                self.run(checkpoint)
+        assert caught.value.returncode == 2
+        assert "is a checkpoint of" in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "damage", ["empty", "text", "short", "long", "byte", "newer", "folder"]
+    )
+    def test_damaged(self, item, checkpoint, damage):
+        assert self.run(checkpoint)[0] == 0
+        content = checkpoint.read_bytes()
+        place = len(content) * 2 // 3
+        checkpoint.unlink()
+        if damage == "folder":
+            checkpoint.mkdir()
+        else:
+            checkpoint.write_bytes(
+                {
+                    "empty": b"",
+                    "text": b"{}",
+                    "short": content[:-1],
+                    "long": content + b"\0",
+                    "byte": content[:place]
+                    + bytes([content[place] ^ 4])
+                    + content[place + 1 :],
+                    "newer": content.replace(b'"format": 1', b'"format": 2', 1),
+                }[damage]
+            )
+        with pytest.raises(CommandError) as caught:
+            self.run(checkpoint)
+        assert caught.value.returncode == 2
+        expected = {"newer": "only a newer version", "folder": "can't be written"}
+        message = expected.get(damage, "isn't a checkpoint, or is damaged")
+        assert message in str(caught.value)
+        assert str(checkpoint) in str(caught.value)
+
+
+class TestReport:
+    """What an auditor gets."""
+
+    def test_page(self, item, tmp_path, proxy):
+        from html.parser import HTMLParser
+
+        item.objects.filter(pk=17).update(note="the-other-note")
+        page = tmp_path / "report.html"
+        status, out, _ = verify("--html", str(page))
+        assert status == 0
+        assert "Verified" in out
+        text = page.read_text("utf-8")
+        state = json.loads(verify("--json")[1])["state"]
+        assert "answers are what the proven history says." in text
+        assert f"<strong>{state['tx']}</strong>" in text
+        assert state["hash"] in text
+        assert "the server doesn&#x27;t sign its states" in text
+        assert "no state of it was known" in text
+        proxy.leave_out("nonrel_item", 16)
+        status, _, _ = verify("--html", str(page))
+        assert status == 1
+        text = page.read_text("utf-8")
+        assert "answers contradict the proven history." in text
+        assert "<td>nonrel_item</td><td>17</td>" in text
+
+        class Links(HTMLParser):
+            found = ()
+
+            def handle_starttag(self, tag, attributes):
+                self.found += tuple(
+                    value
+                    for name, value in attributes
+                    if name in ("src", "href") and not value.startswith("data:")
+                )
+
+        links = Links()
+        links.feed(text)
+        assert links.found == ()
+
+    def test_everything_is_escaped(self, connection, proxy, behind, tmp_path):
+        """Keys of rows are anybody's text."""
+        connection.run("CREATE TABLE t (k VARCHAR[90], PRIMARY KEY k)")
+        connection.run("INSERT INTO t (k) VALUES ('<script>alert(1)</script>&')")
+        proxy.leave_out("t", 0)
+        page, document = tmp_path / "report.html", tmp_path / "report.json"
+        status, _, errors = verify("--html", str(page), "--json", str(document))
+        assert status == 1
+        assert "left out" in errors
+        text = page.read_text("utf-8")
+        assert "<script" not in text
+        assert "&lt;script&gt;alert(1)&lt;/script&gt;&amp;" in text
+        (one,) = json.loads(document.read_text("utf-8"))["differences"]
+        assert one["primary_key"] == ["<script>alert(1)</script>&"]
+
+    def test_what_is_not_compared(self, connection, behind, tmp_path, item):
+        """Entries of other clients, and tables that nobody asked for."""
+        with override_settings(INSTALLED_APPS=["django.contrib.contenttypes"]):
+            from django.contrib.contenttypes.models import ContentType
+
+            behind.create(ContentType)
+            found = json.loads(verify("contenttypes.ContentType", "--json")[1])
+        assert [one["table"] for one in found["tables"]] == ["django_content_type"]
+        (omitted,) = (one for one in found["not_proven"] if "weren't compared" in one)
+        assert "nonrel_item" in omitted
+
+    @pytest.mark.parametrize("option", ["--json", "--html", "--checkpoint"])
+    def test_a_file_that_cannot_be_written(self, database, tmp_path, option):
+        """That is said before anything is proven."""
+        with pytest.raises(CommandError, match="can't be written") as caught:
+            verify(option, str(tmp_path / "missing" / "file"))
+        assert caught.value.returncode == 2
 
 
 def test_it_is_a_command_of_the_application(settings_of_database, states, item):

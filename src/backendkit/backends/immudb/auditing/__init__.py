@@ -7,8 +7,22 @@ stale, left out or added is found, and so is a hidden table.
 """
 
 from .audit import Audit, Unproven
+from .checkpoint import load, save
 from .comparing import Compared, Difference
 from .history import History
+from .report import Report, Signer, counted
 from .versions import Versions
 
-__all__ = ["Audit", "Compared", "Difference", "History", "Unproven", "Versions"]
+__all__ = [
+    "Audit",
+    "Compared",
+    "Difference",
+    "History",
+    "Report",
+    "Signer",
+    "Unproven",
+    "Versions",
+    "counted",
+    "load",
+    "save",
+]

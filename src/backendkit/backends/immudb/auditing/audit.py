@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
@@ -41,22 +42,42 @@ class Audit:
         """Return the last transaction, as the server tells."""
         return int(self._reader.state().txId)
 
-    def prove(self, step: Step | None = None) -> Difference | None:
+    def resume(self, path: str) -> None:
+        """
+        Prove that what was proven before is the beginning of the database.
+
+        :param path: of the checkpoint from which it comes.
+        :raises Unproven: something contradicts it.
+        """
+        state = self.history.state
+        assert state is not None
+        with self._unproven(
+            f"The checkpoint {path} was made of another history than the database has. If"
+            " you have restored or recreated the database, remove the checkpoint, too. "
+        ):
+            self._prover.prove_state(state)
+
+    def prove(self, step: Step | None = None) -> None:
         """
         Prove all transactions up to the last one of now.
 
         :param step: called after each transaction.
-        :return: what isn't proven; None if all is.
+        :raises Unproven: one isn't.
         """
+        with self._unproven():
+            self.history.advance(self._prover, step)
+
+    @contextlib.contextmanager
+    def _unproven(self, before: str = "") -> Iterator[None]:
         from backendkit.backends.immudb.driver import (  # noqa: PLC0415  # gRPC is loaded when it is used
             TamperedError,
         )
 
         try:
-            self.history.advance(self._prover, step)
+            yield
         except (TamperedError, InternalError) as error:
-            return Difference("history", None, None, None, str(error))
-        return None
+            problem = f"{before}{error}"
+            raise Unproven(Difference("history", None, None, None, problem)) from error
 
     def tables(self) -> list[str]:
         """Return immudb's names of the tables, in the order of ours."""
@@ -81,7 +102,7 @@ class Audit:
             if not found.count:
                 return found
             # Its definition may have changed since: rows and columns are those of now.
-            self._advance()
+            self.prove()
             if self.history.definitions[table.id] == before:
                 self._explain(comparer)
                 return found
@@ -95,10 +116,11 @@ class Audit:
             )
         )
 
-    def compare_names(self) -> list[Difference]:
+    def compare_names(self) -> list[Difference] | None:
         """
         Compare the server's list of tables.
 
+        :return: None if it changes all the time, so that it can't be compared.
         :raises Unproven: what was committed meanwhile isn't proven.
         """
         for _ in range(_PATIENCE):
@@ -107,12 +129,12 @@ class Audit:
             answered = {name for (name,) in rows}
             if answered == self.history.tables.keys():
                 return []
-            self._advance()
+            self.prove()
             if answered == self.history.tables.keys():
                 return []
             if self.history.definitions.total() == before:
                 return list(self._names(answered))
-        return []
+        return None
 
     def _names(self, answered: Collection[str]) -> Iterator[Difference]:
         for name in sorted(self.history.tables.keys() - answered):
@@ -132,11 +154,6 @@ class Audit:
                 "the server lists a table that no transaction made",
             )
 
-    def _advance(self) -> None:
-        problem = self.prove()
-        if problem is not None:
-            raise Unproven(problem)
-
     def _explain(self, comparer: Comparer) -> None:
         """Find out which of the altered rows are older versions."""
         table = self.history.tables[comparer.name]
@@ -151,7 +168,8 @@ class Audit:
                 if key is not None and entry.hValue == comparer.suspects[key]:
                     older[key] = tx.header.id
 
-        self._prover.prove_history(visit)
+        with self._unproven():
+            self._prover.prove_history(visit)
         named = {comparer.primary_key(key): tx for key, tx in older.items()}
         found = comparer.found
         found.differences = [

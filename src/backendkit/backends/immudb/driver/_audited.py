@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from . import immudb_pb2 as pb
 from ._proofs import ProofError, State, require, state_of
 from ._rows import Table
+from ._signatures import fingerprint
 from ._state import Known
 from ._verified import Verifier
 from ._walk import Walk
@@ -17,6 +18,22 @@ Definition = tuple[bytes, bytes, bool]
 
 class Auditor(Verifier):
     """The part of a connection that goes through all transactions."""
+
+    @property
+    def remembered_as(self) -> str:
+        """The name of the database in the file of states."""
+        return self._remembered_as
+
+    def signer(self) -> tuple[str | None, bool]:
+        """
+        Return who signs the states, and whether their signatures are checked.
+
+        :return: the SHA-256 of the public key's DER form, in hexadecimal; None if the
+            server doesn't sign.
+        """
+        if self._public_key is not None:
+            return self._public_key.fingerprint, True
+        return fingerprint(self.state().signature), False
 
     def prove_history(
         self,

@@ -13,7 +13,21 @@ from typing import Any
 from backendkit.stores import InterfaceError
 
 from . import immudb_pb2 as pb
-from ._proofs import ProofError, State, require
+from ._proofs import ProofError, State, require, sha256
+
+#: What a DER form of a key for ECDSA on P-256 begins with, before its point.
+_POINT = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")
+
+
+def fingerprint(signature: pb.Signature) -> str | None:
+    """
+    Return that of the key that a signature claims to be of; None if there is none.
+
+    The key that comes with a signature is anybody's.
+    """
+    if not signature.signature:
+        return None
+    return sha256(_POINT + signature.publicKey).hex()
 
 
 class PublicKey:
@@ -47,6 +61,17 @@ class PublicKey:
         ):
             raise InterfaceError(f"{path} isn't a public key for ECDSA on P-256")
         self._key = key
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the key's DER form, in hexadecimal."""
+        from cryptography.hazmat.primitives import serialization  # noqa: PLC0415  # optional
+
+        encoded: bytes = self._key.public_bytes(
+            serialization.Encoding.DER,
+            serialization.PublicFormat.SubjectPublicKeyInfo,
+        )
+        return sha256(encoded).hex()
 
     def check(self, signature: pb.Signature, database: str, state: State) -> None:
         """

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
-import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,13 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import router
 
 from backendkit.backends.immudb.management.base import ImmudbCommand
-from backendkit.backends.immudb.names import physical
+from backendkit.backends.immudb.names import logical, physical
+from backendkit.clock import real
 from backendkit.nonrel.commands import REFUSED
 from backendkit.progress import Progress
 
 if TYPE_CHECKING:
-    from backendkit.backends.immudb.auditing import Audit, Compared, Difference
+    from backendkit.backends.immudb.auditing import Audit, Report
 
 _FOUND = 1
 
@@ -49,76 +51,142 @@ class Command(ImmudbCommand):
             ),
         )
         parser.add_argument(
-            "--json", action="store_true", help="Print the result as JSON."
+            "--checkpoint",
+            metavar="FILE",
+            help=(
+                "File to keep what was proven. The next run proves only the"
+                " transactions since then, and compares all rows."
+            ),
+        )
+        parser.add_argument(
+            "--json",
+            nargs="?",
+            const="-",
+            metavar="FILE",
+            help="Write the report as JSON, to the standard output without a FILE.",
+        )
+        parser.add_argument(
+            "--html", metavar="FILE", help="Write the report as a page to print."
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         alias = options["database"]
         # Before it is connected to.
         models = [self._model(label, alias) for label in options["models"]]
+        for name in ("checkpoint", "json", "html"):
+            self._check_place(name, options[name])
         with (
             self.opened(alias) as store,
             store.other() as reader,
             store.other() as prover,
         ):
-            from backendkit.backends.immudb.auditing import (  # noqa: PLC0415  # gRPC is loaded when it is used
-                Audit,
-                History,
-                Versions,
-            )
-
-            with Versions() as versions:
-                audit = Audit(reader, prover, History(versions))
-                done, found = self._audit(audit, models, alias, options)
-                state = audit.history.state
-        if options["json"]:
-            self._print_json(alias, done, found, state)
-        else:
-            for one in found:
-                self.stderr.write(str(one))
-            more = sum(len(one.differences) - one.count for one in done)
-            if more:
-                self.stderr.write(f"{-more:,} more differences")
-            if not found:
-                rows = sum(one.rows for one in done)
-                tx = state.tx if state else 0
-                self.stdout.write(
-                    f"Verified {_count(rows, 'row')} of {_count(len(done), 'table')},"
-                    f" as of transaction {tx:,}"
-                )
-        if found:
+            report = self._run(reader, prover, models, options)
+        if report.differences:
             sys.exit(_FOUND)
 
-    def _audit(
-        self, audit: Audit, models: list[Any], alias: str, options: dict[str, Any]
-    ) -> tuple[list[Compared], list[Difference]]:
-        """Return the tables that were compared, and the differences."""
-        from backendkit.backends.immudb.auditing import Unproven  # noqa: PLC0415  # as above
+    def _check_place(self, option: str, path: str | None) -> None:
+        """Refuse what couldn't be written after hours of proving."""
+        if path is None or (option == "json" and path == "-"):
+            return
+        folder = os.path.dirname(os.path.abspath(path))
+        if os.path.isdir(path) or not os.access(folder, os.W_OK | os.X_OK):
+            raise CommandError(
+                f"--{option}: {path} can't be written. Name a file in a folder that"
+                " exists and that you may write to",
+                returncode=REFUSED,
+            )
 
-        done: list[Compared] = []
-        found: list[Difference] = []
-        total = audit.last() - audit.history.tx
-        with self._progress("transactions", total) as shown:
-            problem = audit.prove(functools.partial(shown.add, 1))
-        if problem is not None:
-            return [], [problem]
-        names = audit.tables()
-        if models:
-            names = [self._table(model, names, alias) for model in models]
+    def _run(
+        self, reader: Any, prover: Any, models: list[Any], options: dict[str, Any]
+    ) -> Report:
+        """Audit the database, write the report and the checkpoint."""
+        from backendkit.backends.immudb import auditing  # noqa: PLC0415  # gRPC is loaded when it is used
+
+        path, database = options["checkpoint"], prover.remembered_as
+        history = None if path is None else auditing.load(path, database)
+        report = auditing.Report(
+            options["database"],
+            database,
+            real.datetime.now(datetime.UTC),
+            prover.verified_state(),
+            None if history is None else history.state,
+        )
+        if history is None:
+            folder = None if path is None else os.path.dirname(os.path.abspath(path))
+            history = auditing.History(auditing.Versions(folder))
+        with history.versions:
+            audit = auditing.Audit(reader, prover, history)
+            self._audit(audit, report, models, options)
+            report.walked, report.others = history.walked, history.others
+            is_proven = all(one.kind != "history" for one in report.differences)
+            if is_proven:
+                report.state = history.state
+            report.signer = auditing.Signer(*prover.signer())
+            self._write(report, options)
+            if is_proven and path is not None and history.state is not None:
+                auditing.save(path, database, history)
+        return report
+
+    def _audit(
+        self,
+        audit: Audit,
+        report: Report,
+        models: list[Any],
+        options: dict[str, Any],
+    ) -> None:
+        """Prove and compare; note in the report what came of it."""
+        from backendkit.backends.immudb.auditing import Unproven, counted  # noqa: PLC0415  # as above
+
         try:
-            for name in dict.fromkeys(names):
-                with self._progress(name, unit="rows") as shown:
+            if audit.history.state is not None:
+                audit.resume(options["checkpoint"])
+            total = max(audit.last() - audit.history.tx, 0)
+            with self._progress("transactions", total) as shown:
+                audit.prove(functools.partial(shown.add, 1))
+            names = audit.tables()
+            if models:
+                wanted = {self._table(model, names, options) for model in models}
+                report.omitted = [logical(one) for one in names if one not in wanted]
+                names = [one for one in names if one in wanted]
+            for name in names:
+                with self._progress(logical(name), unit="rows") as shown:
                     one = audit.compare(name, functools.partial(shown.add, 1))
                 if one is None:
                     continue
-                done.append(one)
-                found += one.differences
-                if not options["json"]:
-                    self.stdout.write(f"{one.name}: {_count(one.rows, 'row')}")
-            found += audit.compare_names()
+                report.tables.append(one)
+                report.differences += one.differences
+                if options["json"] != "-":
+                    self.stdout.write(f"{one.name}: {counted(one.rows, 'row')}")
+            listed = audit.compare_names()
+            report.unlisted = listed is None
+            report.differences += listed or []
         except Unproven as error:
-            found.append(error.found)
-        return done, found
+            report.differences.append(error.found)
+
+    def _write(self, report: Report, options: dict[str, Any]) -> None:
+        from backendkit.backends.immudb.auditing import counted  # noqa: PLC0415  # as above
+
+        for path, text in (
+            (options["json"], report.json),
+            (options["html"], report.html),
+        ):
+            if path == "-" and path == options["json"]:
+                self.stdout.write(text())
+            elif path is not None:
+                with self.refusing(), open(path, "w", encoding="utf-8") as file:
+                    file.write(text())
+        if options["json"] == "-":
+            return
+        for one in report.differences:
+            self.stderr.write(str(one))
+        if report.more:
+            self.stderr.write(f"{counted(report.more, 'more difference')}")
+        if not report.differences:
+            tx = report.state.tx if report.state else 0
+            self.stdout.write(
+                f"Verified {counted(report.rows, 'row')} of"
+                f" {counted(len(report.tables), 'table')}, as of transaction {tx:,}"
+            )
 
     def _progress(
         self, what: str, total: int | None = None, unit: str = ""
@@ -141,49 +209,12 @@ class Command(ImmudbCommand):
             )
         return model
 
-    def _table(self, model: Any, names: list[str], alias: str) -> str:
+    def _table(self, model: Any, names: list[str], options: dict[str, Any]) -> str:
         name = physical(model._meta.db_table)
         if name not in names:
             raise CommandError(
                 f"{model._meta.label} has no table {model._meta.db_table} in the"
-                f" database {alias!r}. Have you run migrate?",
+                f" database {options['database']!r}. Have you run migrate?",
                 returncode=REFUSED,
             )
         return name
-
-    def _print_json(
-        self,
-        alias: str,
-        done: list[Compared],
-        found: list[Difference],
-        state: Any,
-    ) -> None:
-        document = {
-            "database": alias,
-            "state": None
-            if state is None
-            else {"tx": state.tx, "hash": state.hash.hex()},
-            "tables": [{"table": one.name, "rows": one.rows} for one in done],
-            "broken": _document(found[0]) if found else None,
-            "differences": [_document(one) for one in found],
-        }
-        self.stdout.write(json.dumps(document, indent=2))
-
-
-def _document(one: Difference) -> dict[str, Any]:
-    key = one.primary_key
-    return {
-        "kind": one.kind,
-        "table": one.table,
-        "primary_key": None if key is None else list(map(_plain, key)),
-        "transaction": one.tx,
-        "problem": one.problem,
-    }
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, (bool, int, float, str)) else str(value)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
