@@ -143,6 +143,7 @@ def test_passwords_stay_secret(manage):
     assert SECRET not in visible + json.dumps(report) + done.stdout + done.stderr
 
 
+@pytest.mark.check
 def test_options_of_the_run_come_on_top(manage):
     """One entry of OPTIONS replaces that one; labels may stand on both sides."""
     done, _ = manage("one", "--database", "ledger", "--option", "timeout=9", "two")

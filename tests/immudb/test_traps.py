@@ -441,6 +441,7 @@ def test_rows_take_over_values_of_an_index(trap, four):
         assert trap.objects.filter(n=number).count() == 1
 
 
+@pytest.mark.check
 def test_many_rows_leave_their_place_in_an_index(trap):
     """With more than 512 in a transaction, immudb would end, and not start again."""
     from django.db.models import F

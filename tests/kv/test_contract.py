@@ -1,13 +1,14 @@
 """The record layer keeps the contract, on an engine in memory."""
 
 from backendkit.kv import RecordStore
-from backendkit.stores.testing import StoreContract
 from tests.stores.variants import Variant
 
 from .memory import MemoryEngine
 
 
-class TestRecordStore(StoreContract):
+class TestRecordStore(Variant):
+    """LMDB's store, which shares the record layer, runs the contract at each level."""
+
     many = 100
 
     def make_store(self):
