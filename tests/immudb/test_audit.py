@@ -12,7 +12,9 @@ driver = pytest.importorskip(
     reason="needs the extra immudb",
     exc_type=ImportError,
 )
-from backendkit.backends.immudb import auditing  # noqa: E402  # after the skip
+from backendkit.backends.immudb.auditing.audit import Audit, Unproven  # noqa: E402  # after the skip
+from backendkit.backends.immudb.auditing.history import History  # noqa: E402  # after the skip
+from backendkit.backends.immudb.auditing.versions import Versions  # noqa: E402  # after the skip
 from backendkit.backends.immudb.driver import immudb_pb2 as pb  # noqa: E402  # after the skip
 from tests.effort import chance as seeded  # noqa: E402  # after the skip
 from tests.effort import effort, examples  # noqa: E402  # after the skip
@@ -35,8 +37,8 @@ def open_audit(proxy, connect, path):
     opened = []
 
     def begin():
-        opened.append(auditing.Versions())
-        return auditing.Audit(reader, prover, auditing.History(opened[-1]))
+        opened.append(Versions())
+        return Audit(reader, prover, History(opened[-1]))
 
     yield begin
     for each in opened:
@@ -52,7 +54,7 @@ def run(audit):
             compared = audit.compare(name, lambda: None)
             found += compared.differences if compared else []
         found += audit.compare_names() or []
-    except auditing.Unproven as error:
+    except Unproven as error:
         found.append(error.found)
     return found
 

@@ -405,14 +405,14 @@ class TestCheckpoint:
     @pytest.mark.parametrize("known", [True, False], ids=["known", "forgotten"])
     def test_another_history(self, item, checkpoint, proxy, states, known):
         """A database that was made again: it isn't the one of the checkpoint."""
-        from backendkit.backends.immudb import auditing
+        from backendkit.backends.immudb.auditing import checkpoint as files
 
         assert self.run(checkpoint)[0] == 0
         (name,) = json.loads(states.read_text())["databases"]
-        history = auditing.load(str(checkpoint), name)
+        history = files.load(str(checkpoint), name)
         with history.versions:
             history.state = type(history.state)(history.state.tx, bytes(32))
-            auditing.save(str(checkpoint), name, history)
+            files.save(str(checkpoint), name, history)
         if not known:
             states.unlink()
         status, found, _ = self.run(checkpoint)

@@ -19,7 +19,8 @@ from backendkit.nonrel.commands import REFUSED
 from backendkit.progress import Progress
 
 if TYPE_CHECKING:
-    from backendkit.backends.immudb.auditing import Audit, Report
+    from backendkit.backends.immudb.auditing.audit import Audit
+    from backendkit.backends.immudb.auditing.report import Report
 
 _FOUND = 1
 
@@ -100,11 +101,16 @@ class Command(ImmudbCommand):
         self, reader: Any, prover: Any, models: list[Any], options: dict[str, Any]
     ) -> Report:
         """Audit the database, write the report and the checkpoint."""
-        from backendkit.backends.immudb import auditing  # noqa: PLC0415  # gRPC is loaded when it is used
+        # gRPC is loaded when it is used.
+        from backendkit.backends.immudb.auditing import checkpoint  # noqa: PLC0415  # as above
+        from backendkit.backends.immudb.auditing.audit import Audit  # noqa: PLC0415  # as above
+        from backendkit.backends.immudb.auditing.history import History  # noqa: PLC0415  # as above
+        from backendkit.backends.immudb.auditing.report import Report, Signer  # noqa: PLC0415  # as above
+        from backendkit.backends.immudb.auditing.versions import Versions  # noqa: PLC0415  # as above
 
         path, database = options["checkpoint"], prover.remembered_as
-        history = None if path is None else auditing.load(path, database)
-        report = auditing.Report(
+        history = None if path is None else checkpoint.load(path, database)
+        report = Report(
             options["database"],
             database,
             real.datetime.now(datetime.UTC),
@@ -113,18 +119,18 @@ class Command(ImmudbCommand):
         )
         if history is None:
             folder = None if path is None else os.path.dirname(os.path.abspath(path))
-            history = auditing.History(auditing.Versions(folder))
+            history = History(Versions(folder))
         with history.versions:
-            audit = auditing.Audit(reader, prover, history)
+            audit = Audit(reader, prover, history)
             self._audit(audit, report, models, options)
             report.walked, report.others = history.walked, history.others
             is_proven = all(one.kind != "history" for one in report.differences)
             if is_proven:
                 report.state = history.state
-            report.signer = auditing.Signer(*prover.signer())
+            report.signer = Signer(*prover.signer())
             self._write(report, options)
             if is_proven and path is not None and history.state is not None:
-                auditing.save(path, database, history)
+                checkpoint.save(path, database, history)
         return report
 
     def _audit(
@@ -135,7 +141,8 @@ class Command(ImmudbCommand):
         options: dict[str, Any],
     ) -> None:
         """Prove and compare; note in the report what came of it."""
-        from backendkit.backends.immudb.auditing import Unproven, counted  # noqa: PLC0415  # as above
+        from backendkit.backends.immudb.auditing.audit import Unproven  # noqa: PLC0415  # as above
+        from backendkit.backends.immudb.auditing.report import counted  # noqa: PLC0415  # as above
 
         try:
             if audit.history.state is not None:
@@ -164,7 +171,7 @@ class Command(ImmudbCommand):
             report.differences.append(error.found)
 
     def _write(self, report: Report, options: dict[str, Any]) -> None:
-        from backendkit.backends.immudb.auditing import counted  # noqa: PLC0415  # as above
+        from backendkit.backends.immudb.auditing.report import counted  # noqa: PLC0415  # as above
 
         for path, text in (
             (options["json"], report.json),
