@@ -140,7 +140,11 @@ class Question:
         self.names = [name.lstrip("-") for name in order]
         low = draw.choice([0, 0, 3, 10])
         self.slice = draw.choice([slice(None), slice(low, low + draw.choice([1, 7]))])
-        self.what = draw.choice(["rows", "rows", "rows", "count", "ends", "latest"])
+        self.what = draw.choice(
+            ["rows", "rows", "rows", "count", "ends", "latest", "periods"]
+        )
+        self.kind = draw.choice(["year", "month", "week", "day"])
+        self.direction = draw.choice(["ASC", "DESC"])
 
     def ask(self, alias):
         found = Moment.objects.using(alias)
@@ -152,6 +156,8 @@ class Question:
             return found.aggregate(Min("at")), found.aggregate(a=Max("at"), b=Min("at"))
         if self.what == "latest":
             return [getattr(found.order_by("-at").first(), "at", None)]
+        if self.what == "periods":
+            return list(found.datetimes("at", self.kind, self.direction))
         return list(found.values_list(*self.names)[self.slice])
 
     def __repr__(self):

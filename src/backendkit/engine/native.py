@@ -32,6 +32,7 @@ from .joining import PreparedStep, Step, join
 from .limits import Look, covered, index_columns
 from .numbers import INT64
 from .parameters import InexactError, value_converter
+from .periods import Periods, find_periods
 from .running import Filter, timed
 from .sorting import sorted_rows
 from .values import TO_SQLITE, is_same_type, orders_alike
@@ -70,7 +71,8 @@ class Read:
     :param what: ``rows``; or one row, with ``count``: how many there are;
         ``exists``: 1, if there is one, else no row at all; ``min``, ``max`` or
         ``sum`` of the only column, in SQLite's terms. ``groups``: a row for each
-        group, in SQLite's terms.
+        group, in SQLite's terms. ``periods``: one for each period that a value of the
+        only column is in.
     :param steps: other tables to look rows up in. What is looked up is among the
         columns.
     :param pick: with ``steps``: places of what is wanted, in the columns and those
@@ -79,7 +81,9 @@ class Read:
         those and *descending*, outermost first.
     :param grouping: of ``groups``: what becomes of the rows, columns and those of the
         steps behind them.
-    :param parts: of ``several``: reads of the same rows, each with one value.
+    :param periods: of ``periods``: what the values become.
+    :param parts: of ``several``: reads of the same rows, each with one value. Of
+        ``periods``: see :func:`.periods.find_periods`.
     """
 
     table: str
@@ -91,6 +95,7 @@ class Read:
     pick: tuple[int, ...] = ()
     joined_ordering: tuple[tuple[int, bool], ...] = ()
     grouping: Grouping | None = None
+    periods: Periods | None = None
     parts: tuple[Read, ...] = ()
 
 
@@ -280,6 +285,10 @@ class Prepared:
             return iter([(self._count(running, filters),)])
         if what == "several":
             return iter([tuple(self._each(running, filters))])
+        if what == "periods":
+            assert self.read.periods is not None
+            found = find_periods(running, self.read.periods, self._parts, filters)
+            return iter(found[low:high])
         return iter([(self._total_of(running, filters),)])
 
     def _each(self, running: Running, filters: Sequence[Filter]) -> Iterator[Any]:
@@ -378,6 +387,9 @@ class Prepared:
 
     def explain(self, session: Session, *, few: bool) -> list[str]:
         """Return how each table is read, for people."""
+        if self.read.what == "periods":
+            (line,) = self._parts[-1].explain(session, few=True)
+            return [f"{line}, for the first row of each period"]
         access = self.access(session, few=few or self.read.what in ("min", "max"))
         lines = [f"{self.describe(access)} of {self.table.name}"]
         for one in self._steps:

@@ -24,11 +24,13 @@ from backendkit.engine.grouping import Grouping, Total
 from backendkit.engine.joining import Step
 from backendkit.engine.native import Prepared, Read, prepare
 from backendkit.engine.parameters import LIKE, InexactError
+from backendkit.engine.periods import Periods
 from backendkit.engine.running import Filter
 from backendkit.engine.values import adapt
 from backendkit.stores import Column, Error, FilterShape
 
 from .converters import Convert, row_converter
+from .periods import period_functions, shape_of_periods, stored_type, truncation
 from .shapes import (
     AGGREGATES,
     LOOKUPS,
@@ -93,6 +95,8 @@ class Planner:
         The query is changed in no other way than by Django's compiler.
         """
         if compiler.query.group_by is not None or compiler.query.distinct:
+            if truncation(compiler.query) is not None:
+                return self._planned(shape_of_periods, self._make_periods, compiler)
             return self._planned(shape_of_groups, self._make_groups, compiler)
         if compiler.asks_existence:
             return self._planned(self._existence_shape, self._make, compiler)
@@ -382,6 +386,57 @@ class Planner:
                 tuple(map(number, picked)),
                 tuple((number(one), descending) for one, descending in ordering),
             ),
+        )
+
+    def _make_periods(self, compiler: SQLCompiler, found: Found) -> Plan:
+        query = compiler.query
+        alive = named_by_id(query, found)
+        refcounts = query.alias_refcount.copy()
+        try:
+            compiler.setup_query()
+            plan = Plan(
+                None,
+                compiler.select,
+                compiler.klass_info,
+                compiler.annotation_col_map,
+                alive=alive,
+                grouped=True,
+            )
+            plan.prepared = prepare(self._connection, self._periods(query, found))
+        except (FieldError, Unknown, InexactError):
+            return Plan(alive=alive)
+        finally:
+            query.reset_refcounts(refcounts)
+        return plan
+
+    def _periods(self, query: Query, found: Found) -> Read:
+        truncated = truncation(query)
+        name = self._column(truncated.lhs, base_alias(query))
+        table_name = self._bare(query.model._meta.db_table)
+        table = self._connection.catalog().tables.get(table_name)
+        if table is None or name not in table.positions:
+            raise Unknown
+        column = table.column(name)
+        shapes = tuple(self._filter_shapes(found))
+        if column.type is not stored_type(truncated) or (
+            column.nullable and FilterShape(name, "isnull", True) not in shapes
+        ):
+            raise Unknown  # NULL is a period, too
+        if FilterShape(name, "isnull") in shapes:
+            raise Unknown  # there is none
+        kept = tuple(
+            one for one in shapes if (one.column, one.lookup) != (name, "isnull")
+        )
+        every = Read(table_name, (name,), shapes)
+        last = replace(every, shapes=kept, ordering=((name, True),))
+        former = replace(last, shapes=(*shapes, FilterShape(name, "lt")))
+        shown, first = period_functions(truncated, self._wrapper)
+        descending = query.order_by[0].startswith("-")
+        return replace(
+            every,
+            what="periods",
+            periods=Periods(shown, first, descending),
+            parts=(every, last, former),
         )
 
     def _place(self, expression: Any) -> tuple[str, str]:

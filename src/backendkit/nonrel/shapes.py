@@ -74,7 +74,7 @@ def shape_of_rows(
     :raises Unknown: SQLite has to be asked.
     """
     table = base_alias(query, joined=True)
-    _plain(query)
+    plain(query)
     annotations = query.annotation_select
     shape: list[Any] = [
         id(query.model),
@@ -108,14 +108,14 @@ def shape_of_rows(
     if query.selected:
         shape.append(tuple(query.selected.items()))
     found: Found = []
-    _look_at(query.where, table, shape, found)
+    where_shape(query.where, table, shape, found)
     return tuple(shape), found
 
 
 def shape_of_groups(query: Query) -> tuple[Any, Found]:
     """Return what tells apart SELECTs with groups; as :func:`shape_of_rows`."""
     table = base_alias(query, joined=True)
-    _plain(query)
+    plain(query)
     group_by = query.group_by
     if query.distinct:
         # Of a slice in any order SQLite reads no more than it needs.
@@ -143,7 +143,7 @@ def shape_of_groups(query: Query) -> tuple[Any, Found]:
     if query.selected:
         shape.append(tuple(query.selected.items()))
     found: Found = []
-    _look_at(query.where, table, shape, found)
+    where_shape(query.where, table, shape, found)
     return tuple(shape), found
 
 
@@ -151,7 +151,7 @@ def shape_of_keys(query: Query) -> tuple[Any, Found]:
     """Return what tells UPDATEs and DELETEs apart; as :func:`shape_of_rows`."""
     found: Found = []
     shape: list[Any] = [id(query.model), query.__class__]
-    _look_at(query.where, base_alias(query), shape, found)
+    where_shape(query.where, base_alias(query), shape, found)
     return tuple(shape), found
 
 
@@ -180,7 +180,7 @@ def used_aliases(query: Query) -> set[str]:
     return {alias for alias, count in query.alias_refcount.items() if count}
 
 
-def _plain(query: Query) -> None:
+def plain(query: Query) -> None:
     """Raise :exc:`Unknown` if a SELECT has what is always SQLite's."""
     if (
         query.__class__ is not Query
@@ -220,7 +220,7 @@ def base_alias(query: Query, *, joined: bool = False) -> str:
     return alias
 
 
-def _look_at(where: WhereNode, table: str, shape: list[Any], found: Found) -> None:
+def where_shape(where: WhereNode, table: str, shape: list[Any], found: Found) -> None:
     """Take a conjunction apart. :raises Unknown: it is something else."""
     if where.__class__ is not WhereNode:
         raise Unknown
@@ -235,7 +235,7 @@ def _look_at(where: WhereNode, table: str, shape: list[Any], found: Found) -> No
         if name is None:
             if negated or child.__class__ is not WhereNode:
                 raise Unknown
-            _look_at(child, table, shape, found)
+            where_shape(child, table, shape, found)
             continue
         column = child.lhs
         if (
