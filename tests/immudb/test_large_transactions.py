@@ -1,6 +1,7 @@
 """Transactions of more rows than immudb takes at once, on a server: kills, readers, others."""
 
 import contextlib
+import dataclasses
 import os
 import signal
 import subprocess
@@ -144,13 +145,27 @@ def rounds(store, *, alone=True):
     return counts
 
 
-def check_rest(store):
-    """The gate is open, and nothing of a committed journal is left."""
+def check_rest(store, former=None):
+    """
+    The gate is open, and nothing of a committed journal is left.
+
+    :param former: what the last journals were before, to which this one is added. Who
+        applies it may be killed before it has deleted it: the next one has to do that.
+    """
     with store.other() as connection:
         last = gate.read_gate(connection)
         assert not last.closed
-        left = connection.query(f"SELECT DISTINCT journal FROM {JOURNAL}").rows
-        assert (-last.journal,) not in left
+        left = {
+            one
+            for (one,) in connection.query(
+                f"SELECT DISTINCT journal FROM {JOURNAL}"
+            ).rows
+        }
+        if former is None:
+            assert -last.journal not in left
+        else:
+            assert not former.intersection(left) - {-last.journal}
+            former.add(-last.journal)
 
 
 #: A process that writes rounds, and says so; or reads.
@@ -204,7 +219,7 @@ class TestKills:
         store = stores()
         fill(store)
         chance = seeded("kills of clients")
-        last = 0
+        last, former = 0, set()
         for _ in range(CLIENTS):
             work = WRITE.format(first=last + 1, last=last + 20, rows=ROWS)
             with process(own, work) as writer:
@@ -217,7 +232,7 @@ class TestKills:
             fresh = stores()
             counts = rounds(fresh)
             assert counts in ({done: ROWS}, {begun: ROWS})
-            check_rest(fresh)
+            check_rest(fresh, former)
             last = max(counts)
 
     def test_of_the_server(self, own, stores):
@@ -225,7 +240,7 @@ class TestKills:
         store = stores()
         fill(store)
         chance = seeded("kills of the server")
-        last = 0
+        last, former = 0, set()
         for _ in range(SERVERS):
             outcome = []
 
@@ -249,8 +264,100 @@ class TestKills:
             assert counts == {last + 1: ROWS} or (
                 outcome == ["unknown"] and counts == {last: ROWS}
             )
-            check_rest(fresh)
+            check_rest(fresh, former)
             last = max(counts)
+
+
+def migrate(session, number):
+    """Give each row a new column with the number, in place of the former one's."""
+    table = session.catalog().tables["event"]
+    columns = [
+        *(column for column in table.columns if not column.name.startswith("mark")),
+        Column(f"mark_{number}", ValueType.INTEGER),
+    ]
+    made = dataclasses.replace(table, columns=tuple(columns))
+    session.alter_table("event", made, fill={f"mark_{number}": number})
+
+
+def mark(store, rows):
+    """Return the number of the change that all rows have, and all definitions."""
+    session = store.reader()
+    session.begin(write=False)
+    try:
+        table = session.catalog().tables["event"]
+        (name,) = [one for one in table.positions if one.startswith("mark")]
+        found = session.run_query(f"SELECT id, round, {name} FROM event", (), table)
+    finally:
+        session.close()
+    number = int(name.removeprefix("mark_"))
+    assert sorted(found) == [(key, 0, number) for key in range(rows)]
+    return number
+
+
+MIGRATE = """
+    for number in range({first}, {last}):
+        print("begin", number, flush=True)
+        with own.writing(store) as session:
+            own.migrate(session, number)
+        print("done", number, flush=True)
+"""
+
+
+class TestKilledSchemaChanges:
+    """A table is made anew with all its rows: there is the one or the other."""
+
+    @pytest.fixture
+    def store(self, stores):
+        store = stores()
+        fill(store)
+        with writing(store) as session:
+            migrate(session, 0)
+        return store
+
+    def test_of_clients(self, own, store, stores):
+        chance = seeded("kills of clients that migrate")
+        last, former = 0, set()
+        for _ in range(CLIENTS):
+            work = MIGRATE.format(first=last + 1, last=last + 20)
+            with process(own, work) as writer:
+                assert written(writer.stdout.readline()) == ("begin", last + 1)
+                time.sleep(chance.random() * 1.5)
+                os.kill(writer.pid, signal.SIGKILL)
+                said = [written(line) for line in writer.stdout.readlines()]
+            done = max((n for word, n in said if word == "done"), default=last)
+            begun = max((n for word, n in said if word == "begin"), default=last + 1)
+            fresh = stores()
+            last = mark(fresh, ROWS)
+            assert last in {done, begun}
+            check_rest(fresh, former)
+
+    @pytest.mark.check
+    def test_of_the_server(self, own, store, stores):
+        chance = seeded("kills of the server while a client migrates")
+        last, former = 0, set()
+        for _ in range(SERVERS):
+            outcome = []
+
+            def write(number=last + 1, outcome=outcome):
+                try:
+                    with writing(stores()) as session:
+                        migrate(session, number)
+                except OperationalError:
+                    outcome.append("unknown")
+                else:
+                    outcome.append("done")
+
+            thread = threading.Thread(target=write)
+            thread.start()
+            thread.join(0.3 + chance.random() * 2)
+            own.kill()
+            own.start()
+            thread.join()
+            fresh = stores()
+            found = mark(fresh, ROWS)
+            assert found == last + 1 or (outcome == ["unknown"] and found == last)
+            check_rest(fresh, former)
+            last = found
 
 
 class TestOthers:

@@ -116,7 +116,7 @@ MUTATIONS = {
 FOUND = {
     "a look behind a slow read that compares nothing": 1_193,
     "a look is good from its end on": 970,
-    "the past is any moment": 0,
+    "the past is any moment": 928,
 }
 
 

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 #: Rows and bytes of one part, about. It is one row of the journal.
 _ROWS, _BYTES = 800, 1_000_000
+#: Deletes some parts of a journal; each may be large, so not all at once.
+_DELETE = f"DELETE FROM {JOURNAL} WHERE journal = ? LIMIT 400"
 #: Bytes of parts that are written at once, about.
 _REQUEST = 4_000_000
 #: Bits of a journal's number behind the second in which it was begun.
@@ -112,6 +114,9 @@ def prepare(connection: Connection) -> bool:
     """
     Make the table for journals, unless it is there; return whether it wasn't.
 
+    If it is there, what is left of the last journal is deleted: who had applied it may
+    have been killed before it could do that.
+
     :param connection: in no transaction.
     """
     try:
@@ -121,7 +126,17 @@ def prepare(connection: Connection) -> bool:
             raise
         connection.run("; ".join(CREATE_OWN))
         return True
+    gate = read_gate(connection)
+    if not gate.closed:
+        _delete(connection, -gate.journal)
     return False
+
+
+def _delete(connection: Connection, journal: int) -> None:
+    """Delete a journal that was applied, or abandoned. If it stays, nobody minds."""
+    with contextlib.suppress(Error):
+        while (done := connection.run(_DELETE, (journal,))) and done.rows:
+            pass
 
 
 def write(connection: Connection, actions: Iterable[Action]) -> Gate:
@@ -344,10 +359,8 @@ class Applying:
     def _tidy(self) -> None:
         """Delete what was applied, and what was never committed."""
         connection = self._connection
+        _delete(connection, self._journal)
         with contextlib.suppress(Error):
-            sql = f"DELETE FROM {JOURNAL} WHERE journal = ? LIMIT {_ROWS // 2}"
-            while (done := connection.run(sql, (self._journal,))) and done.rows:
-                pass
             now = real.datetime.now().timestamp()
             found = connection.query(f"SELECT DISTINCT journal FROM {JOURNAL}").rows
             for (journal,) in found:
@@ -357,7 +370,6 @@ class Applying:
     def _discard(self, journal: int) -> None:
         """Delete a journal that the gate doesn't name, and never will."""
         connection = self._connection
-        sql = f"DELETE FROM {JOURNAL} WHERE journal = ? LIMIT {_ROWS // 2}"
         while connection.query(
             f"SELECT part FROM {JOURNAL} WHERE journal = ? LIMIT 1", (journal,)
         ).rows:
@@ -366,7 +378,7 @@ class Applying:
                 gate = read_gate(connection)
                 if gate.closed:
                     return
-                connection.run(sql, (journal,))
+                connection.run(_DELETE, (journal,))
                 # Whoever is writing it can't commit then: it has read this.
                 connection.run(*set_gate(gate))
                 connection.commit()
