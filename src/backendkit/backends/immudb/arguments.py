@@ -46,6 +46,7 @@ def _is_count(value: Any) -> bool:
 _SECONDS = _is_number, "a number of seconds above 0"
 _PATH = _is_path, "the path of a file"
 _TEXT = _is_text, "a text"
+_FLAG = _is_flag, "True or False"
 
 _KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "ca": _PATH,
@@ -60,15 +61,25 @@ _KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "password": _TEXT,
     "port": (_is_port, "a port, from 1 to 65,535"),
     "public_key": _PATH,
+    "require_state": _FLAG,
     "server_name": _TEXT,
     "states": _PATH,
     "timeout": _SECONDS,
-    "tls": (_is_flag, "True or False"),
+    "tls": _FLAG,
     "user": _TEXT,
 }
 #: Arguments that mean something else where they are None.
 _NEEDED = frozenset(
-    {"connect_timeout", "database", "host", "password", "port", "tls", "user"}
+    {
+        "connect_timeout",
+        "database",
+        "host",
+        "password",
+        "port",
+        "require_state",
+        "tls",
+        "user",
+    }
 )
 
 

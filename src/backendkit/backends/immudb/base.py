@@ -47,6 +47,7 @@ class DatabaseWrapper(NonrelDatabaseWrapper):
             "keepalive",
             "key",
             "max_tx_entries",
+            "require_state",
             "server_name",
             "server_public_key",
             "state",

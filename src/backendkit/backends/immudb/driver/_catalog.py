@@ -44,6 +44,10 @@ class Catalog:
         if table is not None:
             self._tables[table.id] = Draft(name, dict(table.columns), table.key)
 
+    def add(self, name: str, table: Table) -> None:
+        """Take a table that is known as it is after what was taken."""
+        self._tables[table.id] = Draft(name, dict(table.columns), table.key)
+
     def apply(self, key: bytes, value: bytes, *, deleted: bool) -> None:
         """
         Take an entry of a transaction.

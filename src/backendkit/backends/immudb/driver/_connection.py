@@ -43,6 +43,7 @@ def connect(
     states: str | os.PathLike[str] | None = None,
     identity: str | None = None,
     public_key: str | os.PathLike[str] | None = None,
+    require_state: bool = False,
 ) -> Connection:
     """
     Open a connection.
@@ -65,6 +66,9 @@ def connect(
         server can't choose it: under another name it would be trusted anew.
     :param public_key: file with the key (PEM, ECDSA on P-256) with which the server has
         to have signed its states. Needs the extra ``immudb-signature``.
+    :param require_state: whether a database of which ``states`` has nothing is an error
+        when it is verified. If not, the server's state is trusted, and a warning in the
+        log ``backendkit.immudb`` says so.
     :raises OperationalError: no server there, TLS doesn't fit, wrong password, no such
         database, too many sessions.
     :raises InterfaceError: an argument isn't what it has to be, some don't fit
@@ -88,6 +92,7 @@ def connect(
             "states": states,
             "identity": identity,
             "public_key": public_key,
+            "require_state": require_state,
         }
     )
     if wrong is not None:
@@ -118,6 +123,7 @@ def connect(
         states=states,
         identity=identity,
         public_key=public_key,
+        require_state=require_state,
     )
 
 
@@ -172,9 +178,15 @@ class Connection(Auditor):
         states: str | os.PathLike[str] | None,
         identity: str | None,
         public_key: str | os.PathLike[str] | None,
+        require_state: bool,
     ) -> None:
         super().__init__(
-            settings, timeout, states=states, identity=identity, public_key=public_key
+            settings,
+            timeout,
+            states=states,
+            identity=identity,
+            public_key=public_key,
+            require_state=require_state,
         )
         self._autocommit = autocommit
         # Texts whose answers were too large for one message.

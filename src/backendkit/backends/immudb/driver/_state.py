@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import fcntl
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ from ._proofs import State
 from ._rows import Column, Table
 
 VERSION = 1
+
+_log = logging.getLogger("backendkit.immudb")
 
 
 def default_path() -> str:
@@ -75,11 +78,21 @@ class States:
         found = self._read().get(name)
         return None if found is None else self._decode(found)
 
-    def save(self, name: str, memory: Memory, before: Memory | None) -> bool:
+    def save(
+        self,
+        name: str,
+        memory: Memory,
+        before: Memory | None,
+        *,
+        imported: bool = False,
+    ) -> bool:
         """
         Remember it, if nothing else has been remembered since.
 
+        That nothing at all was known is said in the log: the server was trusted then.
+
         :param before: what :meth:`load` had returned.
+        :param imported: whether another client had verified it.
         :return: whether it was; if not, it has to be verified against what is there now.
         :raises OperationalError: the file can't be written, or isn't one of ours.
         """
@@ -92,6 +105,17 @@ class States:
                 raise ValueError("a verified state can't go backwards")
             everything[name] = _encode(memory)
             self._write(everything)
+        if before is None and not imported:
+            _log.warning(
+                "First contact with %s: %s has no verified state of it, so the server's"
+                " was trusted: transaction %d, hash %s. If this client has verified the"
+                " database before, its states are lost: restore the file from a backup,"
+                " or import the state of another client with immudb_state.",
+                name,
+                self.path,
+                memory.state.tx,
+                memory.state.hash.hex(),
+            )
         return True
 
     def forget(self, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -62,7 +63,10 @@ class Verifier(BeyondSQL):
         states: str | os.PathLike[str] | None,
         identity: str | None,
         public_key: str | os.PathLike[str] | None,
+        require_state: bool,
     ) -> None:
+        #: Whether a database that nothing is known of is an error.
+        self.require_state = require_state
         self._states = States(states)
         self._identity = identity or settings.target
         self._public_key = None if public_key is None else PublicKey(public_key)
@@ -85,6 +89,63 @@ class Verifier(BeyondSQL):
         """
         self._usable()
         self._states.forget(self._remembered_as)
+
+    def adopt_state(self, tx: int, digest: bytes) -> None:
+        """
+        Remember a state that another client has verified, as far as it is proven.
+
+        The server has to prove that it is of one history with the state that is
+        remembered here. If it is an older one, nothing changes. If nothing is remembered
+        here, it is trusted as long as the server still has it.
+
+        :param tx: the last transaction that the other client has verified.
+        :param digest: its hash, 32 bytes.
+        :raises TamperedError: that isn't proven; nothing is remembered of it.
+        """
+        theirs = State(tx, digest)
+        while True:
+            before = self._states.load(self._remembered_as)
+            trusted = theirs if before is None else before.state
+            try:
+                self._last(theirs)
+                answer = self._transaction_of(tx, trusted, values=False)
+                header, _ = self._linked(answer, tx, trusted)
+                require(
+                    state_of(header) == theirs,
+                    f"the state of transaction {tx} is another one",
+                )
+            except ProofError as error:
+                raise self._tampered(error) from error
+            if before is not None and before.state.tx >= tx:
+                return
+            memory = Memory(theirs, {} if before is None else before.tables)
+            if self._states.save(
+                self._remembered_as, memory, before, imported=before is None
+            ):
+                return
+
+    def follow_tables(self) -> None:
+        """
+        Go through the transactions since the known tables were known, for all at once.
+
+        After a change of their definitions, no :meth:`verified_get` has to do it then.
+
+        :raises TamperedError: they aren't proven; nothing of them is remembered.
+        """
+        while True:
+            before = self._states.load(self._remembered_as)
+            if before is None:
+                return
+            # One that was dropped stays known as it is, for the case that it is made
+            # again. That the server says so just leaves this to verified_get().
+            there = self._names()
+            tables = {name: one for name, one in before.tables.items() if name in there}
+            try:
+                after = self._followed_all(before, tables)
+            except ProofError as error:
+                raise self._tampered(error) from error
+            if self._states.save(self._remembered_as, after, before):
+                return
 
     def verify_table(self, table: str) -> None:
         """
@@ -171,7 +232,8 @@ class Verifier(BeyondSQL):
         :raises ProgrammingError: there is no such row, says the server. That can't be
             proven.
         :raises DataError: a value isn't of its column's type.
-        :raises OperationalError: the state can't be read or written.
+        :raises OperationalError: the state can't be read or written, or there is none
+            and ``require_state`` is set.
         """
         changes = 0
         while True:
@@ -225,7 +287,19 @@ class Verifier(BeyondSQL):
         )
 
     def _first(self) -> Memory:
-        """Return what to trust of a database that nothing is known of."""
+        """
+        Return what to trust of a database that nothing is known of.
+
+        :raises OperationalError: nothing, because a state is required.
+        """
+        if self.require_state:
+            raise stores.OperationalError(
+                f"{self._states.path} has no verified state of {self._remembered_as},"
+                " but require_state is set, so the server's isn't trusted. Restore the"
+                " file from a backup, or import the state of another client with"
+                " manage.py immudb_state. If this is the first contact, leave"
+                " require_state out once."
+            )
         answer = self.state()
         state = State(answer.txId, answer.txHash)
         if state.tx:
@@ -350,6 +424,40 @@ class Verifier(BeyondSQL):
         # One that was dropped stays known as it was, until it is made again.
         changed = Known(last, known.table if found is None else found.checked())
         return state, {**memory.tables, table: changed}
+
+    def _followed_all(self, memory: Memory, known: dict[str, Known]) -> Memory:
+        """Return what is known after the last transaction, if these tables are known."""
+        state, last = memory.state, self._last(memory.state)
+        catalog = Catalog()
+        ends = [*sorted({one.since for one in known.values()}), last]
+        for since, end in itertools.pairwise(ends):
+            for name, one in known.items():
+                if one.since == since:
+                    catalog.add(name, one.table)
+            if since < end:
+                state = self._walk(catalog, range(since + 1, end + 1), state)
+        found: dict[str, Table | None] = {}
+        older = []
+        for name in known:
+            try:
+                found[name] = catalog.find(name)
+            except LookupError:
+                older.append(name)
+        if older:
+            state, others = self._found(older, last, state)
+            found |= others
+        changed = {
+            name: Known(last, table.checked())
+            for name, table in found.items()
+            if table is not None
+        }
+        return Memory(state, {**memory.tables, **changed})
+
+    def _names(self) -> set[str]:
+        """Return the names of the tables that there are, says the server."""
+        request = pb.SQLQueryRequest(sql="SELECT name FROM TABLES()")
+        _, rows = parse(self._outside(UNARY_QUERY, request))
+        return {name for (name,) in rows}
 
     def _last(self, trusted: State) -> int:
         """Return the last transaction; a server may hide new ones, but none we know."""

@@ -21,6 +21,7 @@ from backendkit.progress import Progress
 if TYPE_CHECKING:
     from backendkit.backends.immudb.auditing.audit import Audit
     from backendkit.backends.immudb.auditing.report import Report
+    from backendkit.backends.immudb.driver import Connection
 
 _FOUND = 1
 
@@ -69,6 +70,11 @@ class Command(ImmudbCommand):
         parser.add_argument(
             "--html", metavar="FILE", help="Write the report as a page to print."
         )
+        parser.add_argument(
+            "--require-state",
+            action="store_true",
+            help="Fail if this client has no verified state of the database.",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         alias = options["database"]
@@ -81,9 +87,32 @@ class Command(ImmudbCommand):
             store.other() as reader,
             store.other() as prover,
         ):
+            first = self._is_first(prover, required=options["require_state"])
+            if first and options["json"] != "-":
+                self.stdout.write(
+                    "First contact: no verified state is known. The server's state of"
+                    " now is trusted."
+                )
             report = self._run(reader, prover, models, options)
         if report.differences:
             sys.exit(_FOUND)
+
+    @staticmethod
+    def _is_first(prover: Connection, *, required: bool) -> bool:
+        """
+        Whether nothing is known of the database.
+
+        :raises CommandError: nothing is, but it is required.
+        """
+        first = prover.verified_state() is None
+        if first and (required or prover.require_state):
+            raise CommandError(
+                "This client has no verified state of the database, but one is"
+                " required. Restore the file of states from a backup, or import a state"
+                " with manage.py immudb_state.",
+                returncode=REFUSED,
+            )
+        return first
 
     def _check_place(self, option: str, path: str | None) -> None:
         """Refuse what couldn't be written after hours of proving."""
