@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import pytest
 
+from backendkit import clock
 from backendkit.backends.immudb import shared
 from backendkit.retry import is_conflict, retry
 from tests.effort import chance as seeded
@@ -383,7 +384,9 @@ class TestCommitWithoutAnswer:
         ask = link.call
 
         def call(method, request, timeout, *args):
-            if method is _methods.COMMIT:
+            if method in (_methods.COMMIT, _methods.EXEC) or (
+                method is _methods.TX_EXEC and request.sql.endswith("; COMMIT")
+            ):
                 link.call = ask
                 do()
                 timeout = seconds or timeout
@@ -441,6 +444,33 @@ class TestCommitWithoutAnswer:
             assert codes() in (["a"], ["a", "b"])
             retry(Item.objects.create)(code="c")
             assert codes() in (["a", "c"], ["a", "b", "c"])
+
+
+def test_a_time_out_covers_all_that_a_statement_does(request, settings, own):
+    """Planning it, and connecting again where an answer has failed to come before."""
+    from django.db import OperationalError, connection
+
+    with using(request, settings) as database:
+        database.create(Item)
+        found = Item.objects.filter(pk=Item.objects.create(code="a").pk)
+        # Not before: the machine may be busy.
+        for one in connection.connection.store._idle:
+            one.timeout = 1.5
+        os.kill(own.pid, signal.SIGSTOP)
+        try:
+            for statement in (
+                found.get,
+                lambda: list(Item.objects.order_by("number")),
+                lambda: Item.objects.create(code="b"),
+                lambda: found.update(number=2),
+            ):
+                began = clock.monotonic()
+                with pytest.raises(OperationalError):
+                    statement()
+                assert clock.monotonic() - began < 2.7
+        finally:
+            os.kill(own.pid, signal.SIGCONT)
+        assert found.get().number == 0
 
 
 class Line:

@@ -142,6 +142,20 @@ def test_what_was_not_read_is_no_conflict(doctors, other):
     assert Note.objects.count() == 1
 
 
+@pytest.mark.parametrize("changes", [{"on_call": False}, {"level": 50}])
+def test_changes_of_different_rows_are_no_conflict(doctors, other, changes):
+    """Not even of processes that have taken no numbers of the table."""
+    from django.db import connection, transaction
+
+    shared = connection.connection.store.shared
+    with transaction.atomic():
+        shared.forget_numbers(Doctor._meta.db_table)
+        DOCTORS.filter(pk=1).update(**changes)
+        other.do(lambda: DOCTORS.filter(pk=2).update(**changes))
+        shared.forget_numbers(Doctor._meta.db_table)
+    assert DOCTORS.filter(**changes).count() == 2
+
+
 def test_who_only_reads_is_never_in_conflict(doctors, other):
     from django.db import transaction
 

@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from backendkit.backends.immudb import journal, session
+from backendkit.backends.immudb import commits, journal, session
 from backendkit.backends.immudb.commits import Commit
 from backendkit.backends.immudb.journal import Applying
 from backendkit.backends.immudb.session import ImmudbSession
@@ -84,18 +84,37 @@ MUTATIONS = {
         ),
     ),
     "a large transaction is acknowledged before it is applied": (
-        (ImmudbSession, "_apply", "self._finish(named.journal)", "pass"),
+        (ImmudbSession, "_commit_with_looks", "self._finish(named.journal)", "pass"),
     ),
-    "a writer doesn't read the gate in its transaction": (
+    "a writer doesn't look at the gate": (
+        (
+            Commit,
+            "run_at_once",
+            "first = [require_open(self._schema.version)]",
+            "first = []",
+        ),
+    ),
+    "a writer looks at the gate before its transaction": (
+        (
+            Commit,
+            "run_at_once",
+            "first = [require_open(self._schema.version)]",
+            ("first = []; gate = self._session.store.shared.watch(self._session.lent)"),
+        ),
+    ),
+    "a writer writes through a closed gate": (
+        (commits, "require_open", "GATE, 0)", "GATE, 2**62)"),
+    ),
+    "a large transaction doesn't read the gate in its transaction": (
         (
             ImmudbSession,
-            "_apply",
+            "_commit_with_looks",
             "gate = read_gate(connection)",
             "gate = read_gate(connection.beside())",
         ),
     ),
-    "a writer writes through a closed gate": (
-        (ImmudbSession, "_apply", "if gate.closed:", "if False:"),
+    "a large transaction begins while another one is applied": (
+        (ImmudbSession, "_commit_with_looks", "if gate.closed:", "if False:"),
     ),
     "a reader doesn't mind a closed gate": (
         (Shared, "_look", "if not gate.closed:", "if True:"),

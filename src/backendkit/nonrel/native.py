@@ -27,7 +27,7 @@ from backendkit.engine.parameters import LIKE, InexactError
 from backendkit.engine.periods import Periods
 from backendkit.engine.running import Filter
 from backendkit.engine.values import adapt
-from backendkit.stores import Column, Error, FilterShape
+from backendkit.stores import Column, Error, FilterShape, OperationalError
 
 from .converters import Convert, row_converter
 from .periods import period_functions, shape_of_periods, stored_type, truncation
@@ -151,8 +151,12 @@ class Planner:
             if plan.prepared is None:
                 return None
             return plan, self._filters(plan, found)
+        except OperationalError:
+            # The statement would meet it, too, and wait for as long once more.
+            with self._wrapper.wrap_database_errors:
+                raise
         except (Unknown, InexactError, Error):
-            # What is wrong with the connection, the statement itself will say.
+            # What is wrong with the transaction, the statement itself will say.
             return None
 
     def _shape(self, query: Query) -> tuple[Any, Found]:

@@ -114,7 +114,8 @@ class BufferedWrites(BufferedSchema):
         self._check_unique(buffer, pairs, taken)
         old_key, new_key = table.key_of(now), table.key_of(row)
         at = table.auto_increment
-        if at is not None and row[at] is not None:
+        # The number that it had moved the sequence on when it came.
+        if at is not None and row[at] is not None and row[at] != now[at]:
             self._undo_by(setattr, buffer, "numbering", buffer.numbering)
             buffer.numbering = _moved_on(buffer.numbering, row[at])
         if new_key == old_key:

@@ -6,6 +6,7 @@ import types
 
 from backendkit.stores import (
     ConflictError,
+    DataError,
     IntegrityError,
     OperationalError,
     ProgrammingError,
@@ -25,6 +26,11 @@ _WRITE = re.compile(
 )
 _DELETE = re.compile(
     r"DELETE FROM (?P<table>\w+) WHERE (?P<where>.+?)( LIMIT (?P<limit>\d+))?"
+)
+_GUARD = re.compile(
+    r"DELETE FROM (?P<table>\w+) WHERE "
+    r"\(id = \? AND version != \? AND CAST\('(?P<other>[^']+)' AS INTEGER\) = 0\) OR "
+    r"\(id = \? AND version > \? AND CAST\('(?P<more>[^']+)' AS INTEGER\) = 0\)"
 )
 _CREATE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+) \(.*\)")
 _TEST = re.compile(r"(\w+) (=|<=) (\?|\d+)")
@@ -144,7 +150,8 @@ class Server:
     def _select(self, sql, values, transaction):
         found = _matched(_SELECT, sql)
         if found["table"] == "TABLES()":
-            return [(name,) for name in sorted(self.relations)]
+            more = {"name": (), "name, 0, FALSE": (0, False)}[found["columns"]]
+            return [(name, *more) for name in sorted(self.relations)]
         name, tests = found["table"], _tests(found["where"], values)
         how = {"descending": "DESC" in (found["order"] or "")}
         relation = self.relation(name)
@@ -163,6 +170,8 @@ class Server:
         rows = [row for _, row in rows[offset:]]
         if found["columns"] == "COUNT(*)":
             return [(len(rows),)]
+        if found["columns"] == "CAST(id AS VARCHAR), version, TRUE":
+            return [(str(key), value, True) for key, value in rows]
         places = [relation.columns.index(one) for one in found["columns"].split(", ")]
         answer = [tuple(row[place] for place in places) for row in rows]
         return list(dict.fromkeys(answer)) if found["distinct"] else answer
@@ -179,6 +188,9 @@ class Server:
         if sql.startswith("CREATE"):
             assert _matched(_CREATE, sql)[1] in self.relations
             return 0
+        guard = _GUARD.fullmatch(sql)
+        if guard is not None:
+            return self._check(guard, values, transaction)
         if sql.startswith("DELETE"):
             found = _matched(_DELETE, sql)
             limit = int(found["limit"]) if found["limit"] else None
@@ -210,6 +222,17 @@ class Server:
             for _ in columns[relation.width :]:
                 next(values)
         return rows
+
+    @staticmethod
+    def _check(guard, values, transaction):
+        """Run a statement that fails if a row has another value, or a larger one."""
+        one, wanted, other, most = (next(values) for _ in range(4))
+        for _, (key, value) in transaction.find(guard["table"]):
+            if key == one and value != wanted:
+                raise DataError(f"can not cast string '{guard['other']}'")
+            if key == other and value > most:
+                raise DataError(f"can not cast string '{guard['more']}'")
+        return 0
 
     def commit(self, transaction):
         """Commit; return the number of the transaction."""
@@ -262,7 +285,7 @@ class Connection:
         except Lost:
             self._failed = True
             raise OperationalError("the server can't be reached") from None
-        except (IntegrityError, ConflictError, ProgrammingError):
+        except (IntegrityError, ConflictError, DataError, ProgrammingError):
             self._failed = self._failed or inside
             raise
         if lost:
@@ -285,19 +308,24 @@ class Connection:
             query=lambda sql, parameters=(): self._query(sql, parameters, None)
         )
 
-    def run(self, sql, parameters=()):
+    def run(self, sql, parameters=(), *, commit=False):
         transaction = self._transaction
+        if transaction is not None and not commit:
+            self._call(
+                lambda: self._server.run(sql, parameters, transaction), inside=True
+            )
+            return None
 
         def work():
-            if transaction is not None:
-                return self._server.run(sql, parameters, transaction)
-            alone = Transaction(self._server)
-            count = self._server.run(sql, parameters, alone)
-            self._server.commit(alone)
-            return count
+            used = transaction or Transaction(self._server)
+            count = self._server.run(sql, parameters, used)
+            return types.SimpleNamespace(rows=count, tx=self._server.commit(used))
 
-        rows = self._call(work, inside=True)
-        return types.SimpleNamespace(rows=rows) if transaction is None else None
+        if transaction is not None and self._failed:
+            raise OperationalError("nothing was committed, roll back")
+        self._transaction = None
+        committed = self._call(work)
+        return committed if transaction is None else None
 
     send = run
 

@@ -21,14 +21,16 @@ from . import changes as statements
 from . import journal
 from .catalog import CREATE_OWN, META, NUMBERS, TABLES, Schema, Stored
 from .changes import Statement
+from .gate import require_open
 from .journal import Action
 from .names import physical, quoted
-from .sending import send_all
+from .sending import commit_all, send_all
 from .times import far_times
 from .types import check_rows
 
 if TYPE_CHECKING:
     from .driver import Connection
+    from .driver._results import Committed
     from .gate import Gate
     from .session import ImmudbSession
 
@@ -52,7 +54,7 @@ class Commit:
     ) -> None:
         self._session = session
         self._shared = session.store.shared
-        self._connection = session.connection
+        self._connection = session.lent
         self._schema = schema
         self._changes = changes
         self._large = large
@@ -83,6 +85,22 @@ class Commit:
         rows = (statements.of_action(*action) for action in actions)
         last = [] if gate is None else [journal.set_gate(gate)]
         send_all(self._connection, itertools.chain(self._waiting, *rows, last))
+
+    def run_at_once(self) -> Committed | None:
+        """
+        Send all statements and the commit, on condition that nothing is in their way.
+
+        The transaction need not have begun. Definitions don't change.
+
+        :raises DataError: see :func:`.gate.require_open`.
+        :return: what was committed, if immudb tells.
+        """
+        actions = list(self._actions())
+        rows = (statements.of_action(*action) for action in actions)
+        first = [require_open(self._schema.version)]
+        return commit_all(
+            self._connection, itertools.chain(first, self._waiting, *rows)
+        )
 
     def write_journal(self, beside: Connection) -> Gate:
         """
@@ -273,7 +291,7 @@ class Commit:
                 if change.before is not None:
                     asked = f"SELECT given FROM {NUMBERS} WHERE name = ?"
                     name = change.before.name
-                    for (last,) in self._connection.query(asked, (name,)).rows:
+                    for (last,) in self._session.connection.query(asked, (name,)).rows:
                         existing[name] = last
         found = dict.fromkeys(existing, 0)
         for change in wanted:

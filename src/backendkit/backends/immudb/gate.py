@@ -24,9 +24,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from backendkit.stores import ProgrammingError
+from backendkit.stores import ConflictError, DataError, Error, ProgrammingError
 
-from .catalog import META, Reader
+from .catalog import META, OWN, Reader
 
 #: Seconds for which a look at the gate is good.
 LEASE = 0.25
@@ -79,5 +79,62 @@ def read_gate(reader: Reader, until: int | None = None) -> Gate:
         if "does not exist" not in str(error):
             raise
         return Gate()
-    found = dict(rows)
+    return _gate(dict(rows))
+
+
+def read_gate_and_names(reader: Reader) -> tuple[Gate, frozenset[str]]:
+    """
+    Look at the gate, and at immudb's names of all tables but our own, in one call.
+
+    :raises ProgrammingError: there is no gate yet.
+    """
+    # The columns of both have to be of the same types.
+    sql = f"SELECT CAST(id AS VARCHAR), version, TRUE FROM {META}"
+    rows = reader.query(f"{sql} UNION ALL SELECT name, 0, FALSE FROM TABLES()").rows
+    found = {int(name): value for name, value, is_ours in rows if is_ours}
+    names = frozenset(name for name, _, is_ours in rows if not is_ours)
+    return _gate(found), names - OWN
+
+
+def _gate(found: dict[int, int]) -> Gate:
     return Gate(*(found.get(one, 0) for one in (VERSION, GATE, PROGRESS, TOTAL)))
+
+
+#: What immudb says if a condition of :func:`require_open` doesn't hold.
+_CHANGED, _CLOSED = "backendkit: other tables", "backendkit: gate"
+_FAILS = "CAST('{}' AS INTEGER) = 0"
+
+
+def require_open(version: int) -> tuple[str, tuple[int, ...]]:
+    """
+    Return a statement that fails unless the gate is open and the catalog is the same.
+
+    It deletes nothing: if a row is another one than it has to be, a value that is no
+    number is converted to one. So it reads the gate, as :func:`read_gate` would, in the
+    call of the statements behind it. See :func:`raise_changed`.
+
+    :param version: the catalog's.
+    """
+    sql = (
+        f"DELETE FROM {META}"
+        f" WHERE (id = ? AND version != ? AND {_FAILS.format(_CHANGED)})"
+        f" OR (id = ? AND version > ? AND {_FAILS.format(_CLOSED)})"
+    )
+    return sql, (VERSION, version, GATE, 0)
+
+
+def is_other_catalog(error: Error) -> bool:
+    """Whether :func:`require_open` has failed because tables have changed."""
+    if isinstance(error, ProgrammingError):
+        return META in str(error) and "does not exist" in str(error)
+    return isinstance(error, DataError) and f"'{_CHANGED}'" in str(error)
+
+
+def raise_conflict(error: Error) -> None:
+    """Raise ConflictError if :func:`require_open` has failed."""
+    if is_other_catalog(error):
+        raise ConflictError(
+            "the tables have changed since the transaction began"
+        ) from error
+    if isinstance(error, DataError) and f"'{_CLOSED}'" in str(error):
+        raise ConflictError("a large transaction is being applied") from error

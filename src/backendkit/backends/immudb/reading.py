@@ -51,13 +51,27 @@ class SessionReads(BufferedSession):
 
     @property
     def connection(self) -> Connection:
-        """The connection, in the transaction."""
+        """The connection, in the transaction: see :meth:`_used`."""
         return self._used()
 
-    def _used(self) -> Connection:
+    @property
+    def lent(self) -> Connection:
+        """The connection, whether or not immudb's transaction has begun."""
         if self._connection is None:
             raise InterfaceError("there is no transaction")
         return self._connection
+
+    def _used(self) -> Connection:
+        """
+        Return the connection, in immudb's transaction if the session may write.
+
+        That begins when it is first needed: whoever reads nothing can commit by a single
+        call.
+        """
+        connection = self.lent
+        if not self._reading and not connection.in_transaction:
+            connection.begin()
+        return connection
 
     @property
     def reads_only(self) -> bool:
@@ -69,7 +83,7 @@ class SessionReads(BufferedSession):
         if not self._reading or self.alone:
             return None
         if self._until is None:
-            _, self._until = self.store.shared.schema(self._used(), age=0)
+            _, self._until = self.store.shared.schema(self.lent, age=0)
         return self._until
 
     def run_query(self, sql: str, parameters: Sequence[Any], table: Table) -> list[Row]:
@@ -119,7 +133,7 @@ class SessionReads(BufferedSession):
         :raises ConflictError: it isn't, or has been closed since something was read in
             a transaction that may write.
         """
-        connection, shared = self._used(), self.store.shared
+        connection, shared = self.lent, self.store.shared
         if self._reading:
             shared.schema(connection)
             looked = shared.looked
@@ -188,7 +202,7 @@ class SessionReads(BufferedSession):
 
     def _set_aside(self) -> None:
         """Begin a transaction of immudb's anew: what was read is read aside now."""
-        connection = self._used()
+        connection = self.lent
         connection.rollback()
         for table in self._read_tables.values():
             self._asides.add(table)
@@ -210,4 +224,5 @@ class SessionReads(BufferedSession):
         return self._estimated_rows(table) <= _SMALL
 
     def _estimated_rows(self, table: Table) -> int:
-        return self.store.shared.size(self._used, table)
+        # Not in the transaction: whoever inserts a row meanwhile is no conflict.
+        return self.store.shared.size(self.lent.beside, table)

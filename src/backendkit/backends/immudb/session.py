@@ -30,7 +30,14 @@ from .asides import Asides, is_too_much
 from .catalog import Schema, Stored
 from .commits import Commit
 from .conditions import exact
-from .gate import PAUSE, UNDECIDED, Gate, read_gate
+from .gate import (
+    PAUSE,
+    UNDECIDED,
+    Gate,
+    is_other_catalog,
+    raise_conflict,
+    read_gate,
+)
 from .journal import abandon, finish, new_gate, prepare, set_gate
 from .names import quoted
 from .prefixes import PREFIX_LOOKUPS
@@ -71,13 +78,14 @@ class ImmudbSession(SessionReads):
         try:
             # What follows is read as of that moment, if it is so fresh.
             shared = self.store.shared
-            self._schema, self._until = shared.schema(connection)
+            if self._reading:
+                self._schema, self._until = shared.schema(connection)
+            else:
+                self._schema, self._until = shared.current(connection), None
             self._generation, self._has_read = shared.generation, False
             self._asides = Asides(self.store, shared.opened)
             self._read_tables = {}
             self.alone = False
-            if not self._reading:
-                connection.begin()
         except BaseException:
             self.store.release(connection)
             raise
@@ -136,7 +144,7 @@ class ImmudbSession(SessionReads):
         rows that it has read since.
         """
         assert self._schema is not None
-        version = read_gate(self._used().beside()).version
+        version = read_gate(self.lent.beside()).version
         is_same = version == self._schema.version
         if not is_same:
             self.store.shared.forget_schema()
@@ -288,7 +296,7 @@ class ImmudbSession(SessionReads):
             if change.filled or statements.needs_copy(stored, change):
                 # Not in the transaction, where it would be read by that.
                 count = f"SELECT COUNT(*) FROM {quoted(before.name)}"
-                size += self._used().beside().query(count).rows[0][0]
+                size += self.lent.beside().query(count).rows[0][0]
         return size
 
     def _limit(self) -> int:
@@ -297,19 +305,57 @@ class ImmudbSession(SessionReads):
             return self.store.shared.limit(connection) or SAFE_ENTRIES
 
     def _apply(self, changes: Sequence[TableChange]) -> None:
-        connection, schema = self._used(), self._schema
+        schema = self._schema
         assert schema is not None
         # From here on nobody knows whether rows have them.
         self._numbers.clear()
+        # A definition may come with the rows of each table, and the catalog's version.
+        size = sum(map(self._size, changes)) + len(changes) + 1
+        large = size > SAFE_ENTRIES and size > self._limit()
+        if schema.version and not (large or self._asides):
+            applying = Commit(self, schema, changes, large=False)
+            if not applying.redefines:
+                return self._commit_at_once(applying, changes)
+        return self._commit_with_looks(schema, changes, large=large)
+
+    def _commit_at_once(self, applying: Commit, changes: Sequence[TableChange]) -> None:
+        """Commit by one call, if nothing is in the way; else find out what is."""
+        try:
+            committed = applying.run_at_once()
+        except IntegrityError as error:
+            # Uniqueness was looked at: somebody else has committed the row since.
+            self._forget(changes)
+            raise ConflictError(
+                f"another transaction has committed first: {error}"
+            ) from error
+        except ConflictError:
+            raise  # nothing was kept, and what was known is as right as before
+        except BaseException as error:
+            if isinstance(error, Error):
+                if is_other_catalog(error):
+                    self.store.shared.forget_schema()
+                raise_conflict(error)
+            self._forget(changes)
+            if is_too_much(error) and self._read_tables:
+                # What is written is read, too.
+                self._set_aside()
+                return self._apply(changes)
+            raise
+        self.store.shared.note(committed)
+        applying.done()
+        return None
+
+    def _commit_with_looks(
+        self, schema: Schema, changes: Sequence[TableChange], *, large: bool
+    ) -> None:
+        """Commit what is more than rows of one transaction of immudb's."""
+        connection = self._used()
         gate = read_gate(connection)
         if gate.version != schema.version:
             self.store.shared.forget_schema()
             raise ConflictError("the tables have changed since the transaction began")
         if gate.closed:
             raise ConflictError("a large transaction is being applied")
-        # A definition may come with the rows of each table, and the catalog's version.
-        size = sum(map(self._size, changes)) + len(changes) + 1
-        large = size > SAFE_ENTRIES and size > self._limit()
         named = Gate()
         if large:
             with self.store.other() as beside:
@@ -340,7 +386,7 @@ class ImmudbSession(SessionReads):
         except BaseException as error:
             # Be it a conflict, or that no answer came, and it was made.
             self._forget(changes)
-            if is_too_much(error) and not self._asides:
+            if is_too_much(error) and not self._asides and self._read_tables:
                 # What is written is read, too.
                 self._set_aside()
                 return self._apply(changes)

@@ -12,13 +12,14 @@ from backendkit.stores import (
     Error,
     Mutex,
     OperationalError,
+    ProgrammingError,
     Table,
     tell_children,
 )
 
 from . import journal
-from .catalog import NUMBERS, Schema, read_names, read_schema
-from .gate import LEASE, Gate, read_gate
+from .catalog import NUMBERS, Reader, Schema, read_names, read_schema
+from .gate import LEASE, Gate, read_gate, read_gate_and_names
 from .names import quoted
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 #: Seconds after which it is looked whether other clients have made tables or dropped
 #: some; what we change is noticed as the gate is.
 CATALOG_AGE = 1.0
+#: Seconds after which the database's last transaction is asked for, at the latest.
+_STATE_AGE = 10.0
 #: The fewest and the most numbers that are taken at once.
 _FEWEST, _MOST = 16, 1024
 #: How often numbers are asked for, if others do at the same time.
@@ -52,7 +55,7 @@ class Shared:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._schema: Schema | None = None
-        self._checked = self._named = 0.0
+        self._checked = self._named = self._stated = 0.0
         #: The database's last transaction when it was looked at last.
         self._state: int | None = None
         #: The journal that was applied last, as the gate has it: another one is there
@@ -112,8 +115,41 @@ class Shared:
         now, state, gate = self._look(connection)
         if schema is None or not self._is_same(schema, connection, gate, now):
             schema = self._read(connection)
-        self._state, self._checked = state, now
+        self._state = state
+        self._checked = self._stated = now
         return schema, state
+
+    def current(self, connection: Connection) -> Schema:
+        """
+        Return the tables, for a transaction that makes sure of them when it commits.
+
+        As :meth:`schema`, but in one call most times.
+
+        :param connection: in no transaction.
+        """
+        schema, now = self._schema, clock.monotonic()
+        if schema is None or now - self._stated >= _STATE_AGE:
+            return self.schema(connection)[0]
+        if now - self._checked < LEASE:
+            return schema
+        if not schema.version:
+            return self.schema(connection)[0]
+        try:
+            if now - self._named < CATALOG_AGE:
+                gate, names = read_gate(connection), None
+            else:
+                gate, names = read_gate_and_names(connection)
+        except ProgrammingError:  # the tables were dropped
+            return self.schema(connection, age=0)[0]
+        if gate.closed or gate.version != schema.version:
+            return self.schema(connection, age=0)[0]
+        if names is not None:
+            if not self._has(schema, names):
+                return self.schema(connection, age=0)[0]
+            self._named = now
+        self._note(gate, None, now)
+        self._checked = now
+        return schema
 
     def _look(self, connection: Connection) -> tuple[float, int, Gate | None]:
         """
@@ -122,6 +158,7 @@ class Shared:
         :return: the moment of the look, by our clock; the last transaction then; the
             gate as of it, None if nothing has been committed since the last look.
         """
+        begun = clock.monotonic()
         while True:
             now = clock.monotonic()
             state = connection.state().txId
@@ -133,11 +170,22 @@ class Shared:
                 self._note(gate, state, now)
                 return now, state, gate
             limit = self.limit(connection) or SAFE_ENTRIES
-            journal.wait(connection, limit, connection.timeout)
+            left = connection.timeout
+            if left is not None:
+                left = max(left - (clock.monotonic() - begun), 0.0)
+            journal.wait(connection, limit, left)
 
-    def _note(self, gate: Gate, state: int, now: float) -> None:
+    def _note(self, gate: Gate, state: int | None, now: float) -> None:
+        """
+        Note a look at the gate, unless another thread has looked since.
+
+        :param state: a transaction as of which it was; None if that isn't known.
+        """
         with self._lock:
-            if state >= self.opened:  # else another thread has looked since
+            if state is None:
+                if now >= self.looked:
+                    self.generation, self.looked = gate.journal, now
+            elif state >= self.opened:
                 # In this order: who sees the last sees the first.
                 self.generation, self.opened, self.looked = gate.journal, state, now
 
@@ -156,14 +204,10 @@ class Shared:
         now, looked = clock.monotonic(), self.looked
         if now - looked < LEASE:
             return looked
-        state = connection.state().txId
-        if state == self.opened:
-            self.looked = now
-            return now
         gate = read_gate(connection.beside())
         if gate.closed:
             raise ConflictError("a large transaction is being applied")
-        self._note(gate, state, now)
+        self._note(gate, None, now)
         return now
 
     def _is_same(
@@ -177,7 +221,10 @@ class Shared:
         if now - self._named < CATALOG_AGE:
             return True
         self._named = now
-        names = read_names(connection)
+        return self._has(schema, read_names(connection))
+
+    def _has(self, schema: Schema, names: frozenset[str]) -> bool:
+        """Whether these are the tables of a catalog, those of other clients included."""
         return schema.catalog.version[1] <= names and not names - self._known(schema)
 
     def _read(self, connection: Connection) -> Schema:
@@ -206,19 +253,19 @@ class Shared:
 
     # Sizes
 
-    def size(self, connection: Callable[[], Connection], table: Table) -> int:
+    def size(self, reader: Callable[[], Reader], table: Table) -> int:
         """Return about how many rows a table has."""
         size = self._sizes.get(table.name) if table.columns else 0
         if size is None:
             key = quoted(table.primary_key[0])
             name = quoted(table.name)
-            found = connection().query(
+            found = reader().query(
                 f"SELECT {key} FROM {name} LIMIT 1 OFFSET {_COUNTED}"
             )
             if found.rows:
                 size = _COUNTED * 10
             else:
-                size = connection().query(f"SELECT COUNT(*) FROM {name}").rows[0][0]
+                size = reader().query(f"SELECT COUNT(*) FROM {name}").rows[0][0]
             self._sizes[table.name] = size
         return size
 
@@ -311,8 +358,7 @@ class Shared:
                 last = max(largest, *(n for (n,) in given if n is not None), 0)
                 first = _first(table, count, above, last)
                 sql = f"UPSERT INTO {NUMBERS} (name, given) VALUES (?, ?)"
-                connection.run(sql, (table.name, first + count - 1))
-                connection.commit()
+                connection.run(sql, (table.name, first + count - 1), commit=True)
             except ConflictError:
                 continue
             finally:

@@ -17,6 +17,7 @@ from ._cursor import Cursor
 from ._link import Settings
 from ._methods import EXEC, QUERY, TX_EXEC, TX_QUERY, UNARY_QUERY
 from ._results import Committed, Rows
+from ._session import Deadline
 from ._statements import analyze
 from ._stream import Stream
 from ._values import Decoder, Parameters, bind, parse
@@ -291,14 +292,16 @@ class Connection(Auditor):
         request.acceptStream = True
         transaction = self._transaction
 
+        deadline = Deadline(timeout)
+
         def start() -> tuple[Any, bytes]:
             more = transaction.metadata if transaction else ()
             method = TX_QUERY if transaction else QUERY
-            call = self._link.call(method, request, timeout, more)
+            call = self._link.call(method, request, deadline.left(), more)
             return call, next(call)
 
         if transaction is None:
-            call, first = self._renewing(start, repeat=True)
+            call, first = self._renewing(start, deadline, repeat=True)
         else:
             self._settle()
             call, first = self._inside(transaction, start, ends=False)
@@ -307,16 +310,25 @@ class Connection(Auditor):
             transaction.stream = stream
         return stream
 
-    def run(self, sql: str, parameters: Parameters = ()) -> Committed | None:
+    def run(
+        self, sql: str, parameters: Parameters = (), *, commit: bool = False
+    ) -> Committed | None:
         """
         Run a statement, or several at once, that answer with no rows.
 
         Several are one transaction, all or nothing, also outside of one.
 
+        :param commit: whether the open transaction is committed in the same call. The
+            errors are then those of :meth:`commit`, too, and it is over in any case.
         :return: what was committed; None inside a transaction.
         """
         request = self._request(pb.SQLExecRequest, sql, parameters, is_query=False)
         transaction = self._transaction
+        if transaction is not None and commit:
+            # immudb answers it as any statement: without the transaction's number.
+            request.sql += "; COMMIT"
+            self._commit(transaction, TX_EXEC, request)
+            return None
         if transaction is not None:
             self._settle()
             self._inside(

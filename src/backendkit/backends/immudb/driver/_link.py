@@ -104,10 +104,11 @@ class Link:
 
     # Opening and closing
 
-    def open(self) -> None:
+    def open(self, timeout: float | None = None) -> None:
         """
         Open a fresh channel and a session on it.
 
+        :param timeout: seconds that it may take, if that is less than a connection may.
         :raises OperationalError: no server, TLS doesn't fit, wrong password, no such
             database, too many sessions.
         """
@@ -132,15 +133,18 @@ class Link:
         self._channel, self._callables, self.metadata = channel, {}, ()
         self.broken = False
         try:
-            self.open_session()
+            self.open_session(timeout)
         except OperationalError:
             self._channel.close()
             self.broken = True
             raise
 
-    def open_session(self) -> None:
+    def open_session(self, timeout: float | None = None) -> None:
         """Open another session on the channel that is there; see :meth:`open`."""
         settings = self.settings
+        most = settings.connect_timeout
+        if timeout is not None:
+            most = min(most, timeout)
         request = pb.OpenSessionRequest(
             username=settings.user.encode(),
             password=settings.password.encode(),
@@ -148,19 +152,19 @@ class Link:
         )
         self.metadata = ()
         try:
-            answer = self.call(OPEN_SESSION, request, settings.connect_timeout)
+            answer = self.call(OPEN_SESSION, request, most)
         except grpc.RpcError as error:
-            raise OperationalError(self._complaint(error)) from error
+            raise OperationalError(self._complaint(error, most)) from error
         self.metadata = (("sessionid", answer.sessionID),)
         self.server_uuid = answer.serverUUID
         if settings.keepalive is not None:
             keeper().watch(self)
 
-    def _complaint(self, error: grpc.RpcError) -> str:
+    def _complaint(self, error: grpc.RpcError, timeout: float) -> str:
         where = f"immudb at {self.settings.target}"
         said = text(error)
         if error.code() is CODE.DEADLINE_EXCEEDED:
-            return f"{where} didn't answer in {self.settings.connect_timeout} s"
+            return f"{where} didn't answer in {timeout:g} s"
         if said == "database does not exist":
             return (
                 f"{where} has no database {self.settings.database!r}. Create it, for"
@@ -174,7 +178,7 @@ class Link:
             hint = "Does it run on this port, and does its certificate fit?"
         return f"unable to connect to {where}. {hint} {said}"
 
-    def renew(self) -> None:
+    def renew(self, timeout: float | None = None) -> None:
         """
         Replace the channel and the session.
 
@@ -185,7 +189,7 @@ class Link:
         """
         old = self.metadata
         self._channel.close()
-        self.open()
+        self.open(timeout)
         if old:
             # Nobody waits for it, but gRPC cancels a call that nobody holds.
             self._farewell = self.callable(CLOSE_SESSION).future(

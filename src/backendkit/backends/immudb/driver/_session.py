@@ -56,6 +56,24 @@ class Transaction:
     lingers: bool = False
 
 
+class Deadline:
+    """
+    When an operation has to be done: its calls, and connecting again between them.
+
+    :param seconds: from now; None for no limit.
+    """
+
+    def __init__(self, seconds: float | None) -> None:
+        self._moment = None if seconds is None else clock.monotonic() + seconds
+
+    def left(self) -> float | None:
+        """Return the seconds that are left; None for any number."""
+        if self._moment is None:
+            return None
+        # With none left, a call fails as any that takes too long.
+        return max(self._moment - clock.monotonic(), 0.0)
+
+
 class Session:
     """The part of a connection that every call goes through."""
 
@@ -131,18 +149,22 @@ class Session:
         transaction = self._transaction
         if transaction is None:
             return None
+        if transaction.read_only:
+            self.rollback()
+            return None
+        return Committed.of(self._commit(transaction, COMMIT, EMPTY))
+
+    def _commit(self, transaction: Transaction, method: Method, request: Any) -> Any:
+        """Call the method that ends the open transaction, and return its answer."""
         if transaction.failed is not None:
             raise stores.OperationalError(
                 f"nothing was committed; roll back: {transaction.failed}"
             )
-        if transaction.read_only:
-            self.rollback()
-            return None
         # immudb doesn't commit while somebody reads.
         self._settle()
         self._transaction = None
         try:
-            answer = self._link.call(COMMIT, EMPTY, self.timeout, transaction.metadata)
+            return self._link.call(method, request, self.timeout, transaction.metadata)
         except grpc.RpcError as error:
             self._note(error)
             if connection_lost(error) and not never_sent(error):
@@ -156,7 +178,6 @@ class Session:
                     f" ({translate(error)})"
                 ) from error
             raise translate(error) from error
-        return Committed.of(answer)
 
     def rollback(self) -> None:
         """Roll back the open transaction. No effect without one."""
@@ -210,17 +231,30 @@ class Session:
         :param repeat: whether it may be called again when no answer came.
         """
         self._usable()
+        deadline = Deadline(self.timeout)
         if not repeat and clock.monotonic() - self._link.used > IDLE:
             # If the server was restarted meanwhile, this is what meets it.
-            self._outside(KEEP_ALIVE, EMPTY)
+            self._renewing(
+                lambda: self._link.call(KEEP_ALIVE, EMPTY, deadline.left()),
+                deadline,
+                repeat=True,
+            )
         return self._renewing(
-            lambda: self._link.call(method, request, self.timeout), repeat=repeat
+            lambda: self._link.call(method, request, deadline.left()),
+            deadline,
+            repeat=repeat,
         )
 
-    def _renewing(self, call: Callable[[], T], *, repeat: bool) -> T:
-        """Call, renewing a session or connection that is gone; but no transaction."""
+    def _renewing(
+        self, call: Callable[[], T], deadline: Deadline, *, repeat: bool
+    ) -> T:
+        """
+        Call, renewing a session or connection that is gone; but no transaction.
+
+        :param deadline: of all that together.
+        """
         if self._link.broken and self._transaction is None:
-            self._link.renew()
+            self._link.renew(deadline.left())
         try:
             return call()
         except grpc.RpcError as error:
@@ -234,10 +268,10 @@ class Session:
             if not again or self._transaction is not None:
                 raise self._answer(error, repeat=repeat) from error
             if session_lost(error):
-                self._link.open_session()
+                self._link.open_session(deadline.left())
                 self._link.broken = False
             else:
-                self._link.renew()
+                self._link.renew(deadline.left())
         try:
             return call()
         except grpc.RpcError as error:
