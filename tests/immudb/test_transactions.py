@@ -4,6 +4,8 @@ import threading
 
 import pytest
 
+from backendkit import stores
+
 driver = pytest.importorskip(
     "backendkit.backends.immudb.driver",
     reason="needs the extra immudb",
@@ -341,3 +343,56 @@ def test_64_threads_with_connections_of_their_own(table, arguments):
     assert errors == []
     found = table.query("SELECT n FROM c").rows
     assert sorted(found) == [(n,) for n in range(128)]
+
+
+class TestCommitWithTheLastStatement:
+    """``run(…, commit=True)`` is as ``run(…)`` and ``commit()``, in one call."""
+
+    @pytest.fixture
+    def one(self, connection, connect):
+        connection.run("CREATE TABLE t (id INTEGER, n INTEGER, PRIMARY KEY (id))")
+        connection.run("INSERT INTO t (id, n) VALUES (1, 0)")
+        return connect(autocommit=True)
+
+    @staticmethod
+    def write(one, sql, *values):
+        one.begin()
+        one.query("SELECT n FROM t WHERE id = 1")
+        try:
+            one.run(sql, values, commit=True)
+        finally:
+            assert not one.in_transaction
+
+    def test_several_statements(self, one):
+        sql = "INSERT INTO t (id, n) VALUES (?, ?)"
+        self.write(one, f"{sql}; {sql}", 2, 20, 3, 30)
+        assert one.query("SELECT id, n FROM t").rows == [(1, 0), (2, 20), (3, 30)]
+
+    def test_without_a_transaction(self, one):
+        made = one.run("INSERT INTO t (id, n) VALUES (2, 20)", commit=True)
+        assert made.tx == one.state().txId
+
+    def test_an_error_undoes_all(self, one):
+        sql = (
+            "INSERT INTO t (id, n) VALUES (2, 20); INSERT INTO t (id, n) VALUES (1, 1)"
+        )
+        with pytest.raises(stores.IntegrityError):
+            self.write(one, sql)
+        assert one.query("SELECT id FROM t").rows == [(1,)]
+
+    def test_a_conflict(self, one, connection):
+        one.begin()
+        one.query("SELECT n FROM t WHERE id = 1")
+        connection.run("UPDATE t SET n = 5 WHERE id = 1")
+        with pytest.raises(stores.ConflictError):
+            one.run("UPSERT INTO t (id, n) VALUES (1, 1)", commit=True)
+        assert not one.in_transaction
+        assert one.query("SELECT n FROM t").rows == [(5,)]
+
+    def test_what_was_sent_before_has_failed(self, one):
+        one.begin()
+        one.send("INSERT INTO t (id, n) VALUES (1, 1)")
+        with pytest.raises(stores.IntegrityError):
+            one.run("INSERT INTO t (id, n) VALUES (2, 2)", commit=True)
+        one.rollback()
+        assert one.query("SELECT id FROM t").rows == [(1,)]
