@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import io
+import itertools
 import json
 import subprocess
 import sys
@@ -463,6 +464,33 @@ class TestCheckpoint:
         message = expected.get(damage, "isn't a checkpoint, or is damaged")
         assert message in str(caught.value)
         assert str(checkpoint) in str(caught.value)
+
+
+@pytest.mark.parametrize("what", ["rows", "list"])
+def test_definitions_that_change_all_the_time(item, connection, proxy, what):
+    """An honest server isn't accused: it can't be told."""
+    numbers = itertools.count()
+
+    def meanwhile(name, data):
+        if name == "SQLQuery" and what == "rows" and b"(nonrel_item." in data:
+            connection.run(
+                f"ALTER TABLE nonrel_item ADD COLUMN c{next(numbers)} INTEGER"
+            )
+            return data.replace(b"code-7", b"CODE-7")
+        if name == "UnarySQLQuery" and what == "list" and b"nonrel_item" in data:
+            connection.run(
+                f"CREATE TABLE t{next(numbers)} (id INTEGER, PRIMARY KEY id)"
+            )
+            return data.replace(b"nonrel_item", b"nonrel_itex")
+        return data
+
+    proxy.change = meanwhile
+    with pytest.raises(CommandError, match="changed all the time") as caught:
+        verify()
+    assert caught.value.returncode == 2
+    expected = {"rows": "the rows of nonrel_item", "list": "the list of tables"}
+    assert expected[what] in str(caught.value)
+    assert next(numbers) >= 10
 
 
 class TestReport:

@@ -106,15 +106,7 @@ class Audit:
             if self.history.definitions[table.id] == before:
                 self._explain(comparer)
                 return found
-        raise Unproven(
-            Difference(
-                "table",
-                logical(name),
-                None,
-                None,
-                "its definition changes all the time, so its rows can't be compared",
-            )
-        )
+        return Compared(logical(name), self.history.tx, unsettled=True)
 
     def compare_names(self) -> list[Difference] | None:
         """
@@ -125,8 +117,13 @@ class Audit:
         """
         for _ in range(_PATIENCE):
             before = self.history.definitions.total()
-            rows = self._reader.query("SELECT name FROM TABLES()").rows
-            answered = {name for (name,) in rows}
+            try:
+                rows = self._reader.query("SELECT name FROM TABLES()").rows
+            except InternalError as error:
+                problem = f"The server's list of tables can't be read: {error}"
+                return [Difference("table", None, None, None, problem)]
+            # Whatever it is that the server lists.
+            answered = {str(row[0]) for row in rows if row}
             if answered == self.history.tables.keys():
                 return []
             self.prove()

@@ -70,6 +70,8 @@ class Compared:
     :param count: how many differences there are.
     :param unread: whether rows at the end weren't compared, because the server can't
         read them.
+    :param unsettled: whether nothing can be said of it, because its definition changed
+        each time that it was read.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Compared:
     differences: list[Difference] = dataclasses.field(default_factory=list)
     count: int = 0
     unread: bool = False
+    unsettled: bool = False
 
     def add(self, difference: Difference) -> None:
         """Note a difference."""

@@ -90,6 +90,12 @@ class Report:
         """How many differences are counted, but not named."""
         return sum(one.count - len(one.differences) for one in self.tables)
 
+    @property
+    def unsettled(self) -> list[str]:
+        """What can't be told, because it changed each time that it was looked at."""
+        found = [f"the rows of {one.name}" for one in self.tables if one.unsettled]
+        return [*found, "the list of tables"] if self.unlisted else found
+
     def unproven(self) -> list[str]:
         """Return what isn't proven, and why, as sentences."""
         found = []
@@ -112,9 +118,9 @@ class Report:
             for one in self.tables
             if one.unread
         ]
-        if self.unlisted:
+        if self.unsettled:
             found.append(
-                "The server's list of tables: tables were made or dropped all the time."
+                f"What changed each time that it was read: {', '.join(self.unsettled)}."
             )
         if self.others:
             found.append(

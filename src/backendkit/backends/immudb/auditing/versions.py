@@ -41,7 +41,8 @@ class Versions:
     """
     The last version of each row.
 
-    The file goes with the object. Memory doesn't grow with the rows.
+    The file goes with the object. Memory doesn't grow with the rows. One thread at a time
+    may use it.
 
     :param folder: where the file is; that of temporary files if not given.
     :param content: what the file has at the beginning.
@@ -65,7 +66,9 @@ class Versions:
 
     def _open(self) -> sqlite3.Connection:
         with self._errors():
-            file = sqlite3.connect(self.path, isolation_level=None)
+            file = sqlite3.connect(
+                self.path, isolation_level=None, check_same_thread=False
+            )
             # It is never recovered: whoever fails begins anew.
             for pragma in (
                 "journal_mode = OFF",

@@ -14,7 +14,7 @@ from backendkit.stores import OperationalError
 from . import immudb_pb2 as pb
 from ._errors import translate
 from ._session import Session, Transaction
-from ._values import parse
+from ._values import message, parse
 
 
 class Stream:
@@ -66,7 +66,7 @@ class Stream:
         return self._decode(data)
 
     def _decode(self, data: bytes) -> list[tuple[Any, ...]]:
-        return self.decoder.rows(pb.SQLQueryResult.FromString(data))
+        return self.decoder.rows(message(pb.SQLQueryResult, data))
 
     def _receive(self) -> bytes | None:
         """Return the next message; None at the end."""

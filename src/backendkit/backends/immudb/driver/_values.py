@@ -25,6 +25,8 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
 from backendkit.clock import real
 from backendkit.stores import DataError, InternalError, ProgrammingError, shown
 
@@ -217,6 +219,18 @@ CONVERTERS: dict[str, Converter] = {
 }
 
 
+def message(kind: Any, data: bytes) -> Any:
+    """
+    Return a message of immudb's.
+
+    :raises InternalError: it isn't one.
+    """
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise InternalError(f"immudb sent what can't be decoded: {error}") from error
+
+
 class Decoder:
     """
     Makes tuples of the rows of one query.
@@ -238,7 +252,7 @@ class Decoder:
         :raises InternalError: there are other values than its columns have.
         """
         rows, width = result.rows, len(self.types)
-        values = pb.Row.FromString(b"".join(rows)).values[:]
+        values = message(pb.Row, b"".join(rows)).values[:]
         if len(values) != len(rows) * width:
             raise InternalError("immudb sent rows that don't fit their columns")
         if len(rows) <= FEW:
@@ -261,7 +275,7 @@ class Decoder:
 def _column(
     encoded: list[bytes], kind: str, convert: Mapping[str, Converter]
 ) -> Sequence[Any]:
-    parsed = pb.SQLValues.FromString(b"".join(encoded))
+    parsed = message(pb.SQLValues, b"".join(encoded))
     # A list of its own: protobuf's are slow to go through.
     values: list[Any] = getattr(parsed, FIELDS.get(kind, "null"))[:]
     if len(values) + len(parsed.null) != len(encoded) or kind not in FIELDS:
@@ -277,11 +291,11 @@ def _column(
 
 @functools.lru_cache(maxsize=1_000)
 def _decoder(columns: tuple[bytes, ...], *, raw: bool = False) -> Decoder:
-    return Decoder([pb.Column.FromString(column) for column in columns], raw=raw)
+    return Decoder([message(pb.Column, column) for column in columns], raw=raw)
 
 
 def _decoded(encoded: bytes, kind: str, convert: Mapping[str, Converter]) -> Any:
-    value = pb.SQLValue.FromString(encoded)
+    value = message(pb.SQLValue, encoded)
     field = value.WhichOneof("value")
     if field is None or field == "null":
         return None
@@ -306,6 +320,6 @@ def parse(data: bytes, *, raw: bool = False) -> tuple[Decoder, list[tuple[Any, .
 
     :param raw: whether values stay as they are sent, see :class:`Decoder`.
     """
-    result = pb.SQLQueryResult.FromString(data)
+    result = message(pb.SQLQueryResult, data)
     decoder = _decoder(tuple(result.columns), raw=raw)
     return decoder, decoder.rows(result)
