@@ -93,6 +93,11 @@ class ForeignKeys:
         #: Whether foreign keys are enforced at all.
         self.enforced = True
 
+    @property
+    def settled(self) -> bool:
+        """Whether all rows refer to something, as far as this connection knows."""
+        return self.enforced and not self._noted and not self._unchecked
+
     def use(self, gone: Sequence[Table], new: Sequence[Table]) -> None:
         """
         Take the foreign keys of other tables from now on.

@@ -19,6 +19,7 @@ from backendkit.stores import (
 )
 
 from .declarations import is_view
+from .foreign_keys import references_of
 from .running import timed
 
 if TYPE_CHECKING:
@@ -135,6 +136,20 @@ class PreparedStep:
                 weight = self.weigh(row)
                 known.weight += weight
                 known.fetched += weight
+
+
+def is_sure(table: Table, column: str, step: PreparedStep) -> bool:
+    """
+    Whether a foreign key says that a step finds a row for each value.
+
+    :param table: the table whose column is looked up, an inner step's if any.
+    """
+    return not table.column(column).nullable and any(
+        key.columns == (column,)
+        and key.table.lower() == step.table.name.lower()
+        and references_of(key, step.table) == (step.step.column,)
+        for key in table.foreign_keys
+    )
 
 
 def join(

@@ -28,7 +28,7 @@ from backendkit.stores import (
 
 from .declarations import is_view
 from .grouping import Grouping, Groups
-from .joining import PreparedStep, Step, join
+from .joining import PreparedStep, Step, is_sure, join
 from .limits import Look, covered, index_columns
 from .numbers import INT64
 from .parameters import InexactError, value_converter
@@ -48,6 +48,8 @@ _GROWTH = 2
 _FIRST = 1000
 #: Slices of rows that are read before all the others, each so many times the last one.
 _SLICES, _MORE = 3, 4
+#: Rows of a page: it is read without those before it, if foreign keys allow that.
+_PAGE = 1000
 #: Rows in which the first value that isn't NULL is looked for.
 _VALUES = 10
 #: Bytes that they may take.
@@ -218,11 +220,22 @@ class Prepared:
         for place, _ in self.read.joined_ordering:
             if self._collated[place] or not orders_alike(complete[place]):
                 raise InexactError
+        self._sure = self._keeps_all()
         if self.read.grouping is not None:
             self._group(self.read.grouping, complete)
         elif self._steps and pick != tuple(range(len(complete))):
             get = itemgetter(*pick)
             self._pick = get if len(pick) > 1 else lambda row: (get(row),)
+
+    def _keeps_all(self) -> bool:
+        """Whether foreign keys say that no step leaves a row out."""
+        owners = [(self.table, name) for name in self.read.columns]
+        for one in self._steps:
+            table, name = owners[one.step.place]
+            if not one.step.outer and not is_sure(table, name, one):
+                return False
+            owners += [(one.table, name) for name in one.step.columns]
+        return True
 
     def _group(self, grouping: Grouping, complete: Sequence[Column]) -> None:
         outer = [False] * len(self.read.columns)
@@ -609,12 +622,39 @@ class Prepared:
             rows = self._rows(running, filters, low, high)
             return join(running, rows, self._steps, self._pick, None, self._weigh)
         # A row may be left out, so that it isn't among those to count.
+        page = self._page(running, filters, low, high)
+        if page is not None:
+            return iter(page)
         if high and running.connection.store.capabilities.remote:
             rows = self._in_slices(running, filters, high)
         else:
             rows = self._rows(running, filters, 0, None, first=high is not None)
         rows = join(running, rows, self._steps, self._pick, high, self._weigh)
         return itertools.islice(rows, low, high) if low or high is not None else rows
+
+    def _page(
+        self, running: Running, filters: Sequence[Filter], low: int, high: int | None
+    ) -> list[Row] | None:
+        """
+        Return the rows of a slice, without reading those before it.
+
+        :return: None if one of those may be left out by a join.
+        """
+        connection = running.connection
+        if (
+            not low
+            or high is None
+            or high - low > _PAGE
+            or not self._sure
+            or not connection.store.capabilities.remote
+            or not connection.foreign_keys.settled
+        ):
+            return None
+        page = list(self._rows(running, filters, low, high))
+        joined = join(running, iter(page), self._steps, self._pick, None, self._weigh)
+        found = list(joined)
+        # Another client's rows may refer to nothing.
+        return found if len(found) == len(page) else None
 
     def _in_slices(
         self, running: Running, filters: Sequence[Filter], size: int

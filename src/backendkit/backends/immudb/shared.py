@@ -284,6 +284,7 @@ class Shared:
         """Note exactly how many rows a table has as of a transaction."""
         with self._lock:
             self._counts[table.name] = tx, number
+            self._sizes[table.name] = number
 
     def forget_table(self, name: str) -> None:
         """Forget size and numbers of a table."""
