@@ -703,11 +703,11 @@ class TestVerified:
             ("aggregate", lambda: found.aggregate(Sum("pages"))),
             ("values", lambda: list(found.values("title"))),
             ("values", lambda: list(found.values_list("pk").iterator())),
-            ("annotations", lambda: list(found.annotate(n=F("pages")))),
-            ("deferred", lambda: list(found.only("title"))),
-            ("prefetched", lambda: list(found.prefetch_related("tags"))),
-            ("unions", lambda: list(found.union(found))),
-            ("exists", lambda: found.contains(Book(pk=1))),
+            ("annotate", lambda: list(found.annotate(n=F("pages")))),
+            ("only", lambda: list(found.only("title"))),
+            ("prefetch_related", lambda: list(found.prefetch_related("tags"))),
+            ("union", lambda: list(found.union(found))),
+            ("contains", lambda: found.contains(Book(pk=1))),
             ("values", lambda: ledger.verified(Book.objects.values("pk"))),
         ):
             with pytest.raises(NotSupportedError, match=what):

@@ -7,6 +7,7 @@ import weakref
 from typing import Any
 
 from django.db import connections
+from django.utils.connection import ConnectionDoesNotExist
 
 from backendkit.stores import Mutex
 
@@ -45,10 +46,12 @@ class PastAlias(str):
         here = _of_this_thread()
         # A plain text: what is in there mustn't keep the alias alive.
         name = str(self)
-        if name in here.known and here.known[name]() is self:
+        # In asynchronous code, a thread has several contexts, each with its connections.
+        there = _is_there(name)
+        if there and name in here.known and here.known[name]() is self:
             return
         here.tidy_up()
-        if name not in here.known:
+        if name not in here.known or not there:
             from .past import PastWrapper  # noqa: PLC0415  # gRPC is loaded when it is used
 
             settings = connections[self.present].settings_dict
@@ -87,8 +90,18 @@ class _Here:
             name = self.gone.pop()
             # It may have been made again since.
             if name in self.known and self.known[name]() is None:
-                connections[name].close()
-                del connections[name], self.known[name]
+                del self.known[name]
+                if _is_there(name):
+                    connections[name].close()
+                    del connections[name]
+
+
+def _is_there(name: str) -> bool:
+    """Whether there is a connection under an alias, here."""
+    try:
+        return connections[name] is not None
+    except ConnectionDoesNotExist:
+        return False
 
 
 _threads = threading.local()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import NotSupportedError, models, router
@@ -11,6 +11,7 @@ from django.db.models.expressions import Col
 from django.db.models.query import ModelIterable
 
 from .aliases import PastAlias, enter, present_of
+from .marks import mark, unmark
 
 if TYPE_CHECKING:
     from .moments import Moment
@@ -29,6 +30,7 @@ class VerifiedIterable(ModelIterable):
         from .rows import Rows  # noqa: PLC0415  # the same
 
         queryset = self.queryset
+        queryset._check_provable()
         using = queryset.db
         rows = Rows(queryset.model, using)
         until = rows.until
@@ -37,7 +39,7 @@ class VerifiedIterable(ModelIterable):
             with rows.wrapper.wrap_database_errors:
                 until = last_transaction(rows.store)
             using = PastAlias.of(using, until)
-        queryset = queryset.using(using)
+        queryset = queryset._unproven().using(using)
         known, queryset._known_related_objects = queryset._known_related_objects, {}
         read = ModelIterable(queryset, self.chunked_fetch, self.chunk_size)
         for instance in prove_all(read, rows, until):
@@ -95,6 +97,7 @@ class LedgerQuerySet(models.QuerySet[Any]):
         :param pk: the primary key of the one row that is wanted.
         :raises TypeError: the query set is filtered by something else, or sliced.
         """
+        self._refuse("history()", "verify() proves the instance of a revision")
         from .revisions import revisions  # noqa: PLC0415  # gRPC is loaded when it is used
 
         pks = _keys(self)
@@ -117,6 +120,7 @@ class LedgerQuerySet(models.QuerySet[Any]):
         :raises TypeError: the query set is filtered or sliced.
         :raises ValueError: a moment is in the future, or ``until`` before ``since``.
         """
+        self._refuse("changes()", "verify() proves an instance of a change")
         from .revisions import changes  # noqa: PLC0415  # gRPC is loaded when it is used
 
         if _keys(self) is not None:
@@ -137,13 +141,18 @@ class LedgerQuerySet(models.QuerySet[Any]):
         nothing is kept of the result. Whether other rows fit, too, isn't proven. It
         reads what is committed, also in a transaction.
 
-        Not proven, and so a :class:`django.db.NotSupportedError`, are ``values()``,
-        annotations, ``defer()``, ``only()``, ``count()``, ``exists()``, ``aggregate()``,
-        ``union()`` and prefetches.
+        What can't be proven raises :class:`django.db.NotSupportedError`: values,
+        annotations, deferred fields, counts, prefetched objects, the results of
+        ``union()`` and ``raw()``, and which rows ``update()`` and ``delete()`` change.
+        ``|``, ``&`` and ``^`` return a verified query set if one of the two is. In
+        ``Prefetch()``, a verified query set stays one.
         """
         clone: LedgerQuerySet = self._chain()
+        clone._check_evaluated_to_objects()
         clone._verified = True
         clone._iterable_class = VerifiedIterable
+        clone._check_provable()
+        mark(clone.query)
         return clone
 
     def _clone(self) -> LedgerQuerySet:
@@ -151,53 +160,220 @@ class LedgerQuerySet(models.QuerySet[Any]):
         clone._verified = self._verified
         return clone
 
-    def _fetch_all(self) -> None:
-        if self._result_cache is None:
-            self._check_provable()
-        super()._fetch_all()
+    def _unproven(self) -> LedgerQuerySet:
+        """Return the query set that isn't verified."""
+        clone: LedgerQuerySet = self._chain()
+        if clone._verified:
+            clone._verified = False
+            clone._iterable_class = ModelIterable
+            unmark(clone.query)
+        return clone
 
-    def _iterator(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        self._check_provable()
-        found: Iterator[Any] = super()._iterator(*args, **kwargs)
-        return found
+    def _check_evaluated_to_objects(self) -> None:
+        if self._iterable_class not in (ModelIterable, VerifiedIterable):
+            raise NotSupportedError("verified() can't prove values()")
 
     def _check_provable(self) -> None:
-        if not self._verified:
-            return
         query = self.query
         for unproven, what in (
-            (self._iterable_class is not VerifiedIterable, "values"),
+            (self._iterable_class is not VerifiedIterable, "values()"),
             (bool(query.annotation_select or query.extra_select), "annotations"),
             (query.deferred_loading != (frozenset(), True), "deferred fields"),
-            (bool(query.combinator), "unions"),
-            (bool(self._prefetch_related_lookups), "prefetched objects"),
+            (bool(query.combinator), f"{query.combinator}()"),
+            (bool(self._prefetch_related_lookups), "prefetch_related()"),
         ):
             if unproven:
                 raise NotSupportedError(f"verified() can't prove {what}")
 
-    def _refuse(self, what: str) -> None:
-        if self._verified and self._result_cache is None:
-            raise NotSupportedError(
-                f"verified() can't prove {what}. Use len() or bool(), which evaluate"
-                " the proven rows"
+    def _refuse(self, what: str, instead: str) -> None:
+        if self._verified:
+            raise NotSupportedError(f"verified() can't prove {what}: {instead}")
+
+    # What isn't proven
+
+    def values(self, *fields: Any, **expressions: Any) -> Any:
+        """Return dictionaries instead of objects; see :class:`django.db.models.QuerySet`."""
+        self._refuse("values()", _OBJECTS)
+        return super().values(*fields, **expressions)
+
+    def values_list(self, *fields: Any, **options: Any) -> Any:
+        """Return tuples instead of objects; see :class:`django.db.models.QuerySet`."""
+        self._refuse("values_list()", _OBJECTS)
+        return super().values_list(*fields, **options)
+
+    def dates(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the dates that there are; see :class:`django.db.models.QuerySet`."""
+        self._refuse("dates()", _OBJECTS)
+        return super().dates(*args, **kwargs)
+
+    def datetimes(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the times that there are; see :class:`django.db.models.QuerySet`."""
+        self._refuse("datetimes()", _OBJECTS)
+        return super().datetimes(*args, **kwargs)
+
+    def annotate(self, *args: Any, **kwargs: Any) -> Any:
+        """Add values to the objects; see :class:`django.db.models.QuerySet`."""
+        self._refuse("annotate()", "compute the values from the proven objects")
+        return super().annotate(*args, **kwargs)
+
+    def defer(self, *fields: Any) -> Any:
+        """Leave fields out; see :class:`django.db.models.QuerySet`."""
+        if fields != (None,):
+            self._refuse("defer()", _WHOLE)
+        return super().defer(*fields)
+
+    def only(self, *fields: Any) -> Any:
+        """Leave all other fields out; see :class:`django.db.models.QuerySet`."""
+        self._refuse("only()", _WHOLE)
+        return super().only(*fields)
+
+    def prefetch_related(self, *lookups: Any) -> Any:
+        """Read related objects, too; see :class:`django.db.models.QuerySet`."""
+        if lookups != (None,):
+            self._refuse(
+                "prefetch_related()",
+                "use select_related(), or evaluate the related query set with verified()",
             )
+        return super().prefetch_related(*lookups)
+
+    def raw(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the objects of an SQL statement; see :class:`django.db.models.QuerySet`."""
+        self._refuse("raw()", "call verify() with each of its objects")
+        return super().raw(*args, **kwargs)
 
     def count(self) -> int:
         """Return how many objects there are."""
-        self._refuse("count()")
+        if self._result_cache is None:
+            self._refuse("count()", _EVALUATED)
         return super().count()
 
     def exists(self) -> bool:
         """Return whether there is an object."""
-        self._refuse("exists()")
+        if self._result_cache is None:
+            self._refuse("exists()", _EVALUATED)
         return super().exists()
+
+    def contains(self, obj: Model) -> bool:
+        """Return whether an object is one of them."""
+        if self._result_cache is None:
+            self._refuse("contains()", _EVALUATED)
+        return super().contains(obj)
 
     def aggregate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Return aggregates of the objects."""
-        self._refuse("aggregate()")
+        self._refuse("aggregate()", "compute them from the proven objects")
         found: dict[str, Any] = super().aggregate(*args, **kwargs)
         return found
 
+    def update(self, **kwargs: Any) -> int:
+        """Change all rows; see :class:`django.db.models.QuerySet`."""
+        self._refuse("which rows update() changes", _WRITTEN)
+        return super().update(**kwargs)
+
+    def bulk_update(self, *args: Any, **kwargs: Any) -> int:
+        """Save fields of several objects; see :class:`django.db.models.QuerySet`."""
+        self._refuse("which rows bulk_update() changes", _WRITTEN)
+        return super().bulk_update(*args, **kwargs)
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Delete all rows; see :class:`django.db.models.QuerySet`."""
+        self._refuse("which rows delete() deletes", _WRITTEN)
+        return super().delete()
+
+    # As Django's: managers don't have it, and templates call none of them.
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
+    update.alters_data = True  # type: ignore[attr-defined]
+    bulk_update.alters_data = True  # type: ignore[attr-defined]
+
+    def explain(self, **options: Any) -> str:
+        """Return how the rows are read, before they are proven."""
+        found: str = models.QuerySet.explain(self._unproven(), **options)
+        return found
+
+    # Several query sets
+
+    def __and__(self, other: Any) -> Any:
+        return self._combined(other, super().__and__)
+
+    def __or__(self, other: Any) -> Any:
+        return self._combined(other, super().__or__)
+
+    def __xor__(self, other: Any) -> Any:
+        return self._combined(other, super().__xor__)
+
+    def __rand__(self, other: Any) -> Any:
+        return self._after(other)
+
+    def __ror__(self, other: Any) -> Any:
+        return self._after(other)
+
+    def __rxor__(self, other: Any) -> Any:
+        return self._after(other)
+
+    def _combined(self, other: Any, combine: Callable[[Any], Any]) -> Any:
+        """Combine two query sets; the result is verified if one of them is."""
+        if not isinstance(other, models.QuerySet):
+            return NotImplemented
+        self._check_moment(other)
+        verified = self._verified or getattr(other, "_verified", False)
+        if verified and (self.query.is_sliced or other.query.is_sliced):
+            raise NotSupportedError(
+                "verified() can't prove a combination of slices: use filters"
+            )
+        found = combine(other)
+        if verified and not found._verified:
+            return found.verified()
+        return found
+
+    def _after(self, other: Any) -> Any:
+        """Combine a query set of Django's with this one; Python asks this one first."""
+        if not isinstance(other, models.QuerySet):
+            return NotImplemented
+        self._refuse(
+            "it in a query set that isn't a LedgerQuerySet", "put it before the other"
+        )
+        self._check_moment(other)
+        return NotImplemented
+
+    def _check_moment(self, other: models.QuerySet[Any]) -> None:
+        """Check that another query set is as of the same moment."""
+        mine, others = self._db, other._db
+        if mine != others and (
+            isinstance(mine, PastAlias) or isinstance(others, PastAlias)
+        ):
+            raise NotSupportedError(
+                "Query sets as of different moments can't be combined: call as_of() on"
+                " each of them, or on their combination"
+            )
+
+    def _combinator_query(
+        self, combinator: str, *other_qs: Any, **options: Any
+    ) -> LedgerQuerySet:
+        for one in (self, *other_qs):
+            if getattr(one, "_verified", False):
+                raise NotSupportedError(
+                    f"verified() can't prove {combinator}(): combine the query sets"
+                    " with | or &"
+                )
+            self._check_moment(one)
+        found: LedgerQuerySet = super()._combinator_query(
+            combinator, *other_qs, **options
+        )
+        return found
+
+    def resolve_expression(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the query as a part of another one, which Django calls."""
+        self._refuse("what another query does with it", "use list()")
+        return super().resolve_expression(*args, **kwargs)
+
+    resolve_expression.queryset_only = True  # type: ignore[attr-defined]
+
+
+_OBJECTS = "read the fields of the proven objects"
+_WHOLE = "a proof is about a whole row"
+_EVALUATED = "use len() or bool(), which evaluate the proven rows"
+_WRITTEN = "call it on the query set that isn't verified"
 
 LedgerManager = models.Manager.from_queryset(LedgerQuerySet, "LedgerManager")
 
@@ -291,8 +467,6 @@ def verified(queryset: models.QuerySet[Any]) -> LedgerQuerySet:
     found = LedgerQuerySet(queryset.model, queryset.query.chain(), queryset.db)
     found._prefetch_related_lookups = queryset._prefetch_related_lookups
     found._iterable_class = queryset._iterable_class
-    if found._iterable_class is not ModelIterable:
-        raise NotSupportedError("verified() can't prove values")
     return found.verified()
 
 
