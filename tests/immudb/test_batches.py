@@ -75,7 +75,7 @@ def test_uniqueness_and_references(database, queries):
 
 def test_a_transaction_remembers_fewer_than_it_deletes(database, queries, monkeypatch):
     monkeypatch.setattr("backendkit.stores._committed._REMEMBERED", 50)
-    monkeypatch.setattr("backendkit.engine.writer._TOGETHER", 20)
+    monkeypatch.setattr("backendkit.engine.deleting._TOGETHER", 20)
     database.create(Author, Book)
     authors = Author.objects.bulk_create(Author(name=str(n)) for n in range(ROWS))
     Book.objects.bulk_create(Book(title="b", author=author) for author in authors[:20])

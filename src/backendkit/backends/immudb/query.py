@@ -267,6 +267,27 @@ class ImmudbQuery(NonrelQuery):
             sql += f" WHERE {' AND '.join(texts)}"
         return sql, parameters
 
+    def _several(
+        self,
+        columns: Sequence[str],
+        conditions: Iterable[tuple[str, Condition]],
+        each: Sequence[Iterable[Sequence[Any]]],
+    ) -> tuple[str, list[Any]]:
+        """
+        Return a statement that is the same SELECT several times (UNION ALL).
+
+        :param conditions: of which only the SQL is used.
+        :param each: for each SELECT, what is bound, in the order of the conditions.
+        """
+        sql, _ = self._select(columns, conditions)
+        until = self.session.until()
+        bound: list[Any] = []
+        for parts in each:
+            if until is not None:
+                bound.append(until)
+            bound += itertools.chain.from_iterable(parts)
+        return " UNION ALL ".join([sql] * len(each)), bound
+
     def _hint(self) -> str:
         columns = self.table.primary_key
         if not self._whole:
@@ -387,19 +408,23 @@ class ImmudbQuery(NonrelQuery):
         self, prefix: Condition, low_mark: int, high_mark: int | None
     ) -> Iterator[Row]:
         columns = self._with_ordering()
-        texts, bound = [], []
-        for one in prefix.ranges:
-            conditions = [
-                (name, Condition(between(quoted(name)), one) if c is prefix else c)
-                for name, c in self._conditions
-            ]
-            sql, parameters = self._select(columns, conditions)
-            texts.append(sql)
-            bound += parameters
-        few = self.session.is_small(self.table)
-        batches = self.session.run_batches(
-            " UNION ALL ".join(texts), bound, self.table, few=few
+        conditions = [
+            (name, Condition(between(quoted(name)), ()) if one is prefix else one)
+            for name, one in self._conditions
+        ]
+        sql, bound = self._several(
+            columns,
+            conditions,
+            [
+                [
+                    part if one is prefix else one.parameters
+                    for _, one in self._conditions
+                ]
+                for part in prefix.ranges
+            ],
         )
+        few = self.session.is_small(self.table)
+        batches = self.session.run_batches(sql, bound, self.table, few=few)
         decode = decoder([self.table.column(name) for name in columns])
         rows = self._decoded(batches, decode, len(columns))
         return self._sorted(rows, columns, low_mark, high_mark)
@@ -442,17 +467,15 @@ class ImmudbQuery(NonrelQuery):
         decode = decoder([self.table.column(name) for name in columns])
         # All that a statement finds comes in one answer, or in several.
         few = self._finds_one() or self.session.is_small(self.table)
+        points = [
+            (name, point(name, kind, None))
+            for name, kind in zip(names, kinds, strict=True)
+        ]
+        others = [one.parameters for _, one in rest]
         for part in _parts(values, LOOKUPS):
-            texts, bound = [], []
-            for one in part:
-                exact = [
-                    (name, point(name, kind, value))
-                    for name, kind, value in zip(names, kinds, one, strict=True)
-                ]
-                sql, parameters = self._select(columns, [*exact, *rest])
-                texts.append(sql)
-                bound += parameters
-            sql = " UNION ALL ".join(texts)
+            sql, bound = self._several(
+                columns, [*points, *rest], [[one, *others] for one in part]
+            )
             batches = self.session.run_batches(sql, bound, self.table, few=few)
             yield from self._decoded(batches, decode, len(columns))
 
