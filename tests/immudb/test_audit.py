@@ -354,6 +354,73 @@ def test_times_that_python_has_not(connection, open_audit):
     assert run(open_audit()) == []
 
 
+class TestJSON:
+    """immudb rewrites a document when it is read, but not what it means."""
+
+    DOCUMENTS = (
+        "12345678901234567890123",
+        "9007199254740993",
+        "1.0",
+        '{"b": 1.0, "a": [true, null], "a": [false, 1e2]}',
+        '"\\u00e9<&>"',
+        "-0",
+        "[1E5, 100000000000000000000000.0, -0.0]",
+    )
+
+    def test_documents(self, connection, open_audit):
+        connection.run("CREATE TABLE t (id INTEGER, j JSON, PRIMARY KEY id)")
+        for number, text in enumerate(self.DOCUMENTS):
+            connection.run("INSERT INTO t (id, j) VALUES (?, ?)", (number, text))
+        assert run(open_audit()) == []
+
+    @pytest.mark.parametrize(
+        ("told", "lie"), [("true", "1"), ("1", "true"), ("0", "-0")]
+    )
+    def test_another_document(self, connection, open_audit, proxy, told, lie):
+        connection.run("CREATE TABLE t (id INTEGER, j JSON, PRIMARY KEY id)")
+        connection.run("INSERT INTO t (id, j) VALUES (1, ?)", (told,))
+        row = [
+            pb.SQLValue(n=1).SerializeToString(),
+            pb.SQLValue(s=lie).SerializeToString(),
+        ]
+        proxy.put("t", 0, row)
+        assert named(run(open_audit())) == [("altered", "t", (1,))]
+
+    def test_one_that_is_nested_deeply(self, connection, open_audit):
+        """It isn't compared, which isn't a difference."""
+        depth = 9_000
+        connection.run("CREATE TABLE t (id INTEGER, j JSON, PRIMARY KEY id)")
+        text = "[" * depth + "1.0" + "]" * depth
+        connection.run("INSERT INTO t (id, j) VALUES (1, ?)", (text,))
+        audit = open_audit()
+        audit.prove()
+        found = audit.compare("t", lambda: None)
+        assert found.differences == []
+        # Newer Pythons have other limits.
+        assert found.too_deep <= 1
+
+
+def test_values_of_another_type_with_the_same_bytes(connection, open_audit, proxy):
+    """Python takes True for 1, and a time is a number, too."""
+    kinds = {"n": "INTEGER", "b": "BOOLEAN", "f": "FLOAT", "ts": "TIMESTAMP"}
+    columns = ", ".join(f"c{field} {kind}" for field, kind in kinds.items())
+    connection.run(f"CREATE TABLE t (id INTEGER, {columns}, PRIMARY KEY id)")
+    honest = {"n": 1, "b": True, "f": 1.0, "ts": 1}
+    values = (1, 1, True, 1.0, datetime.datetime(1970, 1, 1, 0, 0, 0, 1))
+    connection.run("INSERT INTO t (id, cn, cb, cf, cts) VALUES (?, ?, ?, ?, ?)", values)
+    audit = open_audit()
+    row = [
+        pb.SQLValue(n=1).SerializeToString(),
+        *(pb.SQLValue(**{f: v}).SerializeToString() for f, v in honest.items()),
+    ]
+    proxy.put("t", 0, row)
+    assert run(audit) == []
+    for place in range(1, 5):
+        for encoded in set(row[1:]) - {row[place]}:
+            proxy.put("t", 0, [*row[:place], encoded, *row[place + 1 :]])
+            assert named(run(audit)) == [("altered", "t", (1,))]
+
+
 #: Values, encoded, that no honest row has in place of NULL.
 OTHERS = {
     kind: pb.SQLValue(**{field: value}).SerializeToString()

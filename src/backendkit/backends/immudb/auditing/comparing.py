@@ -70,6 +70,8 @@ class Compared:
     :param count: how many differences there are.
     :param unread: whether rows at the end weren't compared, because the server can't
         read them.
+    :param too_deep: how many rows weren't compared, because JSON in them is nested too
+        deeply.
     :param unsettled: whether nothing can be said of it, because its definition changed
         each time that it was read.
     """
@@ -80,6 +82,7 @@ class Compared:
     differences: list[Difference] = dataclasses.field(default_factory=list)
     count: int = 0
     unread: bool = False
+    too_deep: int = 0
     unsettled: bool = False
 
     def add(self, difference: Difference) -> None:
@@ -233,6 +236,9 @@ class Comparer:
             stored = self._values.get(proven.tx, row_key(self._table, proven.key))
             require(sha256(stored) == proven.digest, "another value of the entry")
             wrong = encoder.differing(row, stored)
+        except RecursionError:
+            self.found.too_deep += 1
+            return
         except (DatabaseError, ProofError, *UNFIT) as error:
             wrong = None
             problem = (

@@ -118,6 +118,12 @@ class Report:
             for one in self.tables
             if one.unread
         ]
+        found += [
+            f"{counted(one.too_deep, 'row')} of {one.name}, with JSON that is nested too"
+            " deeply to be compared."
+            for one in self.tables
+            if one.too_deep
+        ]
         if self.unsettled:
             found.append(
                 f"What changed each time that it was read: {', '.join(self.unsettled)}."

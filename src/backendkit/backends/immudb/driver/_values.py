@@ -237,7 +237,7 @@ class Decoder:
 
     :param columns: immudb's description of them.
     :param raw: whether values stay as they are sent: times are microseconds since 1970,
-        and UUIDs are text.
+        and UUIDs are text. One of another type than its column comes as a tuple.
     """
 
     def __init__(self, columns: Sequence[pb.Column], *, raw: bool = False) -> None:
@@ -300,11 +300,14 @@ def _decoded(encoded: bytes, kind: str, convert: Mapping[str, Converter]) -> Any
     if field is None or field == "null":
         return None
     found = getattr(value, field)
+    if not convert:
+        # As it is sent. No column has such values, which only an expression may have.
+        return found if field == FIELDS.get(kind) else (field, found)
     if field == "ts":
         kind = "TIMESTAMP"
     elif kind != "UUID":
         return found
-    return convert[kind](found) if convert else found
+    return convert[kind](found)
 
 
 def _plain(name: str) -> str:

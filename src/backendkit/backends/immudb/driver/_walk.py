@@ -4,7 +4,7 @@ The ledger's transactions in their order, each proven before it is handed on.
 A transaction's hash is made of its own header and the hash of the one before it. So if
 the last of some transactions is proven to belong to the history that we trust, and each
 names the hash of the one before it, then all of them do. One proof, and one call, is
-enough for thousands of transactions.
+enough for hundreds of transactions.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from backendkit.stores import DatabaseError
 from . import immudb_pb2 as pb
 from ._proofs import ProofError, State, check_entries, require, state_of
 
-#: Bytes that an answer should have, and the most transactions that immudb puts in one.
-_ANSWER, _MOST = 1_000_000, 2_500
-#: Transactions of the first answer: nobody knows how large they are.
-_FIRST = 50
+#: Bytes that an answer should have.
+_ANSWER = 1_000_000
+#: Transactions of the first answer, and the most of any: nobody knows how large the next
+#: ones are, and behind many small ones may come as many large ones.
+_FIRST, _MOST = 16, 250
 
 
 class Prover(Protocol):
