@@ -50,7 +50,8 @@ def connect(
     Open a connection.
 
     :param autocommit: whether each statement is a transaction of its own.
-    :param timeout: seconds that a call may take; None for no limit.
+    :param timeout: seconds that a call may take, with connecting again before it or
+        within it; None for no limit.
     :param connect_timeout: seconds that connecting may take.
     :param keepalive: seconds of silence after which the server is told that we are
         still there; None never to do so. immudb drops a session that was silent for
