@@ -80,10 +80,10 @@ def stores(own, place):
         yield make
 
 
-def store_of(port, password):
+def store_of(port, password, timeout=300.0):
     from backendkit.backends.immudb.store import ImmudbStore
 
-    store = ImmudbStore({"port": port, "password": password, "timeout": 300.0})
+    store = ImmudbStore({"port": port, "password": password, "timeout": timeout})
     store.shared = known.Shared()
     return store
 

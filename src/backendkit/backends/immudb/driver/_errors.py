@@ -171,6 +171,14 @@ REMEDIES = {
     ),
 }
 
+#: What the server's system says if it can't write; anywhere in a text.
+_NO_ROOM = ("no space left on device", "file too large", "disk quota exceeded")
+_NO_ROOM_REMEDY = (
+    "the server's disk is full, and its indexes may be incomplete from now on. Make room,"
+    " stop the server, delete the folders index_* of this database in its data folder,"
+    " and start it again: it makes them anew from its log"
+)
+
 
 def sqlstate(error: grpc.RpcError) -> str | None:
     """Return the SQLSTATE of an error; None if immudb gave it none."""
@@ -185,6 +193,8 @@ def sqlstate(error: grpc.RpcError) -> str | None:
 def text(error: grpc.RpcError) -> str:
     """Return what immudb or gRPC said, with a remedy if we know one."""
     said = error.details() or error.code().name
+    if _no_room(said):
+        return f"{said} ({_NO_ROOM_REMEDY})"
     for beginning, remedy in REMEDIES.items():
         if said.startswith(beginning):
             return f"{said} ({remedy})"
@@ -194,6 +204,8 @@ def text(error: grpc.RpcError) -> str:
 def translate(error: grpc.RpcError) -> Error:
     """Return PEP 249's exception for one of gRPC; raise it from that one."""
     said = error.details() or ""
+    if _no_room(said):
+        return OperationalError(text(error))
     for beginning, cls in TEXTS.items():
         if said.startswith(beginning):
             return cls(text(error))
@@ -204,6 +216,10 @@ def translate(error: grpc.RpcError) -> Error:
     if error.code() in (CODE.DEADLINE_EXCEEDED, CODE.CANCELLED):
         return OperationalError("immudb didn't answer within the time-out")
     return CODES.get(error.code(), DatabaseError)(text(error))
+
+
+def _no_room(said: str) -> bool:
+    return said.endswith(_NO_ROOM)
 
 
 def session_lost(error: grpc.RpcError) -> bool:
