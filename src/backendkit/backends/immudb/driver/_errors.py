@@ -194,7 +194,7 @@ def text(error: grpc.RpcError) -> str:
     """Return what immudb or gRPC said, with a remedy if we know one."""
     said = error.details() or error.code().name
     if _no_room(said):
-        return f"{said} ({_NO_ROOM_REMEDY})"
+        return f"{said}: {_NO_ROOM_REMEDY}"
     for beginning, remedy in REMEDIES.items():
         if said.startswith(beginning):
             return f"{said} ({remedy})"
