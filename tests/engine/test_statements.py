@@ -11,7 +11,7 @@ from backendkit.engine.classifying import Kind, classify
 from backendkit.engine.compiled import Insert
 from backendkit.engine.ddl_text import index_parts
 from backendkit.engine.insert_text import InsertHead, insert_head
-from backendkit.engine.placeholders import to_named, to_qmark
+from backendkit.engine.placeholders import filled, to_named, to_qmark
 from backendkit.engine.sqltext import lists_are_literal, without_for_update
 from backendkit.engine.tokens import quote, unquote
 from backendkit.stores import NotSupportedError, OperationalError
@@ -229,3 +229,14 @@ def test_pyformat_style_becomes_names():
 def test_an_insert_is_its_text():
     """What the compiler hands over is logged and compared as text."""
     assert Insert("INSERT INTO t") == "INSERT INTO t"
+
+
+def test_a_percent_sign_that_is_no_placeholder_stays():
+    """It may be in a column's name; Python's % would fail."""
+    sql = 'SELECT "100%" FROM t WHERE "a%b" = '
+    assert to_qmark(f"{sql}%s") == f"{sql}?"
+    assert to_named(f"{sql}%(a)s", {"a": 1}) == f"{sql}:a"
+    assert filled(f"{sql}%s, '%%'", ["'x%s'"]) == f"{sql}'x%s', '%'"
+    assert filled(f"{sql}%(a)s", {"a": "'%(a)s'"}) == f"{sql}'%(a)s'"
+    with pytest.raises(KeyError):
+        to_named(f"{sql}%(b)s", {"a": 1})

@@ -13,6 +13,7 @@ from .tokens import TokenKind, tokenize
 from .values import adapt
 
 _FORMAT = re.compile(r"%([%s])")
+_NAMED = re.compile(r"%(?:%|\(([^)]*)\)s)")
 
 
 @remembered
@@ -22,8 +23,27 @@ def to_qmark(sql: str) -> str:
 
 
 def to_named(sql: str, params: Mapping[str, Any]) -> str:
-    """Convert from PEP 249's "pyformat" style to SQLite's ":name"."""
-    return sql % {name: f":{name}" for name in params}
+    """
+    Convert from PEP 249's "pyformat" style to SQLite's ":name".
+
+    :raises KeyError: there is no parameter of a name.
+    """
+    return filled(sql, {name: f":{name}" for name in params})
+
+
+def filled(sql: str, values: Sequence[str] | Mapping[str, str]) -> str:
+    """
+    Return a statement with texts in the place of its placeholders.
+
+    Unlike Python's ``%``, it leaves a percent sign that is no placeholder, as that in a
+    column's name.
+
+    :raises KeyError: there is none of a name.
+    """
+    if isinstance(values, Mapping):
+        return _NAMED.sub(lambda match: values[match[1]] if match[1] else "%", sql)
+    rest = iter(values)
+    return _FORMAT.sub(lambda match: next(rest, "%s") if match[1] == "s" else "%", sql)
 
 
 def write_out(sql: str, params: Sequence[Any], most: int) -> tuple[str, list[Any]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db.backends.sqlite3.operations import DatabaseOperations
 
+from backendkit.engine.placeholders import filled
 from backendkit.engine.tokens import unquote
 
 #: How many objects bulk_update() writes with one statement.
@@ -75,8 +76,15 @@ class NonrelDatabaseOperations(DatabaseOperations):
         found: list[str] = super().sequence_reset_by_name_sql(style, named)
         return found
 
-    def _quote_params_for_last_executed_query(
-        self, params: Sequence[Any]
-    ) -> tuple[str, ...]:
-        quoted: list[str] = self.connection.connection.quote_values(params)
-        return tuple(quoted)
+    def last_executed_query(
+        self, cursor: Any, sql: str, params: Sequence[Any] | Mapping[str, Any] | None
+    ) -> str:
+        """Return a statement with its parameters, for ``connection.queries``."""
+        if not params:
+            return sql
+        quote = self.connection.connection.quote_values
+        if isinstance(params, Mapping):
+            return filled(
+                sql, dict(zip(params, quote(list(params.values())), strict=True))
+            )
+        return filled(sql, quote(params))

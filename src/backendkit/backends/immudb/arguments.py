@@ -7,6 +7,34 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
+class Secret(str):
+    """
+    A text that isn't shown where its ``repr()`` is.
+
+    Pages and reports of errors show the local variables of each frame, and dictionaries
+    of settings are among them.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'********'"
+
+
+class _Hidden:
+    """Something that was given for a secret and isn't a text."""
+
+    def __repr__(self) -> str:
+        return "********"
+
+
+def hidden(value: Any) -> Any:
+    """Return a password that isn't shown; an empty one as it is."""
+    if value is None or value == "":
+        return value
+    return Secret(value) if isinstance(value, str) else _Hidden()
+
+
 def _is_number(value: Any) -> bool:
     # Not NaN, and no more than gRPC can wait for: that is years.
     return (

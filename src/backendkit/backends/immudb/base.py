@@ -14,7 +14,8 @@ from django.db.backends.base.base import NO_DB_ALIAS
 from backendkit.nonrel.base import NonrelDatabaseWrapper
 from backendkit.stores import InterfaceError
 
-from .arguments import complaint
+from . import server_tables
+from .arguments import complaint, hidden
 from .client import DatabaseClient
 from .creation import DEFAULT, DatabaseCreation
 from .features import DatabaseFeatures
@@ -62,6 +63,14 @@ class DatabaseWrapper(NonrelDatabaseWrapper):
     client_class = DatabaseClient
     creation_class = DatabaseCreation
     features_class = DatabaseFeatures
+
+    def __init__(
+        self, settings_dict: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> None:
+        # In its place: others refer to the same dictionary, and may show it.
+        if "PASSWORD" in settings_dict:
+            settings_dict["PASSWORD"] = hidden(settings_dict["PASSWORD"])
+        super().__init__(settings_dict, *args, **kwargs)
 
     def open_store(self, name: str, options: Mapping[str, Any]) -> ImmudbStore:
         """Return the store of a database; it is connected to when it is used."""
@@ -138,6 +147,7 @@ class DatabaseWrapper(NonrelDatabaseWrapper):
                 RuntimeWarning,
                 stacklevel=2,
             )
+        server_tables.register(connection)
         return connection
 
     def prepare_database(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 
 from backendkit import stores
-from backendkit.backends.immudb.arguments import complaint
+from backendkit.backends.immudb.arguments import complaint, hidden
 
 from . import immudb_pb2 as pb
 from ._audited import Auditor
@@ -76,6 +76,7 @@ def connect(
     :raises InterfaceError: an argument isn't what it has to be, some don't fit
         together, a file can't be read.
     """
+    password = hidden(password)
     wrong = complaint(
         {
             "host": host,

@@ -17,9 +17,8 @@ from grpc import experimental
 from backendkit import clock
 from backendkit.stores import InterfaceError, OperationalError
 
-from . import immudb_pb2 as pb
 from ._errors import CODE, text
-from ._methods import CLOSE_SESSION, EMPTY, KEEP_ALIVE, OPEN_SESSION, Method
+from ._methods import CLOSE_SESSION, EMPTY, KEEP_ALIVE, OPEN_SESSION, Login, Method
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -145,11 +144,7 @@ class Link:
         most = settings.connect_timeout
         if timeout is not None:
             most = min(most, timeout)
-        request = pb.OpenSessionRequest(
-            username=settings.user.encode(),
-            password=settings.password.encode(),
-            databaseName=settings.database,
-        )
+        request = Login(settings.user, settings.password, settings.database)
         self.metadata = ()
         try:
             answer = self.call(OPEN_SESSION, request, most)

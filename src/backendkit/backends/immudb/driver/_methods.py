@@ -25,7 +25,26 @@ class Method:
     streams: bool = False
 
 
-OPEN_SESSION = Method("OpenSession", pb.OpenSessionRequest, pb.OpenSessionResponse)
+class Login:
+    """
+    A request to open a session.
+
+    It is made when it is sent, because messages show what is in them: no frame of a call
+    that fails has the password, gRPC's neither.
+    """
+
+    def __init__(self, user: str, password: str, database: str) -> None:
+        self._values = user, password, database
+
+    def SerializeToString(self) -> bytes:  # noqa: N802  # protobuf's name
+        """Return the message."""
+        user, password, database = self._values
+        return pb.OpenSessionRequest(
+            username=user.encode(), password=password.encode(), databaseName=database
+        ).SerializeToString()
+
+
+OPEN_SESSION = Method("OpenSession", Login, pb.OpenSessionResponse)
 CLOSE_SESSION = Method("CloseSession", pb.Empty, pb.Empty)
 KEEP_ALIVE = Method("KeepAlive", pb.Empty, pb.Empty)
 EMPTY = pb.Empty()
