@@ -13,6 +13,7 @@ from django.db import (
 )
 from django.db.models import F, Q
 from django.db.models.functions import Lower
+from django.test.utils import CaptureQueriesContext
 
 from .databases import run
 from .models import Author, Book, Item, Registry, model
@@ -112,6 +113,53 @@ class TestNullability:
             editor.alter_field(thing, old, new, strict=True)
         run("UPDATE nonrel_thing SET size = NULL")
         assert thing.objects.filter(size=None).count() == 3
+
+
+TEXT, NUMBER = models.CharField, models.IntegerField
+IN_PLACE = {
+    "NOT NULL": ("size", NUMBER(default=7)),
+    "NOT NULL, for people too": ("size", NUMBER(default=7, help_text="not none")),
+    "an index": ("code", TEXT(max_length=9, null=True, db_index=True)),
+}
+REMADE = {
+    "type": ("size", TEXT(max_length=9, default="7")),
+    "length and NOT NULL": ("code", TEXT(max_length=20, default="")),
+    "index and NOT NULL": ("size", NUMBER(default=7, db_index=True)),
+    "unique": ("code", TEXT(max_length=9, null=True, unique=True)),
+    "a default of the database": ("size", NUMBER(db_default=7)),
+}
+
+
+@pytest.mark.parametrize("name", [*IN_PLACE, *REMADE])
+def test_a_column_is_altered_in_place_if_nothing_else_changes(ours, name):
+    """And is as if the table was remade, which is what Django does for SQLite."""
+    found = []
+    for remade in (False, True):
+        kind = model(
+            code=models.CharField(max_length=9, null=True),
+            size=models.IntegerField(null=True, default=0),
+        )
+        ours.create(kind)
+        kind.objects.bulk_create([kind(code="1", size=1), kind(code=None, size=None)])
+        column, new = {**IN_PLACE, **REMADE}[name]
+        new = new.clone()
+        with pytest.MonkeyPatch.context() as patch:
+            if remade:
+                path = "backendkit.nonrel.schema._changed_arguments"
+                patch.setattr(path, lambda *_: set())
+            with CaptureQueriesContext(connection) as queries:
+                alter(kind, column, new)
+        copied = any("new__nonrel_thing" in one["sql"] for one in queries)
+        assert copied == (remade or name in REMADE)
+        table = connection.connection.catalog().tables["nonrel_thing"]
+        indexes = [(one.columns, one.unique) for one in table.indexes]
+        # The order of columns is another one.
+        rows = list(kind.objects.order_by("pk").values("pk", "code", "size"))
+        names = [one.name for one in table.indexes if not one.unique]
+        found.append((rows, {*table.columns}, sorted(indexes), names))
+        with connection.schema_editor() as editor:
+            editor.delete_model(kind)
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize(

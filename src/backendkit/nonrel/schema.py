@@ -11,14 +11,27 @@ from django.db.backends.utils import strip_quotes
 from django.db.models import CompositePrimaryKey, Field, Model
 from django.db.models.expressions import Value
 
+#: Arguments of fields of which the database knows nothing.
+_NOT_STORED = frozenset(
+    {
+        "blank",
+        "choices",
+        "editable",
+        "error_messages",
+        "help_text",
+        "validators",
+        "verbose_name",
+    }
+)
+
 
 class NonrelDatabaseSchemaEditor(DatabaseSchemaEditor):
     """
     Writes SQLite's DDL, which the engine carries out on the store.
 
     Where SQLite would remake a table and the store needn't, it is altered in
-    place: to add a column, whatever its default, and to make one nullable. Other
-    changes copy to a new table that takes the old one's place. Each is a part of
+    place: to add a column, whatever its default, to let it be NULL or not, and to
+    give it an index. Other changes copy to a new table that takes the old one's place. Each is a part of
     one transaction, and fails as a whole.
     """
 
@@ -98,11 +111,22 @@ class NonrelDatabaseSchemaEditor(DatabaseSchemaEditor):
         new_db_params: dict[str, Any],
         strict: bool = False,
     ) -> None:
-        """Alter a column; to make it nullable, in place."""
-        if self._only_nullable(old_field, new_field):
-            table = self.quote_name(model._meta.db_table)
-            column = self.quote_name(new_field.column)
+        """Alter a column: in place, if nothing but its NULLs or its index changes."""
+        table = self.quote_name(model._meta.db_table)
+        column = self.quote_name(new_field.column)
+        changed = _changed_arguments(old_field, new_field)
+        if changed == {"null"} and new_field.null:
             self.execute(f"ALTER TABLE {table} ALTER COLUMN {column} DROP NOT NULL")
+            return
+        if "null" in changed <= {"null", "default"} and not new_field.null:
+            default = self.effective_default(new_field)
+            if default is not None:
+                sql = f"UPDATE {table} SET {column} = %s WHERE {column} IS NULL"
+                self.execute(sql, [default])
+            self.execute(f"ALTER TABLE {table} ALTER COLUMN {column} SET NOT NULL")
+            return
+        if changed == {"db_index"} and self._field_should_be_indexed(model, new_field):
+            self.execute(self._create_index_sql(model, fields=[new_field]))
             return
         super()._alter_field(
             model,
@@ -126,15 +150,24 @@ class NonrelDatabaseSchemaEditor(DatabaseSchemaEditor):
                 raise
             raise type(error)(message.replace(f"new__{table}", table)) from error
 
-    def _only_nullable(self, old_field: Field, new_field: Field) -> bool:
-        """Whether all that changes in the database is that NULL is allowed."""
-        if old_field.null or not new_field.null or new_field.primary_key:
-            return False
-        old = old_field.deconstruct()
-        new = new_field.deconstruct()
-        arguments = {**old[3], "null": True}
-        return bool(
-            old_field.column == new_field.column
-            and old[1:3] == new[1:3]
-            and arguments == new[3]
-        )
+
+def _changed_arguments(old_field: Field, new_field: Field) -> set[str]:
+    """
+    Return the arguments in which two definitions of a column differ.
+
+    Empty if something else differs, or the column has more to it than a plain one.
+    """
+    if any(
+        field.primary_key or field.generated or field.has_db_default()
+        for field in (old_field, new_field)
+    ):
+        return set()
+    old, new = old_field.deconstruct(), new_field.deconstruct()
+    if old_field.column != new_field.column or old[1:3] != new[1:3]:
+        return set()
+    missing = object()
+    return {
+        name
+        for name in (old[3].keys() | new[3].keys()) - _NOT_STORED
+        if old[3].get(name, missing) != new[3].get(name, missing)
+    }
