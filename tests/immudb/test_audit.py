@@ -339,6 +339,31 @@ def test_bytes_of_answers(connection, way, open_audit, proxy, tmp_path):
     assert run(open_audit()) == []
 
 
+@pytest.mark.parametrize("dropped", [True, False], ids=["dropped", "broken"])
+def test_a_table_that_is_dropped_while_it_is_read(
+    connection, way, open_audit, monkeypatch, dropped
+):
+    """The server closes it. If it does so without a reason, that is an error."""
+    connection.run("CREATE TABLE t (id INTEGER, PRIMARY KEY id)")
+    connection.run("CREATE TABLE u (id INTEGER, PRIMARY KEY id)")
+    audit = open_audit()
+    audit.prove()
+
+    def stream(sql, **options):
+        if dropped:
+            connection.run("DROP TABLE t")
+        raise driver.DatabaseError("already closed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(way[1], "stream", stream)
+        if dropped:
+            assert audit.compare("t", lambda: None) is None
+        else:
+            with pytest.raises(driver.DatabaseError, match="already closed"):
+                audit.compare("t", lambda: None)
+    assert run(audit) == []
+
+
 def test_times_that_python_has_not(connection, open_audit):
     """immudb has them, and a row that has one is a row."""
     connection.run("CREATE TABLE t (at TIMESTAMP, other TIMESTAMP, PRIMARY KEY at)")

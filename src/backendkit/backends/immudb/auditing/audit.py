@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 from backendkit.backends.immudb.names import logical
-from backendkit.stores import InternalError
+from backendkit.stores import DatabaseError, InternalError
 
 from .comparing import Compared, Comparer, Difference
 from .history import History, row_key
@@ -91,6 +91,7 @@ class Audit:
         :param step: called after each row.
         :return: None if it is dropped by now.
         :raises Unproven: what was committed meanwhile isn't proven.
+        :raises DatabaseError: the server can't answer.
         """
         for _ in range(_PATIENCE):
             table = self.history.tables.get(name)
@@ -98,12 +99,19 @@ class Audit:
                 return None
             before = self.history.definitions[table.id]
             comparer = Comparer(self._reader, self.history, name, step)
-            found = comparer.run()
-            if not found.count:
+            found, failure = comparer.found, None
+            try:
+                comparer.run()
+            except DatabaseError as error:
+                # The server closes a table that is dropped while it is read.
+                failure = error
+            if not found.count and failure is None:
                 return found
             # Its definition may have changed since: rows and columns are those of now.
             self.prove()
             if self.history.definitions[table.id] == before:
+                if failure is not None:
+                    raise failure
                 self._explain(comparer)
                 return found
         return Compared(logical(name), self.history.tx, unsettled=True)

@@ -117,8 +117,12 @@ class Comparer:
         #: Digests of the rows that aren't as they were written last, by key.
         self.suspects: dict[bytes, bytes] = {}
 
-    def run(self) -> Compared:
-        """Compare it."""
+    def run(self) -> None:
+        """
+        Compare it; what is found is in ``found``.
+
+        :raises DatabaseError: the server can't answer.
+        """
         found = self.found
         source = f'FROM "{self.name}" UNTIL TX {found.as_of}'
         try:
@@ -127,10 +131,10 @@ class Comparer:
             self._note(
                 "table", None, None, f"the server denies that it exists: {error}"
             )
-            return found
+            return
         except InternalError as error:
             self._unreadable(source, None, error)
-            return found
+            return
         columns = {one.name: one.type for one in self._table.columns.values()}
         answered = dict(zip(stream.names, stream.types, strict=True))
         if columns != answered or len(answered) != len(stream.names):
@@ -147,9 +151,8 @@ class Comparer:
                 None,
                 f"the server returned other columns than the table has: {names}",
             )
-            return found
+            return
         self._merge(stream, source)
-        return found
 
     def _merge(self, stream: Any, source: str) -> None:
         """Go through the rows that are answered and those that were written, by key."""
