@@ -61,10 +61,11 @@ def work():
     transfer(*chance.sample(given["keys"], 2), chance.randrange(1, 9))
 """
 
-UPDATE = """
+STATEMENTS = """
 def work():
     found = Item.objects.filter(pk=chance.choice(given["keys"][:2]))
     assert found.update(number=F("number") + 1) == 1
+    Item.objects.create(code=f"{given['seed']} {chance.random()}")
 """
 
 
@@ -122,8 +123,13 @@ def test_transfers(keys, settings_of_database):
     assert found == {"total": 1000 * ACCOUNTS}
 
 
-def test_updates_in_autocommit(keys, settings_of_database):
-    """Each is a statement of its own, which is run again without being asked to."""
-    together(settings_of_database, UPDATE, keys)
+def test_statements_in_autocommit(keys, settings_of_database):
+    """
+    Each is a statement of its own, which is run again without being asked to.
+
+    No two processes give a row the same number: it would have the other's place.
+    """
+    together(settings_of_database, STATEMENTS, keys)
     found = Item.objects.aggregate(total=Sum("number"))
     assert found == {"total": 1000 * ACCOUNTS + PROCESSES * TRANSFERS}
+    assert Item.objects.count() == ACCOUNTS + PROCESSES * TRANSFERS

@@ -286,6 +286,24 @@ class TestConflicts:
         sessions[2].commit()
         assert len(rows(store)) == 23
 
+    def test_a_row_that_keeps_its_number_moves_nothing_on(self, store):
+        """Else changes of different rows would be changes of one numbering."""
+        change, new = row(3, "c3", "changed", 3), row(7, "c2", "k", 2)
+        for write, number in (
+            (lambda session: session.update(THINGS, (3,), change), None),
+            (
+                lambda session: session.set_columns(THINGS, ["kind"], {(1,): ("x",)}),
+                None,
+            ),
+            (lambda session: session.delete(THINGS, [(1,)]), None),
+            (lambda session: session.update(THINGS, (2,), new), 7),
+        ):
+            session = begun(store)
+            write(session)
+            assert [one.number for one in sent(store, session)] == [number]
+        session = begun(store)
+        assert session.insert(THINGS, [row(None)]) == [(8,)]
+
     def test_column_becomes_numbered(self, store):
         """A column that is numbered from now on goes on above the rows that exist."""
         plain = replace(THINGS.columns[0], auto_increment=False)
