@@ -123,8 +123,8 @@ MUTATIONS = {
         (
             ImmudbSession,
             "until",
-            "_, self._until = self.store.shared.schema(self._used(), age=0)",
-            "self._until = self._used().state().txId",
+            "_, self._until = self.store.shared.schema(self.lent, age=0)",
+            "self._until = self.lent.state().txId",
         ),
     ),
 }
