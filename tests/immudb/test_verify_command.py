@@ -200,7 +200,8 @@ def test_a_table_that_looks_another_way(item, proxy):
 
     proxy.change = lie
     status, out, errors = verify()
-    assert (status, out) == (1, "")
+    assert status == 1
+    assert "Verified" not in out
     assert "another value of an entry" in errors
 
 
