@@ -98,6 +98,7 @@ def run(rows, places, process, say):
             found["seconds"] = time.perf_counter() - started
         elif words[0] == "read":
             reads = json.loads(done.stdout.splitlines()[-1])
+            say(report.terminal([], reads))
         else:
             found |= json.loads(done.stdout.splitlines()[-1])
             found["server"] = _peak(process)

@@ -48,7 +48,9 @@ def read_cells(reads):
 
 def terminal(steps, reads):
     """Return both in columns."""
-    tables = [[list(STEPS), *step_cells(steps)]]
+    tables = []
+    if steps:
+        tables.append([list(STEPS), *step_cells(steps)])
     if reads:
         tables.append([list(READS), *read_cells(reads)])
     return "\n\n".join("\n".join(report.columns(one, "  ")) for one in tables)
