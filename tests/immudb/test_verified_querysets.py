@@ -29,7 +29,7 @@ LENDS = True
 @pytest.fixture(autouse=True)
 def tables(database, tmp_path):
     database.set_options(state=tmp_path / "states.json")
-    database.create(*MODELS)
+    database.create(Author, Tag, Book)
     author = Author.objects.create(name="Ann")
     book = Book.objects.create(title="a", pages=1, author=author)
     Book.objects.create(title="b", pages=2, author=author)
@@ -295,6 +295,7 @@ class TestSeveralQuerySets:
             list(Book.objects.prefetch_related(tags))
             assert ("Tag", "w") in proven
 
+    @pytest.mark.check
     def test_copies(self, proven):
         for copied in (copy.deepcopy(books()), books().all()):
             proven.clear()
@@ -307,12 +308,14 @@ class TestSeveralQuerySets:
         assert len(proven) == 2
         assert len(pickle.loads(pickled)) == 2
 
+    @pytest.mark.check
     def test_counts_of_what_is_evaluated(self):
         found = books()
         assert len(found) == 2
         assert (found.count(), found.exists()) == (2, True)
         assert found.contains(found[0])
 
+    @pytest.mark.check
     def test_a_slice(self, proven):
         assert [one.pk for one in books().order_by("-pk")[:1]] == [2]
         assert proven == [("Book", 2)]
