@@ -116,12 +116,13 @@ class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
 
     def get_connection_params(self) -> dict[str, Any]:
         """Check the settings and return NAME and OPTIONS."""
-        settings = self.settings_dict
+        # No variable has all settings: pages of errors show variables, and a password is
+        # among the settings.
         where = f"settings.DATABASES[{self.alias!r}]"
-        if not settings["NAME"]:
+        if not self.settings_dict["NAME"]:
             msg = f"{where} is improperly configured. Please supply the NAME value."
             raise ImproperlyConfigured(msg)
-        options = dict(settings["OPTIONS"])
+        options = dict(self.settings_dict["OPTIONS"])
         mode = options.pop("transaction_mode", None)
         if mode is not None and str(mode).upper() not in self.transaction_modes:
             allowed = ", ".join(map(repr, sorted(self.transaction_modes)))
@@ -166,7 +167,7 @@ class NonrelDatabaseWrapper(sqlite3.DatabaseWrapper):
             )
             raise ImproperlyConfigured(msg)
         return {
-            "name": str(settings["NAME"]),
+            "name": str(self.settings_dict["NAME"]),
             "options": options,
             "limits": limits,
             "verify": verify,

@@ -64,32 +64,26 @@ class DatabaseWrapper(NonrelDatabaseWrapper):
     creation_class = DatabaseCreation
     features_class = DatabaseFeatures
 
-    def __init__(
-        self, settings_dict: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> None:
-        # In its place: others refer to the same dictionary, and may show it.
-        if "PASSWORD" in settings_dict:
-            settings_dict["PASSWORD"] = hidden(settings_dict["PASSWORD"])
-        super().__init__(settings_dict, *args, **kwargs)
-
     def open_store(self, name: str, options: Mapping[str, Any]) -> ImmudbStore:
         """Return the store of a database; it is connected to when it is used."""
         return ImmudbStore({**self.driver_options(options), "database": name})
 
     def driver_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the driver connects with, but for the database."""
-        settings = self.settings_dict
+        # No variable of a frame has the settings, or the password: pages of errors show
+        # them all.
         found = {
             key: value for key, value in options.items() if key != "max_tx_entries"
         }
         for ours, drivers in (("state", "states"), ("server_public_key", "public_key")):
             if ours in found:
                 found[drivers] = self._path(ours, found.pop(ours))
+        host, port, user = map(self.settings_dict.get, ("HOST", "PORT", "USER"))
         main = {
-            "host": settings.get("HOST") or "127.0.0.1",
-            "port": 3322 if settings.get("PORT") in (None, "") else settings["PORT"],
-            "user": settings.get("USER") or "immudb",
-            "password": settings.get("PASSWORD") or "",
+            "host": host or "127.0.0.1",
+            "port": 3322 if port in (None, "") else port,
+            "user": user or "immudb",
+            "password": hidden(self.settings_dict.get("PASSWORD") or ""),
         }
         most = {"max_tx_entries": options.get("max_tx_entries")}
         wrong = complaint({**found, **main, **most})
@@ -167,8 +161,8 @@ class DatabaseWrapper(NonrelDatabaseWrapper):
     @contextlib.contextmanager
     def _nodb_cursor(self) -> Iterator[Any]:
         """Lend a cursor of the database that every server has."""
-        settings = {**self.settings_dict, "NAME": DEFAULT}
-        other = type(self)(settings, alias=NO_DB_ALIAS)
+        # As in driver_options(): no variable has the settings.
+        other = type(self)({**self.settings_dict, "NAME": DEFAULT}, alias=NO_DB_ALIAS)
         try:
             with other.cursor() as cursor:
                 yield cursor

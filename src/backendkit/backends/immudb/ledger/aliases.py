@@ -54,9 +54,11 @@ class PastAlias(str):
         if name not in here.known or not there:
             from .past import PastWrapper  # noqa: PLC0415  # gRPC is loaded when it is used
 
-            settings = connections[self.present].settings_dict
             connections[name] = PastWrapper(
-                settings, name, present=self.present, tx=self.tx
+                connections[self.present].settings_dict,
+                name,
+                present=self.present,
+                tx=self.tx,
             )
         here.known[name] = weakref.ref(self, lambda _: here.gone.append(name))
 

@@ -36,7 +36,7 @@ class PastWrapper(DatabaseWrapper):
     """Django's connection to a database as it was; it uses those of the database."""
 
     def __init__(
-        self, settings_dict: dict[str, Any], alias: str, *, present: str, tx: int
+        self, settings_dict: Mapping[str, Any], alias: str, *, present: str, tx: int
     ) -> None:
         super().__init__(settings_dict, alias)
         self.present = present
