@@ -278,12 +278,17 @@ def _column(
     parsed = message(pb.SQLValues, b"".join(encoded))
     # A list of its own: protobuf's are slow to go through.
     values: list[Any] = getattr(parsed, FIELDS.get(kind, "null"))[:]
-    if len(values) + len(parsed.null) != len(encoded) or kind not in FIELDS:
+    nulls = len(parsed.null)
+    if (
+        len(values) + nulls != len(encoded)
+        or kind not in FIELDS
+        or (nulls and encoded.count(NULL) != nulls)
+    ):
         # An expression may have values of another type than it says.
         return [_decoded(one, kind, convert) for one in encoded]
     if kind in convert:
         values = list(map(convert[kind], values))
-    if parsed.null:
+    if nulls:
         rest = iter(values)
         return [None if one == NULL else next(rest) for one in encoded]
     return values
