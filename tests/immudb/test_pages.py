@@ -86,7 +86,48 @@ def test_the_last_page_is_read_from_the_end(rows, monkeypatch):
         ]
 
 
+def test_the_primary_key_behind_an_index_is_not_sorted_by(rows, monkeypatch):
+    """As the admin orders: immudb would sort the table."""
+    asked = []
+    session = type(connection.connection.store.reader())
+    run = session.run_batches
+    monkeypatch.setattr(
+        session,
+        "run_batches",
+        lambda self, sql, *rest, **options: (
+            asked.append(sql) or run(self, sql, *rest, **options)
+        ),
+    )
+    for order, sent in (
+        (["at", "pk"], '"at"'),
+        (["-at", "-pk"], '"at" DESC'),
+        (["group", "at", "pk"], '"group", "at"'),
+    ):
+        asked.clear()
+        assert len(Moment.objects.order_by(*order)[:7]) == 7
+        assert asked[0].partition(" ORDER BY ")[2].startswith(f"{sent} LIMIT")
+
+
 registry = Registry()
+
+
+class Weight(models.Model):
+    kilos = models.FloatField(db_index=True)
+
+    class Meta:
+        app_label = "pages"
+        apps = registry
+
+
+def test_zeros_are_alike_whatever_their_sign(database, monkeypatch):
+    monkeypatch.setattr("backendkit.backends.immudb.reading._SMALL", 10)
+    database.create(Weight)
+    Weight.objects.bulk_create(Weight(kilos=[0.0, -0.0][n % 2]) for n in range(40))
+    every = [one.pk for one in Weight.objects.order_by("pk")]
+    found = Weight.objects.order_by("kilos", "pk").values_list("pk", flat=True)
+    assert list(found) == every
+    assert list(found[:9]) == every[:9]
+    assert list(found.reverse()[:9]) == every[::-1][:9]
 
 
 class Writer(models.Model):

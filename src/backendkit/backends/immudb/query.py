@@ -297,9 +297,10 @@ class ImmudbQuery(NonrelQuery):
     def _order(self) -> str:
         if not self._ordering:
             return ""
+        ordering = self._ordering[: self._sorted_by()]
         words = [
             f"{quoted(name)} DESC" if descending else quoted(name)
-            for name, descending in self._ordering
+            for name, descending in ordering
         ]
         if any(
             name not in self._placed
@@ -310,6 +311,30 @@ class ImmudbQuery(NonrelQuery):
             name, descending = self.table.primary_key[0], self._ordering[0][1]
             words.append(quoted(name) if descending else f"{quoted(name)} DESC")
         return f" ORDER BY {', '.join(words)}"
+
+    def _sorted_by(self) -> int:
+        """
+        Return how many columns of the order have to be sent.
+
+        Rows that are alike in an index are in the order of the primary key there. If
+        that is in ORDER BY, too, immudb doesn't see it, and sorts the table.
+        """
+        whole = len(self._ordering)
+        columns = self.session.index_columns(self.table, self.access)
+        names = [name for name, _ in self._ordering]
+        rest = [name for name in self.table.primary_key if name not in columns]
+        by_index = [*columns, *rest]
+        if (
+            self._whole
+            or self.access.equalities
+            or whole <= len(columns)
+            or names != by_index[:whole]
+            or len({descending for _, descending in self._ordering}) > 1
+            # 0.0 and -0.0 are alike, and have two places.
+            or any(self.table.column(n).type is ValueType.FLOAT for n in columns)
+        ):
+            return whole
+        return len(columns)
 
     # Looking up several values
 
