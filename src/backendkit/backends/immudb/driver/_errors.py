@@ -174,9 +174,10 @@ REMEDIES = {
 #: What the server's system says if it can't write; anywhere in a text.
 _NO_ROOM = ("no space left on device", "file too large", "disk quota exceeded")
 _NO_ROOM_REMEDY = (
-    "the server's disk is full, and its indexes may be incomplete from now on. Make room,"
-    " stop the server, delete the folders index_* of this database in its data folder,"
-    " and start it again: it makes them anew from its log"
+    "the server's disk is full, and its indexes may be wrong from now on, even when there"
+    " is room again: queries may return wrong rows. Stop the server and make room. Then"
+    " restore a backup, or let the server make its indexes anew, as backendkit's page on"
+    " troubleshooting says"
 )
 
 
