@@ -170,6 +170,11 @@ class TestConflicts:
             other.do(create, "b")
             with pytest.raises(OperationalError):
                 create("c")
+            # It was planned before, or it wasn't.
+            unusual = Item.objects.filter(number__gt=-7, number__lt=7, code__gte="0")
+            for again in (unusual, Item.objects.all()):
+                with pytest.raises(TransactionManagementError):
+                    again.count()
             Item.objects.count()
         assert codes() == ["a", "b"]
         create("c")

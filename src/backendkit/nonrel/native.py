@@ -135,8 +135,8 @@ class Planner:
         compiler: SQLCompiler,
     ) -> tuple[Plan, list[Filter]] | None:
         connection = self._wrapper.connection
-        if connection is None:
-            return None
+        if connection is None or self._wrapper.needs_rollback:
+            return None  # Django says what is wrong with the block
         if connection is not self._connection:
             # The engine's tables are another connection's.
             self._connection = connection
