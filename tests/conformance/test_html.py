@@ -537,7 +537,8 @@ def test_twenty_thousand_tests(open_report):
         busy(page, text)
         for text in ("t", "te", "number_1999", "reason 3", "none at all", "")
     ]
-    assert max(times) < 0.1, times
+    # 0.03 to 0.1 s; caches that others use as well make it slower, too.
+    assert max(times) < 0.3, times
     page.search("number_19999")
     assert page.tests == ["test_number_19999"]
 

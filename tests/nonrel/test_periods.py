@@ -196,11 +196,11 @@ def is_by_index(queryset):
     return "for the first row of each period" in queryset.explain()
 
 
-@pytest.mark.parametrize("engine", [one for one in OURS if one != "buffered"])
-def test_few_rows_are_read(engine, tmp_path, settings, monkeypatch):
+def test_few_rows_are_read(tmp_path, settings, monkeypatch):
+    """Where indexes are in order, which those of the memory store aren't."""
     settings.USE_TZ = True
     settings.TIME_ZONE = "UTC"
-    with opened(engine, tmp_path) as database:
+    with opened("lmdb", tmp_path) as database:
         database.create(Event)
         start = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
         times = [start + datetime.timedelta(hours=n) for n in range(1000)]
