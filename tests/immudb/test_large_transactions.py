@@ -31,7 +31,7 @@ driver = pytest.importorskip(
 )
 
 #: Kills of a client, of the server; and the rows that a transaction changes.
-CLIENTS = examples(test=2, check=20, soak=300)
+CLIENTS = examples(test=2, check=10, soak=300)
 SERVERS = examples(test=1, check=5, soak=100)
 ROWS = effort(test=1_200, check=2_000, soak=5_000)
 
