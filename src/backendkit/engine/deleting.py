@@ -169,9 +169,7 @@ class Deleter:
         keys = [child.key_of(row) for row in rows]
         if foreign_key.on_delete == "CASCADE":
             if keys:
-                waiting.append(
-                    (Deleter(writer, self._foreign_keys, self._writers), keys)
-                )
+                waiting.append((writer.deleter, keys))
             return
         for key in keys:
             if foreign_key.on_delete == "SET NULL":

@@ -60,7 +60,7 @@ class TableWriter:
         self.table = table
         self._declarations = declarations
         self._foreign_keys = foreign_keys
-        self._deleter = Deleter(self, foreign_keys, writers)
+        self.deleter = Deleter(self, foreign_keys, writers)
         self._expressions = declarations.expressions(table)
         #: Whether rows pass through SQLite.
         self.computes = self._expressions.needed or bool(self._expressions.defaults)
@@ -598,11 +598,11 @@ class TableWriter:
 
     def delete_all(self, keys: Sequence[Key]) -> int:
         """Delete rows, and do what foreign keys say; return how many there were."""
-        return self._deleter.delete_all(keys)
+        return self.deleter.delete_all(keys)
 
     def delete(self, key: Key) -> bool:
         """Delete a row, and do what foreign keys say; return whether it was there."""
-        return self._deleter.delete(key)
+        return self.deleter.delete(key)
 
     def set_defaults(self, key: Key, numbers: Sequence[int]) -> None:
         """Set columns of a row to their declared defaults."""

@@ -303,15 +303,23 @@ class Planner:
         read = Read(name, (), shapes, what="several", parts=tuple(parts))
         return prepare(self._connection, read)
 
-    def _make_groups(self, compiler: SQLCompiler, found: Found) -> Plan:
+    def _make_grouped(
+        self,
+        compiler: SQLCompiler,
+        found: Found,
+        read_of: Callable[[SQLCompiler, Found], Read],
+    ) -> Plan:
+        """
+        Plan a query that returns groups.
+
+        :param read_of: returns what is to be read; called once Django's compiler is set
+            up. Raises :exc:`Unknown` if SQLite has to.
+        """
         query = compiler.query
         alive = named_by_id(query, found)
         refcounts = query.alias_refcount.copy()
         try:
             compiler.setup_query()
-            order_by = compiler.get_order_by()
-            if compiler._meta_ordering and not query.distinct:
-                order_by = []  # Django drops it from grouped queries
             plan = Plan(
                 None,
                 compiler.select,
@@ -320,17 +328,21 @@ class Planner:
                 alive=alive,
                 grouped=True,
             )
-            read = self._groups(query, compiler, order_by, found)
-            plan.prepared = prepare(self._connection, read)
+            plan.prepared = prepare(self._connection, read_of(compiler, found))
         except (FieldError, Unknown, InexactError):
             return Plan(alive=alive)
         finally:
             query.reset_refcounts(refcounts)
         return plan
 
-    def _groups(
-        self, query: Query, compiler: SQLCompiler, order_by: Any, found: Found
-    ) -> Read:
+    def _make_groups(self, compiler: SQLCompiler, found: Found) -> Plan:
+        return self._make_grouped(compiler, found, self._groups)
+
+    def _groups(self, compiler: SQLCompiler, found: Found) -> Read:
+        query = compiler.query
+        order_by = compiler.get_order_by()
+        if compiler._meta_ordering and not query.distinct:
+            order_by = []  # Django drops it from grouped queries
         table = base_alias(query, joined=True)
         # Keys and totals are columns of joined tables; None counts rows.
         keys: dict[tuple[str, str], None] = {}
@@ -393,27 +405,10 @@ class Planner:
         )
 
     def _make_periods(self, compiler: SQLCompiler, found: Found) -> Plan:
-        query = compiler.query
-        alive = named_by_id(query, found)
-        refcounts = query.alias_refcount.copy()
-        try:
-            compiler.setup_query()
-            plan = Plan(
-                None,
-                compiler.select,
-                compiler.klass_info,
-                compiler.annotation_col_map,
-                alive=alive,
-                grouped=True,
-            )
-            plan.prepared = prepare(self._connection, self._periods(query, found))
-        except (FieldError, Unknown, InexactError):
-            return Plan(alive=alive)
-        finally:
-            query.reset_refcounts(refcounts)
-        return plan
+        return self._make_grouped(compiler, found, self._periods)
 
-    def _periods(self, query: Query, found: Found) -> Read:
+    def _periods(self, compiler: SQLCompiler, found: Found) -> Read:
+        query = compiler.query
         truncated = truncation(query)
         name = self._column(truncated.lhs, base_alias(query))
         table_name = self._bare(query.model._meta.db_table)

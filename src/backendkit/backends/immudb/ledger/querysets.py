@@ -281,10 +281,10 @@ class LedgerQuerySet(models.QuerySet[Any]):
         return super().delete()
 
     # As Django's: managers don't have it, and templates call none of them.
-    delete.alters_data = True  # type: ignore[attr-defined]
-    delete.queryset_only = True  # type: ignore[attr-defined]
-    update.alters_data = True  # type: ignore[attr-defined]
-    bulk_update.alters_data = True  # type: ignore[attr-defined]
+    delete.alters_data = True  # type: ignore[attr-defined]  # a mark of Django's
+    delete.queryset_only = True  # type: ignore[attr-defined]  # a mark of Django's
+    update.alters_data = True  # type: ignore[attr-defined]  # a mark of Django's
+    bulk_update.alters_data = True  # type: ignore[attr-defined]  # a mark of Django's
 
     def explain(self, **options: Any) -> str:
         """Return how the rows are read, before they are proven."""
@@ -367,7 +367,7 @@ class LedgerQuerySet(models.QuerySet[Any]):
         self._refuse("what another query does with it", "use list()")
         return super().resolve_expression(*args, **kwargs)
 
-    resolve_expression.queryset_only = True  # type: ignore[attr-defined]
+    resolve_expression.queryset_only = True  # type: ignore[attr-defined]  # as above
 
 
 _OBJECTS = "read the fields of the proven objects"
