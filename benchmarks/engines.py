@@ -19,11 +19,25 @@ _DATABASES = {
 
 def set_up(engine, directory):
     """Set up Django with a database in a directory."""
+    configure(
+        _DATABASES[engine] | {"NAME": directory / engine},
+        "benchmarks.shop",
+        ROOT_URLCONF="benchmarks.shop.urls",
+    )
+
+
+def configure(database, *applications, **more):
+    """
+    Set up Django with a database, and the admin.
+
+    :param applications: what is installed beside the admin.
+    :param more: settings.
+    """
     import django
     from django.conf import settings
 
     settings.configure(
-        DATABASES={"default": _DATABASES[engine] | {"NAME": directory / engine}},
+        DATABASES={"default": database},
         INSTALLED_APPS=[
             "django.contrib.admin",
             "django.contrib.auth",
@@ -31,7 +45,7 @@ def set_up(engine, directory):
             "django.contrib.messages",
             "django.contrib.sessions",
             "django.contrib.staticfiles",
-            "benchmarks.shop",
+            *applications,
         ],
         MIDDLEWARE=[
             "django.middleware.security.SecurityMiddleware",
@@ -56,9 +70,9 @@ def set_up(engine, directory):
         ],
         ALLOWED_HOSTS=["testserver"],
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-        ROOT_URLCONF="benchmarks.shop.urls",
         SECRET_KEY="not one",
         STATIC_URL="static/",
+        **more,
     )
     django.setup()
 
