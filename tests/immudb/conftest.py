@@ -53,6 +53,38 @@ def arguments(server):
 
 
 @pytest.fixture
+def calls(monkeypatch):
+    """The names of the calls to the server."""
+    from backendkit.backends.immudb.driver._link import Link
+
+    found = []
+    honest = Link.call
+
+    def call(self, method, *args, **kwargs):
+        found.append(method.name)
+        return honest(self, method, *args, **kwargs)
+
+    monkeypatch.setattr(Link, "call", call)
+    return found
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The queries for rows that the backend sends: their texts and parameters."""
+    from backendkit.backends.immudb.reading import SessionReads
+
+    found = []
+    run = SessionReads.run_batches
+
+    def run_batches(self, sql, parameters, *rest, **options):
+        found.append((sql, [*parameters]))
+        return run(self, sql, parameters, *rest, **options)
+
+    monkeypatch.setattr(SessionReads, "run_batches", run_batches)
+    return found
+
+
+@pytest.fixture
 def proxy(server):
     """A way to the server on which answers can be changed."""
     from .proxies import Proxy

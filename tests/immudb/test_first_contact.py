@@ -12,7 +12,6 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, models
 
 from backendkit.backends.immudb import apps, driver, ledger
-from backendkit.backends.immudb.driver._link import Link
 from backendkit.backends.immudb.management.commands import immudb_state, immudb_verify
 from tests.effort import effort
 from tests.nonrel.models import Registry
@@ -263,18 +262,6 @@ class TestStatesOfOthers:
 
 
 class TestMigrations:
-    @pytest.fixture
-    def calls(self, monkeypatch):
-        found = []
-        honest = Link.call
-
-        def call(self, method, *args, **kwargs):
-            found.append(method.name)
-            return honest(self, method, *args, **kwargs)
-
-        monkeypatch.setattr(Link, "call", call)
-        return found
-
     @staticmethod
     def model(**fields):
         class Thing(models.Model):

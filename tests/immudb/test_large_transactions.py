@@ -213,59 +213,86 @@ def written(line):
     return word, int(number)
 
 
+def kill_clients(own, stores, work, check):
+    """
+    Kill clients at any moment of large transactions.
+
+    :param work: what they do, one number after the other.
+    :param check: given a store, returns the number that all rows are of.
+    """
+    chance = seeded("kills of clients")
+    last, former = 0, set()
+    for _ in range(CLIENTS):
+        text = work.format(first=last + 1, last=last + 20, rows=ROWS)
+        with process(own, text) as writer:
+            assert written(writer.stdout.readline()) == ("begin", last + 1)
+            time.sleep(chance.random() * 1.5)
+            os.kill(writer.pid, signal.SIGKILL)
+            said = [written(line) for line in writer.stdout.readlines()]
+        done = max((n for word, n in said if word == "done"), default=last)
+        begun = max((n for word, n in said if word == "begin"), default=last + 1)
+        fresh = stores()
+        last = check(fresh)
+        assert last in {done, begun}
+        check_rest(fresh, former)
+
+
+def kill_servers(own, stores, work, check):
+    """
+    Kill the server at any moment of large transactions.
+
+    :param work: given a session and a number, does that in a transaction.
+    :param check: as of :func:`kill_clients`.
+    """
+    chance = seeded("kills of the server")
+    last, former = 0, set()
+    for _ in range(SERVERS):
+        outcome = []
+
+        def write(number=last + 1, outcome=outcome):
+            try:
+                with writing(stores()) as session:
+                    work(session, number)
+            except OperationalError:
+                outcome.append("unknown")
+            else:
+                outcome.append("done")
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        thread.join(0.3 + chance.random() * 2)
+        own.kill()
+        own.start()
+        thread.join()
+        fresh = stores()
+        found = check(fresh)
+        assert found == last + 1 or (outcome == ["unknown"] and found == last)
+        check_rest(fresh, former)
+        last = found
+
+
+def the_round(store):
+    """Return the round that all rows are of."""
+    counts = rounds(store)
+    assert list(counts.values()) == [ROWS]
+    return next(iter(counts))
+
+
 class TestKills:
+    """Each transaction is there as a whole, or not at all."""
+
+    @pytest.fixture(autouse=True)
+    def _filled(self, place, stores):
+        fill(stores())
+
     def test_of_clients(self, own, stores):
-        """At any moment of large transactions: each is there as a whole, or not at all."""
-        store = stores()
-        fill(store)
-        chance = seeded("kills of clients")
-        last, former = 0, set()
-        for _ in range(CLIENTS):
-            work = WRITE.format(first=last + 1, last=last + 20, rows=ROWS)
-            with process(own, work) as writer:
-                assert written(writer.stdout.readline()) == ("begin", last + 1)
-                time.sleep(chance.random() * 1.5)
-                os.kill(writer.pid, signal.SIGKILL)
-                said = [written(line) for line in writer.stdout.readlines()]
-            done = max((n for word, n in said if word == "done"), default=last)
-            begun = max((n for word, n in said if word == "begin"), default=last + 1)
-            fresh = stores()
-            counts = rounds(fresh)
-            assert counts in ({done: ROWS}, {begun: ROWS})
-            check_rest(fresh, former)
-            last = max(counts)
+        kill_clients(own, stores, WRITE, the_round)
 
     def test_of_the_server(self, own, stores):
-        """At any moment of large transactions: when it is back, all is as it was told."""
-        store = stores()
-        fill(store)
-        chance = seeded("kills of the server")
-        last, former = 0, set()
-        for _ in range(SERVERS):
-            outcome = []
+        def work(session, number):
+            change(session, number, ROWS)
 
-            def write(number=last + 1, outcome=outcome):
-                try:
-                    with writing(stores()) as session:
-                        change(session, number, ROWS)
-                except OperationalError:
-                    outcome.append("unknown")
-                else:
-                    outcome.append("done")
-
-            thread = threading.Thread(target=write)
-            thread.start()
-            thread.join(0.3 + chance.random() * 2)
-            own.kill()
-            own.start()
-            thread.join()
-            fresh = stores()
-            counts = rounds(fresh)
-            assert counts == {last + 1: ROWS} or (
-                outcome == ["unknown"] and counts == {last: ROWS}
-            )
-            check_rest(fresh, former)
-            last = max(counts)
+        kill_servers(own, stores, work, the_round)
 
 
 def migrate(session, number):
@@ -279,7 +306,7 @@ def migrate(session, number):
     session.alter_table("event", made, fill={f"mark_{number}": number})
 
 
-def mark(store, rows):
+def mark(store):
     """Return the number of the change that all rows have, and all definitions."""
     session = store.reader()
     session.begin(write=False)
@@ -290,7 +317,7 @@ def mark(store, rows):
     finally:
         session.close()
     number = int(name.removeprefix("mark_"))
-    assert sorted(found) == [(key, 0, number) for key in range(rows)]
+    assert sorted(found) == [(key, 0, number) for key in range(ROWS)]
     return number
 
 
@@ -306,58 +333,19 @@ MIGRATE = """
 class TestKilledSchemaChanges:
     """A table is made anew with all its rows: there is the one or the other."""
 
-    @pytest.fixture
-    def store(self, stores):
+    @pytest.fixture(autouse=True)
+    def _marked(self, place, stores):
         store = stores()
         fill(store)
         with writing(store) as session:
             migrate(session, 0)
-        return store
 
-    def test_of_clients(self, own, store, stores):
-        chance = seeded("kills of clients that migrate")
-        last, former = 0, set()
-        for _ in range(CLIENTS):
-            work = MIGRATE.format(first=last + 1, last=last + 20)
-            with process(own, work) as writer:
-                assert written(writer.stdout.readline()) == ("begin", last + 1)
-                time.sleep(chance.random() * 1.5)
-                os.kill(writer.pid, signal.SIGKILL)
-                said = [written(line) for line in writer.stdout.readlines()]
-            done = max((n for word, n in said if word == "done"), default=last)
-            begun = max((n for word, n in said if word == "begin"), default=last + 1)
-            fresh = stores()
-            last = mark(fresh, ROWS)
-            assert last in {done, begun}
-            check_rest(fresh, former)
+    def test_of_clients(self, own, stores):
+        kill_clients(own, stores, MIGRATE, mark)
 
     @pytest.mark.check
-    def test_of_the_server(self, own, store, stores):
-        chance = seeded("kills of the server while a client migrates")
-        last, former = 0, set()
-        for _ in range(SERVERS):
-            outcome = []
-
-            def write(number=last + 1, outcome=outcome):
-                try:
-                    with writing(stores()) as session:
-                        migrate(session, number)
-                except OperationalError:
-                    outcome.append("unknown")
-                else:
-                    outcome.append("done")
-
-            thread = threading.Thread(target=write)
-            thread.start()
-            thread.join(0.3 + chance.random() * 2)
-            own.kill()
-            own.start()
-            thread.join()
-            fresh = stores()
-            found = mark(fresh, ROWS)
-            assert found == last + 1 or (outcome == ["unknown"] and found == last)
-            check_rest(fresh, former)
-            last = found
+    def test_of_the_server(self, own, stores):
+        kill_servers(own, stores, migrate, mark)
 
 
 class TestOthers:

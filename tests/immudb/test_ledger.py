@@ -48,22 +48,6 @@ def last_tx():
         return other.state().txId
 
 
-@pytest.fixture
-def calls(monkeypatch):
-    """The names of the calls to the server."""
-    from backendkit.backends.immudb.driver._link import Link
-
-    found = []
-    honest = Link.call
-
-    def call(self, method, *args, **kwargs):
-        found.append(method.name)
-        return honest(self, method, *args, **kwargs)
-
-    monkeypatch.setattr(Link, "call", call)
-    return found
-
-
 pytestmark = pytest.mark.usefixtures("tables")
 
 
